@@ -1,0 +1,56 @@
+//! PID 1 ◀▶ `netd`: one JSON message per `SOCK_SEQPACKET` datagram on descriptor 3.
+//!
+//! `netd` sends `Ready` once the machine's network is up (or `Degraded`, when there is no link or no lease yet; it
+//! goes on trying and sends `Ready` later). PID 1 begins with a `Held` per
+//! attached run and `Synced`.
+
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use unit::{NetworkMode, Port, UnitName};
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum NetRequest {
+    /// At the start of a connection, one for each run that holds a network; its namespace rides along.
+    /// (One message each: a datagram carries at most 253 descriptors, unix(7).)
+    Held(AttachRequest),
+    /// That was all of them: whatever else `netd` finds of runs is released.
+    Synced,
+    /// Make a network namespace with everything in it. Answered `Attached` (the namespace rides along) or `AttachFailed`.
+    Attach(AttachRequest),
+    /// The run has ended: its ports are free, its address too as soon as the kernel has removed the link.
+    Detach { unit: UnitName, run: u64 },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct AttachRequest {
+    pub unit: UnitName,
+    pub run: u64,
+    pub mode: NetworkMode,
+    pub ports: Vec<Port>,
+    pub hostname: String,
+    /// Host name → address or `host-gateway`.
+    pub extra_hosts: Vec<(String, String)>,
+}
+
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum NetReply {
+    /// The machine's network is up.
+    Ready { link: String, address: String, gateway: Option<Ipv4Addr>, how: String },
+    /// No usable link (yet): containers start all the same; why, in one line.
+    Degraded { message: String },
+    Attached {
+        unit: UnitName,
+        run: u64,
+        address: Option<Ipv4Addr>,
+        /// Text of the container's /etc/hosts and /etc/resolv.conf.
+        hosts: String,
+        resolv_conf: String,
+        /// As `ps` shows them: `0.0.0.0:7001->6379/tcp`.
+        ports: Vec<String>,
+    },
+    /// One readable line that names both owners of a port in use.
+    AttachFailed { unit: UnitName, run: u64, message: String },
+}

@@ -1,0 +1,3 @@
+//! Image builder.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `cargo boot`
+
+fn main() {}

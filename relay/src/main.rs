@@ -1,0 +1,3 @@
+//! relay.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Image store.
+
+fn main() {}

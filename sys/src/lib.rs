@@ -1,0 +1,10 @@
+//! The kernel edge: every system call that Keelson makes and the standard library does not.
+//!
+//! All `unsafe` of the tree is in this crate, each block with the invariant that makes it sound.
+//! Functions are thin: one kernel fact each, `io::Result` or a named error out, descriptors owned
+//! (`OwnedFd`) or borrowed (`BorrowedFd`) and close-on-exec from birth. Nothing here decides.
+//!
+//! To add one: a file per kernel object (`pidfd`, `mount`, `cgroup`, …), the man page named in the
+//! docstring, and a test beside it where the call works without privileges.
+
+pub mod paths;

@@ -1,0 +1,45 @@
+//! Where things are on a running machine. One word per place; every program takes them from here.
+
+/// The state partition (ext4) or, without one, a tmpfs: everything that outlives a release.
+pub const STATE: &str = "/var";
+/// Machine id, random seed, host name, boot history. Written by `init`.
+pub const MACHINE: &str = "/var/machine";
+/// Operator's unit files that outlive a reboot. Written by `init`.
+pub const UNITS: &str = "/var/units";
+/// Blobs, layers and references. Written by `store`.
+pub const IMAGES: &str = "/var/images";
+/// Writable layers, one folder per unit. Written by `launcher`.
+pub const CONTAINERS: &str = "/var/containers";
+/// Named volumes. Written by `launcher`.
+pub const VOLUMES: &str = "/var/volumes";
+/// What containers wrote. Written by `logd`.
+pub const LOGS: &str = "/var/logs";
+/// Addresses given to units. Written by `netd`.
+pub const NETWORK: &str = "/var/network";
+
+/// Folders of the state partition, made at boot when they are missing.
+pub const STATE_FOLDERS: [&str; 9] = [
+    MACHINE, "/var/config", UNITS, IMAGES, CONTAINERS, VOLUMES, LOGS, "/var/secrets", NETWORK,
+];
+
+/// Runtime files (tmpfs).
+pub const RUN: &str = "/run/keelson";
+/// The control socket of PID 1 (stream, mode 0600).
+pub const CONTROL_SOCKET: &str = "/run/keelson/control.sock";
+/// Unit files handed over for this boot only (fw_cfg).
+pub const RUN_UNITS: &str = "/run/keelson/units";
+/// Unit files of the release, read-only.
+pub const SYSTEM_UNITS: &str = "/usr/lib/keelson/units";
+/// Image archives of the release, with `index.json`.
+pub const PRELOAD: &str = "/usr/lib/keelson/preload";
+/// The programs of the release: init, launcher, netd, logd, store, relay, e2fsck.
+pub const PROGRAMS: &str = "/usr/lib/keelson/bin";
+/// Kernel modules: `/usr/lib/modules/<release>`.
+pub const MODULES: &str = "/usr/lib/modules";
+
+/// The cgroup v2 hierarchy.
+pub const CGROUP: &str = "/sys/fs/cgroup";
+/// One group per run: `<unit>:<run>`.
+pub const CGROUP_CONTAINERS: &str = "/sys/fs/cgroup/containers";
+/// One group per system program.
+pub const CGROUP_SYSTEM: &str = "/sys/fs/cgroup/system";

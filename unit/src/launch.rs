@@ -1,0 +1,77 @@
+//! What PID 1 hands to the launcher, and what comes back.
+
+use crate::{Container, Mount, Resources, UnitName};
+use serde::{Deserialize, Serialize};
+
+/// JSON on descriptor 3 (a memfd) of the launcher. Its other descriptors:
+/// 0 `/dev/null`, 1 and 2 the pipes to logd, 4 the report pipe (write end), 5 the network namespace (when `network` says so).
+///
+/// PID 1 has already cloned the launcher into its cgroup and into new pid, mount, uts, ipc and cgroup namespaces,
+/// so the launcher is PID 1 of the container and becomes the workload by execve(2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    pub unit: UnitName,
+    pub run: u64,
+    pub container: Container,
+    pub resources: Resources,
+    pub mounts: Vec<Mount>,
+    pub network: LaunchNetwork,
+    /// Texts of /etc/hosts and /etc/resolv.conf.
+    pub hosts: String,
+    pub resolv_conf: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchNetwork {
+    /// Enter the namespace on descriptor 5.
+    Namespace,
+    /// Stay in the machine's.
+    Host,
+}
+
+/// JSON, one object per line, on the report pipe. The pipe is close-on-exec: its end after `Prepared` means that the
+/// workload runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchReport {
+    /// Just before execve(2).
+    Prepared {
+        /// What is executed.
+        argv: Vec<String>,
+        /// Signal that asks it to end.
+        stop_signal: i32,
+        /// `sha256:…` of the image's manifest.
+        image_digest: String,
+    },
+    Failed(LaunchFailure),
+}
+
+/// The step that failed; `status` shows it as `step: path: message (errno)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchFailure {
+    /// `image`, `root`, `mount`, `network`, `user`, `capabilities`, `exec`, …
+    pub step: String,
+    pub path: String,
+    /// 0: not a system call's.
+    pub errno: i32,
+    pub message: String,
+}
+
+/// JSON on descriptor 3 of `launcher exec`. Its other descriptors: 0, 1, 2 the client's (without terminal),
+/// 4 the report pipe, 5 the pidfd of the container's PID 1, 6 the console socket (with terminal).
+///
+/// It enters the container's namespaces, starts `argv` there, waits, and ends with its exit status (128 + signal).
+/// PID 1 has cloned it into the container's cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecSpec {
+    pub unit: UnitName,
+    /// Of the container's PID 1, as PID 1 of the machine sees it.
+    pub pid: i32,
+    pub container: Container,
+    pub argv: Vec<String>,
+    pub tty: bool,
+    pub env: Vec<String>,
+    pub user: String,
+    pub working_dir: String,
+}

@@ -1,0 +1,184 @@
+//! A validated unit: every value has its type, every default is filled in.
+
+use crate::UnitName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// One unit, whatever its kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unit {
+    pub name: UnitName,
+    /// The file it was read from.
+    pub source: String,
+    pub description: String,
+    pub dependencies: Dependencies,
+    /// Targets that want this unit; `default.target` unless the file says otherwise.
+    pub wanted_by: Vec<UnitName>,
+    pub kind: UnitKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitKind {
+    Container(Box<ContainerUnit>),
+    /// A group: running as soon as what it requires and wants was started.
+    Target,
+}
+
+/// As systemd.unit(5) has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependencies {
+    /// Ordering only.
+    pub after: Vec<UnitName>,
+    pub before: Vec<UnitName>,
+    /// Start together, fail if it fails.
+    pub requires: Vec<UnitName>,
+    /// Start together, best effort.
+    pub wants: Vec<UnitName>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerUnit {
+    pub container: Container,
+    pub service: Service,
+    pub resources: Resources,
+    pub ports: Vec<Port>,
+    pub mounts: Vec<Mount>,
+    pub network: Network,
+    pub logging: Logging,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Normalised reference: `docker.io/library/redis:7`.
+    pub image: String,
+    /// Replaces the image's ENTRYPOINT and clears its CMD.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's CMD.
+    pub command: Option<Vec<String>>,
+    pub env: BTreeMap<String, String>,
+    /// Default: the image's.
+    pub working_dir: Option<String>,
+    /// `uid[:gid]` or `name[:group]`, looked up in the container's /etc/passwd. Default: the image's.
+    pub user: Option<String>,
+    /// Default: the unit's name with `@` as `-`.
+    pub hostname: String,
+    pub read_only: bool,
+    /// Number of the signal; default: the image's STOPSIGNAL, else SIGTERM.
+    pub stop_signal: Option<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    pub kind: ServiceKind,
+    pub restart: Restart,
+    pub restart_delay_ms: u64,
+    pub restart_delay_max_ms: u64,
+    /// Factor between two delays, in thousandths: 2000 doubles. (An integer, so that decisions replay exactly.)
+    pub restart_backoff_milli: u64,
+    /// A run that lasted this long resets the delay.
+    pub restart_reset_after_ms: u64,
+    /// For `on-failure`: give up after so many restarts in a row; 0: never.
+    pub restart_max: u32,
+    pub success_exit_codes: Vec<i32>,
+    pub remain_after_exit: bool,
+    pub start_timeout_ms: u64,
+    pub stop_timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceKind {
+    /// Running as soon as the command has been executed.
+    Simple,
+    /// Ready when the command has ended with success.
+    Oneshot,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    No,
+    Always,
+    /// Any end that is not a success (Docker's meaning).
+    OnFailure,
+    /// As `Always`, but a stop by the operator is remembered over a reboot.
+    UnlessStopped,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes: `memory.max`. None: no limit.
+    pub memory: Option<u64>,
+    /// Thousandths of a CPU: `cpu.max`. None: no limit.
+    pub cpus_milli: Option<u64>,
+    /// `pids.max`.
+    pub pids: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+/// One published port, or a range of equal length on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// None: every address of the machine.
+    pub host_ip: Option<IpAddr>,
+    /// None: any free port, chosen when the unit starts.
+    pub host_port: Option<u16>,
+    pub container_port: u16,
+    /// Number of consecutive ports, at least 1.
+    pub count: u16,
+    pub protocol: Protocol,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// Absolute path in the container.
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountKind {
+    /// A named volume; filled from the image when it is first used and empty.
+    Volume { name: String },
+    /// An absolute path of the machine, which must exist.
+    Bind { source: String },
+    /// `size` in bytes, `mode` as in chmod.
+    Tmpfs { size: u64, mode: u32 },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    pub mode: NetworkMode,
+    /// Host name → address or `host-gateway`.
+    pub extra_hosts: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// A namespace of its own, on the machine's bridge.
+    #[default]
+    Bridge,
+    /// The machine's own network.
+    Host,
+    /// A namespace with nothing but loopback.
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// Bytes per file.
+    pub max_size: u64,
+    /// Files kept, the one being written included.
+    pub max_files: u32,
+}
