@@ -7,4 +7,14 @@
 //! To add one: a file per kernel object (`pidfd`, `mount`, `cgroup`, …), the man page named in the
 //! docstring, and a test beside it where the call works without privileges.
 
+#![allow(unsafe_code, reason = "the one crate that makes raw system calls; everywhere else it is forbidden")]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
+pub mod descriptor;
+pub mod kmsg;
+pub mod memfd;
 pub mod paths;
+pub mod socket;

@@ -1,0 +1,82 @@
+//! Descriptors across execve(2): taken over by number, put in place by number.
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Take over a descriptor that the parent left open under `number`, and make it close-on-exec.
+/// Call it once per number, before anything else opens descriptors.
+///
+/// # Errors
+/// `EBADF` when the parent left none.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) only looks the number up; an unknown one is EBADF.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the number is open, and by the contract above nobody else in this process owns it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    set_close_on_exec(descriptor.as_fd(), true)?;
+    Ok(descriptor)
+}
+
+/// Set or clear `FD_CLOEXEC` (fcntl(2)).
+///
+/// # Errors
+/// As fcntl(2).
+pub fn set_close_on_exec(descriptor: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let flags = if on { FdFlag::FD_CLOEXEC } else { FdFlag::empty() };
+    fcntl(descriptor, FcntlArg::F_SETFD(flags))?;
+    Ok(())
+}
+
+/// Set or clear `O_NONBLOCK` (fcntl(2)). It is a flag of the open file: everyone who shares it sees the change.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn set_nonblocking(descriptor: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, on);
+    fcntl(descriptor, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+/// In a child just before execve(2): put each descriptor under its number and keep it open over the exec. Everything
+/// else from `first_free` upward is closed by the exec (all descriptors are close-on-exec from birth; close_range(2)
+/// makes sure of it).
+///
+/// # Errors
+/// As fcntl(2), dup3(2), close_range(2).
+pub fn place(plan: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
+    let first_free = plan.iter().map(|(_, number)| number.saturating_add(1)).max().unwrap_or(3).max(3);
+    // Copies above every target first, so that no target overwrites a source that is still to come.
+    let mut copies = Vec::with_capacity(plan.len());
+    for (source, number) in plan {
+        copies.push((fcntl(source, FcntlArg::F_DUPFD_CLOEXEC(first_free))?, *number));
+    }
+    for (copy, number) in copies {
+        // SAFETY: dup2(2) has no memory effects; whoever owned `number` in this process is about to be replaced by execve.
+        if unsafe { libc::dup2(copy, number) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    let from = u32::try_from(first_free).unwrap_or(3);
+    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC closes nothing now; it only sets a flag.
+    let done = unsafe { libc::close_range(from, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A second descriptor of the same open file, close-on-exec.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    descriptor.try_clone_to_owned()
+}
+
+/// The number, for messages.
+#[must_use]
+pub fn number(descriptor: BorrowedFd<'_>) -> RawFd {
+    descriptor.as_raw_fd()
+}
