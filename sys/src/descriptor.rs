@@ -26,7 +26,11 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// As fcntl(2).
 pub fn set_close_on_exec(descriptor: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    let flags = if on { FdFlag::FD_CLOEXEC } else { FdFlag::empty() };
+    let flags = if on {
+        FdFlag::FD_CLOEXEC
+    } else {
+        FdFlag::empty()
+    };
     fcntl(descriptor, FcntlArg::F_SETFD(flags))?;
     Ok(())
 }
@@ -49,11 +53,19 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 /// # Errors
 /// As fcntl(2), dup3(2), close_range(2).
 pub fn place(plan: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
-    let first_free = plan.iter().map(|(_, number)| number.saturating_add(1)).max().unwrap_or(3).max(3);
+    let first_free = plan
+        .iter()
+        .map(|(_, number)| number.saturating_add(1))
+        .max()
+        .unwrap_or(3)
+        .max(3);
     // Copies above every target first, so that no target overwrites a source that is still to come.
     let mut copies = Vec::with_capacity(plan.len());
     for (source, number) in plan {
-        copies.push((fcntl(source, FcntlArg::F_DUPFD_CLOEXEC(first_free))?, *number));
+        copies.push((
+            fcntl(source, FcntlArg::F_DUPFD_CLOEXEC(first_free))?,
+            *number,
+        ));
     }
     for (copy, number) in copies {
         // SAFETY: dup2(2) has no memory effects; whoever owned `number` in this process is about to be replaced by execve.
@@ -64,7 +76,11 @@ pub fn place(plan: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
     let from = u32::try_from(first_free).unwrap_or(3);
     // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC closes nothing now; it only sets a flag.
     let done = unsafe { libc::close_range(from, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// A second descriptor of the same open file, close-on-exec.

@@ -44,11 +44,17 @@ impl Log for Kmsg {
         for line in record.args().to_string().lines() {
             let mut text = format!("<{}>{}: {line}", 24 + severity, self.name);
             if text.len() > RECORD_BYTES_MAX {
-                let end = (0..=RECORD_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+                let end = (0..=RECORD_BYTES_MAX)
+                    .rev()
+                    .find(|at| text.is_char_boundary(*at))
+                    .unwrap_or(0);
                 text.truncate(end);
             }
             text.push('\n');
-            let done = self.device.as_ref().map(|mut device| device.write_all(text.as_bytes()));
+            let done = self
+                .device
+                .as_ref()
+                .map(|mut device| device.write_all(text.as_bytes()));
             if !matches!(done, Some(Ok(()))) {
                 // A log that can't be written must not take the program down: there is nobody left to tell.
                 let _ = std::io::stderr().write_all(format!("{}: {line}\n", self.name).as_bytes());

@@ -7,14 +7,34 @@
 //! To add one: a file per kernel object (`pidfd`, `mount`, `cgroup`, …), the man page named in the
 //! docstring, and a test beside it where the call works without privileges.
 
-#![allow(unsafe_code, reason = "the one crate that makes raw system calls; everywhere else it is forbidden")]
+#![allow(
+    unsafe_code,
+    reason = "the one crate that makes raw system calls; everywhere else it is forbidden"
+)]
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
 )]
 
+pub mod block;
+pub mod cgroup;
+pub mod clock;
+pub mod clone;
 pub mod descriptor;
+pub mod epoll;
 pub mod kmsg;
 pub mod memfd;
+pub mod module;
 pub mod paths;
+pub mod pidfd;
+pub mod power;
+pub mod signal;
 pub mod socket;
+pub mod uevent;
+pub mod watchdog;

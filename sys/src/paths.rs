@@ -19,7 +19,15 @@ pub const NETWORK: &str = "/var/network";
 
 /// Folders of the state partition, made at boot when they are missing.
 pub const STATE_FOLDERS: [&str; 9] = [
-    MACHINE, "/var/config", UNITS, IMAGES, CONTAINERS, VOLUMES, LOGS, "/var/secrets", NETWORK,
+    MACHINE,
+    "/var/config",
+    UNITS,
+    IMAGES,
+    CONTAINERS,
+    VOLUMES,
+    LOGS,
+    "/var/secrets",
+    NETWORK,
 ];
 
 /// Runtime files (tmpfs).

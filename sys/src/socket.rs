@@ -2,7 +2,8 @@
 
 use nix::cmsg_space;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -15,7 +16,12 @@ pub const DESCRIPTORS_MAX: usize = 8;
 /// # Errors
 /// As socketpair(2).
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
 }
 
 /// A connected pair of byte streams; both ends are close-on-exec.
@@ -23,7 +29,12 @@ pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// As socketpair(2).
 pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
 }
 
 /// Send bytes, descriptors riding with the first of them. A closed peer is `EPIPE`, never a signal.
@@ -31,13 +42,23 @@ pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// As sendmsg(2); `WouldBlock` on a full non-blocking socket.
-pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+pub fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
     loop {
         let flags = MsgFlags::MSG_NOSIGNAL;
-        match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
+        match sendmsg::<()>(
+            socket.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            control,
+            flags,
+            None,
+        ) {
             Err(nix::errno::Errno::EINTR) => {}
             other => return Ok(other?),
         }
@@ -53,7 +74,12 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
     let mut space = cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let mut parts = [IoSliceMut::new(buffer)];
     let message = loop {
-        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+        match recvmsg::<()>(
+            socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        ) {
             Err(nix::errno::Errno::EINTR) => {}
             other => break other?,
         }
@@ -67,8 +93,14 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, 
             }
         }
     }
-    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "message or its descriptors longer than the limit"));
+    if message
+        .flags
+        .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC)
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "message or its descriptors longer than the limit",
+        ));
     }
     Ok((message.bytes, descriptors))
 }
@@ -98,6 +130,9 @@ mod tests {
     fn a_message_longer_than_the_buffer_is_an_error() {
         let (left, right) = seqpacket_pair().unwrap();
         send(left.as_fd(), &[7; 64], &[]).unwrap();
-        assert_eq!(receive(right.as_fd(), &mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            receive(right.as_fd(), &mut [0; 8]).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 }

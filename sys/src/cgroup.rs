@@ -1,0 +1,132 @@
+//! cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): a group is a folder, its knobs are files.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A group that exists.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+/// Why a knob could not be set.
+#[derive(Debug)]
+pub struct CgroupError {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+impl std::fmt::Display for CgroupError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cgroup: {}: {}", self.path.display(), self.source)
+    }
+}
+
+impl std::error::Error for CgroupError {}
+
+impl Cgroup {
+    /// Make the group, or take it over when it is there.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn create(path: &Path) -> Result<Self, CgroupError> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(CgroupError {
+                path: path.to_owned(),
+                source: error,
+            }),
+            _ => Ok(Self {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// Hand all controllers that this group has to its children.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn enable_all_controllers(&self) -> Result<(), CgroupError> {
+        let available = self.read("cgroup.controllers")?;
+        for controller in available.split_whitespace() {
+            self.set("cgroup.subtree_control", &format!("+{controller}"))?;
+        }
+        Ok(())
+    }
+
+    /// Write one knob.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn set(&self, knob: &str, value: &str) -> Result<(), CgroupError> {
+        let path = self.path.join(knob);
+        let written = File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|source| CgroupError { path, source })
+    }
+
+    /// Read one knob.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn read(&self, knob: &str) -> Result<String, CgroupError> {
+        let path = self.path.join(knob);
+        fs::read_to_string(&path).map_err(|source| CgroupError { path, source })
+    }
+
+    /// A knob that holds one number; `None` for `max` or when it can't be read.
+    #[must_use]
+    pub fn number(&self, knob: &str) -> Option<u64> {
+        self.read(knob).ok()?.trim().parse().ok()
+    }
+
+    /// One number of a flat keyed file (`memory.events`: `oom_kill`).
+    #[must_use]
+    pub fn keyed(&self, knob: &str, key: &str) -> Option<u64> {
+        let text = self.read(knob).ok()?;
+        text.lines().find_map(|line| {
+            line.strip_prefix(key)?
+                .strip_prefix(' ')?
+                .trim()
+                .parse()
+                .ok()
+        })
+    }
+
+    /// For `CLONE_INTO_CGROUP`.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn descriptor(&self) -> Result<OwnedFd, CgroupError> {
+        let opened = File::open(&self.path).map(OwnedFd::from);
+        opened.map_err(|source| CgroupError {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// End every process in it and below, at once (`cgroup.kill`).
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        self.set("cgroup.kill", "1")
+    }
+
+    /// Remove it. `EBUSY` while something in it still lives.
+    ///
+    /// # Errors
+    /// As rmdir(2); a group that is gone already is not an error.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        match fs::remove_dir(&self.path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError {
+                path: self.path.clone(),
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
