@@ -12,10 +12,32 @@
 //! To add a key: `file.rs` (as written), `unit.rs` (validated), `launch.rs` if it acts in the container, a golden
 //! case under `tests/cases`, one line in `docs/units.md`.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::wildcard_enum_match_arm
+    )
+)]
+
+mod diagnostic;
+mod draft;
+mod graph;
 pub mod launch;
 pub mod name;
+mod nearest;
+mod publish;
+mod resolve;
+mod set;
 pub mod unit;
 
+pub use diagnostic::{Diagnostic, Place, Severity};
 pub use launch::*;
 pub use name::*;
+pub use resolve::{BadUnit, Loaded};
+pub use set::UnitSet;
 pub use unit::*;

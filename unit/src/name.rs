@@ -1,6 +1,7 @@
 //! The name of a unit.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A container is named without its suffix (`web`, `redis@1`), everything else with it (`default.target`).
@@ -27,6 +28,12 @@ impl UnitName {
         ok.then(|| Self(text.to_owned()))
     }
 
+    /// `default.target`, which is started at boot and exists without a file.
+    #[must_use]
+    pub fn default_target() -> Self {
+        Self("default.target".to_owned())
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -36,6 +43,19 @@ impl UnitName {
     #[must_use]
     pub fn instance(&self) -> Option<&str> {
         self.0.split_once('@').map(|(_, instance)| instance)
+    }
+
+    /// `redis@2` before `redis@10`: by name, then numbers by value.
+    pub(crate) fn natural_order(&self, other: &Self) -> Ordering {
+        let key = |name: &Self| {
+            let (base, instance) = name.0.split_once('@').unwrap_or((name.0.as_str(), ""));
+            (
+                base.to_owned(),
+                instance.parse::<u64>().unwrap_or(u64::MAX),
+                instance.to_owned(),
+            )
+        };
+        key(self).cmp(&key(other))
     }
 }
 

@@ -1,0 +1,411 @@
+//! From single units to the set: what can only be checked when all of them are known.
+//!
+//! ```text
+//! references ──▶ cycles of after, cycles of requires ──▶ published ports ──▶ UnitSet
+//!      └──────────────────┴──────────┬─────────────────────────┘
+//!                  a unit that fails, and whoever requires it, is left out
+//! ```
+//!
+//! Each step looks only at the units that are still good, so that one mistake is reported once, where it is.
+
+use crate::draft::Draft;
+use crate::nearest::nearest;
+use crate::{Dependencies, Diagnostic, Unit, UnitKind, UnitName, UnitSet, graph, publish};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All that the unit directories hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// The good ones.
+    pub set: UnitSet,
+    /// The others.
+    pub bad: Vec<BadUnit>,
+    /// Errors and warnings about all of them, sorted by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// A unit that is not loaded, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadUnit {
+    /// As it would be called; `redis@` for a template whose instances are not known.
+    pub name: String,
+    /// Path of the file.
+    pub source: String,
+    /// At least one error.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// More units than any machine runs; each costs memory in PID 1.
+pub(crate) const UNITS_MAX: usize = 4096;
+
+pub(crate) fn resolve(
+    mut drafts: Vec<Draft>,
+    bad: Vec<BadUnit>,
+    diagnostics: Vec<Diagnostic>,
+) -> Loaded {
+    drafts.sort_by(|a, b| a.name().natural_order(b.name()));
+    let mut resolution = Resolution {
+        units: drafts.into_iter().map(Some).collect(),
+        bad,
+        diagnostics,
+    };
+    resolution.check_names();
+    resolution.check_references();
+    resolution.drop_dependants();
+    resolution.check_cycles("after", |draft| {
+        (
+            &draft.unit.dependencies.after,
+            &draft.unit.dependencies.before,
+        )
+    });
+    resolution.check_cycles("requires", |draft| {
+        (&draft.unit.dependencies.requires, &NONE)
+    });
+    resolution.drop_dependants();
+    resolution.check_ports();
+    resolution.drop_dependants();
+    resolution.warn();
+    resolution.finish()
+}
+
+static NONE: Vec<UnitName> = Vec::new();
+
+/// Good units keep their slot; a bad one leaves it empty and goes to `bad`.
+struct Resolution {
+    units: Vec<Option<Draft>>,
+    bad: Vec<BadUnit>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Resolution {
+    fn good(&self) -> impl Iterator<Item = &Draft> {
+        self.units.iter().flatten()
+    }
+
+    fn good_names(&self) -> BTreeSet<UnitName> {
+        self.good().map(|draft| draft.name().clone()).collect()
+    }
+
+    fn bad_names(&self) -> BTreeSet<String> {
+        self.bad.iter().map(|bad| bad.name.clone()).collect()
+    }
+
+    /// Takes the units with errors out.
+    fn reject(&mut self, errors: &BTreeMap<UnitName, Vec<Diagnostic>>) {
+        for slot in &mut self.units {
+            let Some(found) = slot.as_ref().and_then(|draft| errors.get(draft.name())) else {
+                continue;
+            };
+            if let Some(draft) = slot.take() {
+                self.diagnostics.extend(found.iter().cloned());
+                let (name, source) = (draft.name().to_string(), draft.unit.source);
+                self.bad.push(BadUnit {
+                    name,
+                    source,
+                    diagnostics: found.clone(),
+                });
+            }
+        }
+    }
+
+    /// A name stands for one unit; and there is a limit to all of them.
+    fn check_names(&mut self) {
+        let mut sources: BTreeMap<UnitName, String> = BTreeMap::new();
+        for (position, slot) in self.units.iter_mut().enumerate() {
+            let Some(draft) = slot.as_ref() else { continue };
+            let error = if let Some(first) = sources.get(draft.name()) {
+                draft.error(
+                    "",
+                    format!("unit `{}` is declared by {first} already", draft.name()),
+                )
+            } else if position >= UNITS_MAX {
+                draft
+                    .error("", format!("unit `{}` is one too many", draft.name()))
+                    .expected(format!("at most {UNITS_MAX} units"))
+            } else {
+                sources.insert(draft.name().clone(), draft.unit.source.clone());
+                continue;
+            };
+            let name = draft.name().to_string();
+            self.bad.push(BadUnit {
+                name,
+                source: draft.unit.source.clone(),
+                diagnostics: vec![error.clone()],
+            });
+            self.diagnostics.push(error);
+            *slot = None;
+        }
+    }
+
+    /// A unit may not depend on itself, and what it requires must exist.
+    fn check_references(&mut self) {
+        let known = self.good_names();
+        let bad = self.bad_names();
+        let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
+        for draft in self.good() {
+            let name = draft.name();
+            let mut mine = Vec::new();
+            for (key, list) in references(&draft.unit) {
+                if list.contains(name) {
+                    mine.push(draft.error(
+                        &format!("unit.{key}.{name}"),
+                        format!("unit `{name}` cannot be in its own `{key}`"),
+                    ));
+                }
+            }
+            for missing in &draft.unit.dependencies.requires {
+                if !exists(missing, &known) && !bad.contains(missing.as_str()) {
+                    mine.push(unknown(
+                        draft,
+                        "requires",
+                        missing,
+                        &known,
+                        Diagnostic::error,
+                    ));
+                }
+            }
+            if !mine.is_empty() {
+                errors.insert(name.clone(), mine);
+            }
+        }
+        self.reject(&errors);
+    }
+
+    /// Whoever requires a bad unit cannot start either.
+    fn drop_dependants(&mut self) {
+        loop {
+            let bad = self.bad_names();
+            let good = self.good_names();
+            let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
+            for draft in self.good() {
+                let broken = draft
+                    .unit
+                    .dependencies
+                    .requires
+                    .iter()
+                    .filter(|name| !exists(name, &good) && bad.contains(name.as_str()));
+                let mine: Vec<Diagnostic> = broken
+                    .map(|name| {
+                        let message = format!(
+                            "unit `{}` requires `{name}`, which has errors",
+                            draft.name()
+                        );
+                        draft
+                            .error(&format!("unit.requires.{name}"), message)
+                            .hint(format!("mend `{name}` first"))
+                    })
+                    .collect();
+                if !mine.is_empty() {
+                    errors.insert(draft.name().clone(), mine);
+                }
+            }
+            if errors.is_empty() {
+                return;
+            }
+            self.reject(&errors);
+        }
+    }
+
+    /// All units of a cycle are bad: which of its edges is the wrong one is not ours to guess.
+    fn check_cycles(
+        &mut self,
+        key: &str,
+        edges: impl Fn(&Draft) -> (&Vec<UnitName>, &Vec<UnitName>),
+    ) {
+        loop {
+            let drafts: Vec<&Draft> = self.good().collect();
+            let index: BTreeMap<&UnitName, u32> = drafts
+                .iter()
+                .map(|draft| draft.name())
+                .zip(0u32..)
+                .collect();
+            let find = |list: &Vec<UnitName>| -> Vec<u32> {
+                list.iter()
+                    .filter_map(|name| index.get(name).copied())
+                    .collect()
+            };
+            let mut forward: Vec<Vec<u32>> =
+                drafts.iter().map(|draft| find(edges(draft).0)).collect();
+            let back: Vec<Vec<u32>> = drafts.iter().map(|draft| find(edges(draft).1)).collect();
+            for (list, more) in forward.iter_mut().zip(graph::reversed(&back)) {
+                list.extend(more);
+            }
+            let Err(cycle) = graph::order(&forward) else {
+                return;
+            };
+            let members: Vec<&Draft> = cycle
+                .iter()
+                .filter_map(|node| drafts.get(usize::try_from(*node).ok()?).copied())
+                .collect();
+            let names: BTreeSet<&UnitName> = members.iter().map(|draft| draft.name()).collect();
+            let way: Vec<String> = members
+                .iter()
+                .chain(members.first())
+                .map(|draft| format!("`{}`", draft.name()))
+                .collect();
+            let message = format!("cycle of `{key}`: {}", way.join(" → "));
+            let errors = members.iter().map(|draft| {
+                let (first, second) = edges(draft);
+                let written = first
+                    .iter()
+                    .map(|name| (key, name))
+                    .chain(second.iter().map(|name| ("before", name)));
+                let place = written
+                    .filter(|(_, name)| names.contains(name))
+                    .find_map(|(key, name)| draft.place(&format!("unit.{key}.{name}")));
+                let error = Diagnostic::error(&draft.unit.source, place, message.clone())
+                    .hint("take one of these dependencies out");
+                (draft.name().clone(), vec![error])
+            });
+            let errors: BTreeMap<UnitName, Vec<Diagnostic>> = errors.collect();
+            if errors.is_empty() {
+                return;
+            }
+            self.reject(&errors);
+        }
+    }
+
+    /// The first unit in name order keeps the port.
+    fn check_ports(&mut self) {
+        publish::choose(&mut self.units);
+        let errors = publish::conflicts(self.good());
+        self.reject(&errors);
+    }
+
+    /// References that do no harm, but that nobody writes on purpose.
+    fn warn(&mut self) {
+        let known = self.good_names();
+        let bad = self.bad_names();
+        let mut warnings = Vec::new();
+        for draft in self.good() {
+            for (key, list) in references(&draft.unit) {
+                for name in list.iter().filter(|name| !exists(name, &known)) {
+                    warnings.push(if bad.contains(name.as_str()) {
+                        let message = format!(
+                            "unit `{}` has `{key}` on `{name}`, which has errors",
+                            draft.name()
+                        );
+                        draft.warning(&format!("unit.{key}.{name}"), message)
+                    } else {
+                        unknown(draft, key, name, &known, Diagnostic::warning)
+                    });
+                }
+            }
+        }
+        self.diagnostics.extend(warnings);
+    }
+
+    fn finish(self) -> Loaded {
+        let mut units: Vec<Unit> = self
+            .units
+            .into_iter()
+            .flatten()
+            .map(|draft| draft.unit)
+            .collect();
+        if !units
+            .iter()
+            .any(|unit| unit.name == UnitName::default_target())
+        {
+            units.push(default_target());
+            units.sort_by(|a, b| a.name.natural_order(&b.name));
+        }
+        let (mut bad, mut diagnostics) = (self.bad, self.diagnostics);
+        bad.sort_by(|a, b| a.name.cmp(&b.name));
+        Diagnostic::sort(&mut diagnostics);
+        Loaded {
+            set: UnitSet::assemble(units),
+            bad,
+            diagnostics,
+        }
+    }
+}
+
+fn references(unit: &Unit) -> [(&'static str, &Vec<UnitName>); 5] {
+    let Dependencies {
+        after,
+        before,
+        requires,
+        wants,
+    } = &unit.dependencies;
+    [
+        ("after", after),
+        ("before", before),
+        ("requires", requires),
+        ("wants", wants),
+        ("wanted_by", &unit.wanted_by),
+    ]
+}
+
+fn exists(name: &UnitName, known: &BTreeSet<UnitName>) -> bool {
+    known.contains(name) || *name == UnitName::default_target()
+}
+
+type Report = fn(&str, Option<crate::Place>, String) -> Diagnostic;
+
+fn unknown(
+    draft: &Draft,
+    key: &str,
+    name: &UnitName,
+    known: &BTreeSet<UnitName>,
+    report: Report,
+) -> Diagnostic {
+    let verb = match key {
+        "requires" => "requires",
+        "wants" => "wants",
+        "wanted_by" => "is wanted by",
+        "before" => "is before",
+        _ => "is after",
+    };
+    let message = format!(
+        "unit `{}` {verb} `{name}`, which does not exist",
+        draft.name()
+    );
+    let diagnostic = report(
+        &draft.unit.source,
+        draft.place(&format!("unit.{key}.{name}")),
+        message,
+    );
+    let candidates = known
+        .iter()
+        .map(UnitName::as_str)
+        .filter(|known| *known != draft.name().as_str());
+    let default = UnitName::default_target();
+    let instance = known.iter().find(|known| {
+        known
+            .as_str()
+            .split_once('@')
+            .is_some_and(|(base, _)| base == name.as_str())
+    });
+    match (
+        instance,
+        nearest(name.as_str(), candidates.chain([default.as_str()])),
+    ) {
+        (Some(instance), _) => diagnostic.hint(format!(
+            "`{name}` is a template: name an instance of it, such as `{instance}`"
+        )),
+        (None, Some(near)) => {
+            diagnostic.hint(format!("a unit with a similar name exists: `{near}`"))
+        }
+        (None, None) => diagnostic,
+    }
+}
+
+/// It wants whatever says so in `wanted_by`.
+fn default_target() -> Unit {
+    Unit {
+        name: UnitName::default_target(),
+        source: String::new(),
+        description: "Units that are started at boot".to_owned(),
+        dependencies: Dependencies::default(),
+        wanted_by: Vec::new(),
+        kind: UnitKind::Target,
+    }
+}
