@@ -13,6 +13,9 @@ pub enum Interest {
     Read,
     Write,
     ReadWrite,
+    /// Both, told once per change (`EPOLLET`): for descriptors that stay hung up for long, as a virtio-serial port
+    /// whose other side is not open. Whoever uses it reads and writes until it would block.
+    Edges,
 }
 
 /// One descriptor is ready.
@@ -85,6 +88,7 @@ fn flags(interest: Interest) -> EpollFlags {
         Interest::Read => EpollFlags::EPOLLIN,
         Interest::Write => EpollFlags::EPOLLOUT,
         Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
+        Interest::Edges => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
     }
 }
 
