@@ -20,7 +20,9 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong { bytes, limit } => write!(f, "frame of {bytes} bytes, the limit is {limit}"),
+            Self::TooLong { bytes, limit } => {
+                write!(f, "frame of {bytes} bytes, the limit is {limit}")
+            }
             Self::Json(error) => write!(f, "not a control message: {error}"),
         }
     }
@@ -38,7 +40,10 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     let body = bytes.len().saturating_sub(LENGTH_BYTES);
     let length = u32::try_from(body).ok().filter(|_| body <= FRAME_BYTES_MAX);
     let Some(length) = length else {
-        return Err(FrameError::TooLong { bytes: body, limit: FRAME_BYTES_MAX });
+        return Err(FrameError::TooLong {
+            bytes: body,
+            limit: FRAME_BYTES_MAX,
+        });
     };
     for (slot, byte) in bytes.iter_mut().zip(length.to_le_bytes()) {
         *slot = byte;
@@ -50,13 +55,20 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
 ///
 /// # Errors
 /// When it is longer than `limit` or not what `T` says.
-pub fn decode<T: DeserializeOwned>(buffer: &[u8], limit: usize) -> Result<Option<(T, usize)>, FrameError> {
-    let Some((head, rest)) = buffer.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+pub fn decode<T: DeserializeOwned>(
+    buffer: &[u8],
+    limit: usize,
+) -> Result<Option<(T, usize)>, FrameError> {
+    let Some((head, rest)) = buffer.split_first_chunk::<LENGTH_BYTES>() else {
+        return Ok(None);
+    };
     let bytes = u32::from_le_bytes(*head) as usize;
     if bytes > limit {
         return Err(FrameError::TooLong { bytes, limit });
     }
-    let Some(body) = rest.get(..bytes) else { return Ok(None) };
+    let Some(body) = rest.get(..bytes) else {
+        return Ok(None);
+    };
     let message = serde_json::from_slice(body).map_err(FrameError::Json)?;
     Ok(Some((message, LENGTH_BYTES.saturating_add(bytes))))
 }

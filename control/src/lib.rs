@@ -17,6 +17,7 @@ pub mod log;
 pub mod net;
 pub mod reply;
 pub mod request;
+pub mod serial;
 
 /// Version of the protocol; a request frame carries it, another version is refused by name.
 pub const VERSION: u32 = 1;

@@ -10,9 +10,18 @@ use unit::UnitName;
 pub enum LogRequest {
     /// Keep what comes out of these pipes; the read ends of stdout and stderr ride along, in this order.
     /// PID 1 keeps its own copies: it lends them again to the next `logd` when this one dies.
-    Keep { unit: UnitName, run: u64, max_size: u64, max_files: u32 },
+    Keep {
+        unit: UnitName,
+        run: u64,
+        max_size: u64,
+        max_files: u32,
+    },
     /// A line of the system's own about a unit (`started`, `killed by SIGKILL (out of memory)`), kept with its output.
-    Note { unit: UnitName, run: u64, message: String },
+    Note {
+        unit: UnitName,
+        run: u64,
+        message: String,
+    },
     /// Answer a query; where the text goes rides along. `id` comes back in `QueryDone`.
     Query { id: u64, query: LogsRequest },
     /// The client went away.
@@ -28,8 +37,14 @@ pub enum LogReply {
     /// Descriptors are being read from here on.
     Ready,
     /// Both pipes of the run are at their end and written: PID 1 may close its copies.
-    Drained { unit: UnitName, run: u64 },
-    QueryDone { id: u64, error: Option<String> },
+    Drained {
+        unit: UnitName,
+        run: u64,
+    },
+    QueryDone {
+        id: u64,
+        error: Option<String>,
+    },
     Flushed,
 }
 

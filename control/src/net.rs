@@ -33,12 +33,16 @@ pub struct AttachRequest {
     pub extra_hosts: Vec<(String, String)>,
 }
 
-
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum NetReply {
     /// The machine's network is up.
-    Ready { link: String, address: String, gateway: Option<Ipv4Addr>, how: String },
+    Ready {
+        link: String,
+        address: String,
+        gateway: Option<Ipv4Addr>,
+        how: String,
+    },
     /// No usable link (yet): containers start all the same; why, in one line.
     Degraded { message: String },
     Attached {
@@ -52,5 +56,9 @@ pub enum NetReply {
         ports: Vec<String>,
     },
     /// One readable line that names both owners of a port in use.
-    AttachFailed { unit: UnitName, run: u64, message: String },
+    AttachFailed {
+        unit: UnitName,
+        run: u64,
+        message: String,
+    },
 }

@@ -9,9 +9,13 @@ pub enum Reply {
     Accepted,
     Done,
     /// What was asked for was tried and did not come about: one readable line.
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     /// Refused before anything was done.
-    Denied { reason: Denial },
+    Denied {
+        reason: Denial,
+    },
     Units(Vec<UnitStatus>),
     Unit(Box<UnitStatus>),
     Images(Vec<ImageSummary>),
@@ -19,23 +23,42 @@ pub enum Reply {
     /// One line per entry of the ring.
     Trace(Vec<String>),
     /// Progress of a long job, for a human.
-    Progress { message: String },
+    Progress {
+        message: String,
+    },
     /// End of an exec: the exit status, or 128 + signal.
-    Exited { code: i32 },
+    Exited {
+        code: i32,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Denial {
     /// With the nearest known name, if there is one.
-    UnknownUnit { unit: String, nearest: Option<String> },
+    UnknownUnit {
+        unit: String,
+        nearest: Option<String>,
+    },
     /// The unit file did not pass the check.
-    BadUnit { unit: String, message: String },
-    NotRunning { unit: String },
+    BadUnit {
+        unit: String,
+        message: String,
+    },
+    NotRunning {
+        unit: String,
+    },
     ShuttingDown,
-    VersionMismatch { ours: u32, theirs: u32 },
-    Malformed { message: String },
-    TooManyConnections { limit: usize },
+    VersionMismatch {
+        ours: u32,
+        theirs: u32,
+    },
+    Malformed {
+        message: String,
+    },
+    TooManyConnections {
+        limit: usize,
+    },
     /// The request needs descriptors that did not come with it.
     MissingDescriptors,
     NotPermitted,

@@ -20,11 +20,19 @@ pub struct RequestFrame {
 pub enum Request {
     /// All units, or those given.
     Ps,
-    Status { unit: String },
+    Status {
+        unit: String,
+    },
     /// Set the goal to up; answered `Done` when the units are running (or ended, for oneshot), or `Failed`.
-    Start { units: Vec<String> },
-    Stop { units: Vec<String> },
-    Restart { units: Vec<String> },
+    Start {
+        units: Vec<String>,
+    },
+    Stop {
+        units: Vec<String>,
+    },
+    Restart {
+        units: Vec<String>,
+    },
     Exec(ExecRequest),
     Logs(LogsRequest),
     ImageLoad,
