@@ -1,0 +1,145 @@
+//! Lookup: from a reference to layers and configuration.
+
+use crate::{Digest, ImageConfig, ImageError, ImageRecord, Lock, Reference, Tree};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The images of one machine, to be read.
+#[derive(Clone, Debug)]
+pub struct Store {
+    tree: Tree,
+}
+
+/// An image that can be mounted. As long as it lives, no layer of the store is removed.
+#[derive(Debug)]
+pub struct Image {
+    /// Normalised.
+    pub reference: String,
+    /// `sha256:…` of the manifest.
+    pub digest: String,
+    /// Folders, bottom first.
+    pub layers: Vec<PathBuf>,
+    pub config: ImageConfig,
+    _in_use: Lock,
+}
+
+impl Store {
+    /// The store below this folder; nothing is read yet.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self {
+            tree: Tree::at(root),
+        }
+    }
+
+    /// Finds an image by name (`redis`, `registry.example/app:1`) or by digest (`redis@sha256:…`, `sha256:…`).
+    ///
+    /// A digest is found whatever name the image has here: it says what the content is.
+    ///
+    /// # Errors
+    /// Each says what the operator can do.
+    pub fn image(&self, reference: &str) -> Result<Image, ImageError> {
+        let reference: Reference = reference.parse().map_err(ImageError::Reference)?;
+        if !self.tree.references().is_dir() {
+            return Err(ImageError::not_found(&reference.to_string(), Vec::new()));
+        }
+        let lock_path = self.tree.use_lock();
+        let lock = Lock::shared(&lock_path).map_err(|source| ImageError::Io {
+            path: lock_path,
+            source,
+        })?;
+        let record = self.record(&reference)?;
+        self.open(&reference, &record, lock)
+    }
+
+    /// Every image by name, in the order of the names. One that can't be read is an error in its place.
+    ///
+    /// # Errors
+    /// When the folder of references can't be read. A store that isn't there yet is empty.
+    pub fn records(&self) -> Result<Vec<Result<ImageRecord, ImageError>>, ImageError> {
+        let folder = self.tree.references();
+        let listed = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut paths: Vec<PathBuf> = match listed {
+            Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => {
+                return Err(ImageError::Io {
+                    path: folder,
+                    source,
+                });
+            }
+        };
+        paths.sort();
+        Ok(paths.iter().map(|path| read_record(path)).collect())
+    }
+
+    fn record(&self, reference: &Reference) -> Result<ImageRecord, ImageError> {
+        let path = self.tree.reference(reference);
+        if path.exists() {
+            return read_record(&path);
+        }
+        let mut known: Vec<ImageRecord> = self.records()?.into_iter().flatten().collect();
+        let wanted = reference.digest();
+        let found = known
+            .iter()
+            .position(|record| wanted.is_some_and(|digest| record.digest == *digest));
+        match found {
+            Some(index) => Ok(known.swap_remove(index)),
+            None => Err(ImageError::not_found(
+                &reference.to_string(),
+                known.into_iter().map(|record| record.reference).collect(),
+            )),
+        }
+    }
+
+    fn open(
+        &self,
+        reference: &Reference,
+        record: &ImageRecord,
+        lock: Lock,
+    ) -> Result<Image, ImageError> {
+        let damaged = |path: &Path, reason: String| ImageError::Damaged {
+            reference: reference.to_string(),
+            path: path.to_owned(),
+            reason,
+        };
+        let config_path = self.tree.blob(&record.config);
+        let bytes =
+            fs::read(&config_path).map_err(|error| damaged(&config_path, error.to_string()))?;
+        let config =
+            ImageConfig::parse(&bytes).map_err(|error| damaged(&config_path, error.to_string()))?;
+        let layers: Vec<PathBuf> = record
+            .layers
+            .iter()
+            .map(|layer| self.tree.layer(&layer.diff_id))
+            .collect();
+        if let Some(missing) = layers.iter().find(|layer| !layer.is_dir()) {
+            return Err(damaged(missing, "the layer is missing".to_owned()));
+        }
+        Ok(Image {
+            reference: reference.to_string(),
+            digest: Digest::to_string(&record.digest),
+            layers,
+            config,
+            _in_use: lock,
+        })
+    }
+}
+
+fn read_record(path: &Path) -> Result<ImageRecord, ImageError> {
+    let bytes = fs::read(path).map_err(|source| ImageError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| ImageError::Damaged {
+        reference: path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .replace('+', "/")
+            .replace('=', "@"),
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}

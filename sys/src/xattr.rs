@@ -1,0 +1,56 @@
+//! Extended attributes (xattr(7)): file capabilities and the marks of overlayfs.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Sets one attribute of an open file or folder, replacing an older value (fsetxattr(2)).
+///
+/// # Errors
+/// `EOPNOTSUPP`: the file system, or this kind of file, has none of that name space; `EPERM`: `trusted.*` without
+/// `CAP_SYS_ADMIN`.
+pub fn set(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> io::Result<()> {
+    // SAFETY: the name is NUL-terminated, the kernel reads exactly `value.len()` bytes of `value`, and both live
+    // through the call.
+    let result =
+        unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// One attribute of an open file or folder; `None` when it has none of that name (fgetxattr(2)).
+///
+/// # Errors
+/// `ERANGE`: the value is longer than `bytes_max`.
+pub fn get(file: BorrowedFd<'_>, name: &CStr, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0; bytes_max];
+    // SAFETY: the name is NUL-terminated, the kernel writes at most `value.len()` bytes to `value`, and both live
+    // through the call.
+    let result =
+        unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    match usize::try_from(result) {
+        Ok(bytes) => {
+            value.truncate(bytes);
+            Ok(Some(value))
+        }
+        Err(_) => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENODATA) => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn an_attribute_that_is_not_there_is_none() {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        match get(file.as_fd(), c"user.keelson.none", 16) {
+            Ok(value) => assert_eq!(value, None),
+            // Some file systems have no user attributes at all.
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP)),
+        }
+    }
+}
