@@ -38,6 +38,8 @@ pub mod paths;
 pub mod pidfd;
 pub mod poll;
 pub mod power;
+pub mod process;
+pub mod record_lock;
 pub mod signal;
 pub mod socket;
 pub mod terminal;
