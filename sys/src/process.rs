@@ -1,0 +1,98 @@
+//! What a child process made by [`std::process::Command`] keeps of its parent: for programs that outlive us, and for
+//! those that must not.
+//!
+//! Either way the child starts with no signal blocked and none ignored (both survive an exec, signal(7)), in a session of
+//! its own, so that Ctrl-C on our terminal reaches us and not it.
+
+use crate::signal::reset_for_child;
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid, getppid, setsid};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The child lives on when we end.
+pub fn outlive_us(command: &mut Command) {
+    let prepare = || {
+        reset_for_child()?;
+        setsid()?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// The child is killed when the *thread* that spawns it ends, however it ends (PR_SET_PDEATHSIG in prctl(2)). Spawn it
+/// from a thread that waits for it.
+pub fn die_with_us(command: &mut Command) {
+    let parent = getpid();
+    let prepare = move || {
+        reset_for_child()?;
+        setsid()?;
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have died before the line above.
+        if getppid() == parent {
+            Ok(())
+        } else {
+            Err(io::Error::from(Errno::ESRCH))
+        }
+    };
+    // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Whether the process is there (kill(2) with signal 0). A zombie is.
+#[must_use]
+pub fn exists(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+}
+
+/// Send `SIGKILL`; one that is gone already is fine.
+///
+/// # Errors
+/// As kill(2).
+pub fn kill_now(pid: i32) -> io::Result<()> {
+    match kill(Pid::from_raw(pid), Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_child_dies_with_the_thread_that_spawned_it() {
+        let spawn = || {
+            let mut command = Command::new("sleep");
+            die_with_us(command.arg("60"));
+            command.spawn().unwrap()
+        };
+        let mut child = std::thread::spawn(spawn).join().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "still alive");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_detached_child_leads_its_own_session() {
+        let mut command = Command::new("sleep");
+        outlive_us(command.arg("60"));
+        let mut child = command.spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(exists(pid));
+        assert_eq!(
+            nix::unistd::getsid(Some(Pid::from_raw(pid))),
+            Ok(Pid::from_raw(pid))
+        );
+        kill_now(pid).unwrap();
+        child.wait().unwrap();
+        assert!(!exists(pid));
+    }
+}
