@@ -23,23 +23,31 @@
 )]
 
 pub mod block;
+pub mod caps;
 pub mod cgroup;
 pub mod clock;
 pub mod clone;
+pub mod credentials;
 pub mod descriptor;
 pub mod epoll;
 pub mod gpt;
 pub mod kmsg;
 pub mod memfd;
 pub mod module;
+pub mod mount;
+pub mod namespace;
 pub mod netlink;
 pub mod packet;
+pub mod path;
 pub mod paths;
 pub mod pidfd;
 pub mod poll;
 pub mod power;
 pub mod process;
+pub mod program;
+pub mod pty;
 pub mod record_lock;
+pub mod rlimit;
 pub mod signal;
 pub mod socket;
 pub mod terminal;

@@ -1,0 +1,50 @@
+//! To become another program, or to start one as a child with code of ours in between (execve(2), fork(2), setsid(2)).
+
+use crate::clone::Child;
+use crate::pidfd;
+use nix::unistd::ForkResult;
+use std::ffi::{CStr, CString};
+use std::io;
+
+/// A session of our own, without controlling terminal (setsid(2)). To be its leader already is not an error.
+///
+/// # Errors
+/// As setsid(2).
+pub fn start_session() -> io::Result<()> {
+    match nix::unistd::setsid() {
+        Ok(_) | Err(nix::errno::Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Which of the two processes after [`fork`] this is.
+#[derive(Debug)]
+pub enum Fork {
+    Parent(Child),
+    Child,
+}
+
+/// fork(2). The caller must be single-threaded: the child goes on with ordinary code.
+///
+/// # Errors
+/// As fork(2); `ENOMEM` in a PID namespace whose first process has ended.
+pub fn fork() -> io::Result<Fork> {
+    // SAFETY: by the contract above there is no other thread that could hold a lock which the child then needs.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(Fork::Child),
+        // The child can't be reaped by anyone else, so its number can't have been used again.
+        ForkResult::Parent { child } => Ok(Fork::Parent(Child {
+            pid: child.as_raw(),
+            pidfd: pidfd::open(child.as_raw())?,
+        })),
+    }
+}
+
+/// Become another program (execve(2)); comes back only with the reason why not.
+#[must_use]
+pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    match nix::unistd::execve(program, arguments, environment) {
+        Err(errno) => errno.into(),
+        Ok(never) => match never {},
+    }
+}
