@@ -1,18 +1,80 @@
 //! The life cycle of units: a pure function from events to actions.
 //!
 //! ```text
-//!                  ┌────────────── handle(now, Event) ──────────────┐
-//!  init: facts ───▶│ goals propagate by a queue, then each touched  │──▶ Actions ──▶ init performs them,
-//!  requests, time  │ unit advances as far as it can                 │                and reports back as Events
-//!                  └────────────────────────────────────────────────┘
+//!                  ┌──────────────────── one turn ────────────────────┐
+//!  init: facts ───▶│ goal / report / deadline folds the event in,     │──▶ Actions ──▶ init performs them,
+//!  requests, time  │ then each touched unit advances as far as it can │                and reports back as Events
+//!                  └──────────────────────────────────────────────────┘
+//!
+//!  Inactive ─▶ Waiting ─▶ Preparing ─▶ Starting ─▶ Running ─▶ Stopping
+//!      ▲          ▲           └────────────┴──────────┴──────────┤ the run has ended
+//!      │          │                                              ▼
+//!      │          └── Backoff, Finished, Failed ◀──────────── Releasing
+//!      └──────────────────────────────────────────────────────── ┘ goal down
 //! ```
 //!
-//! No I/O, no clock, no thread, no recursion. The wish ([`Goal`]) stands beside the fact ([`State`]); restart is
-//! "wish up, fact down". Every start has a new [`RunId`]; a report of an older run is dropped.
+//! Rules of the design:
+//!
+//! 1. No I/O, no clock, no thread, no recursion, no panic. The same events give the same actions.
+//! 2. The wish ([`Goal`]) stands beside the fact ([`State`]); a restart is "wish up, fact down".
+//! 3. Every start has a new [`RunId`]; a report of another run than the present one is dropped.
+//! 4. One place decides: requests, reports and deadlines only change a unit's record, and `advance` acts on it.
+//! 5. Units see of each other nothing but a few bits (`standing`). Each unit counts the neighbours that hold it back,
+//!    and whoever changes a bit adjusts the counts along its edges, so a boot costs O((units + edges) log units).
+//! 6. Deadlines, not timers: the state says when it wants to be looked at, [`Supervisor::next_deadline`] is the earliest.
+//! 7. Each `Prepare` is followed by exactly one `Release`, whatever happens in between; the next `Prepare` of the same
+//!    unit comes after `Released`.
+//! 8. A goal that is up holds up the goals of all that the unit requires; one that is down, down of all that require it.
+//! 9. Every queue and retry has a named limit.
+//!
+//! To add a rule: the record in `life`, the decision in `advance` or `restart`, a row in `tests/transitions.rs`, an
+//! invariant in `tests/sim`, and a mutant that breaks it.
 #![no_std]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm
+    )
+)]
 
 extern crate alloc;
 
+mod advance;
+mod check;
+mod deadline;
 mod event;
+mod goal;
+mod graph;
+mod journal;
+mod life;
+mod mutant;
+mod report;
+mod request;
+mod restart;
+mod rules;
+mod settle;
+mod shutdown;
+mod standing;
+mod state;
+mod supervisor;
+mod text;
+mod view;
 
 pub use event::*;
+pub use graph::{Edges, Graph, Link};
+pub use journal::{Cause, Entry, JOURNAL_ENTRIES_MAX, Journal};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
+pub use request::REQUESTS_MAX;
+pub use restart::RESTART_DELAY_MS_MIN;
+pub use rules::Rules;
+pub use shutdown::SHUTDOWN_GRACE_MS;
+pub use standing::FAILURES_STUCK;
+pub use supervisor::Supervisor;
+pub use view::ReadyCounts;

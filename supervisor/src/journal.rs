@@ -1,0 +1,70 @@
+//! The last turns, kept so that a failure in the field can be replayed: decisions depend on nothing but the events.
+
+use crate::text;
+use crate::{Action, Event, Rules, Timestamp};
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Turns kept: about a boot of fifty units, at some 200 bytes each.
+pub const JOURNAL_ENTRIES_MAX: usize = 512;
+
+/// What a turn was for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    Event(Event),
+    Timeout,
+}
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub cause: Cause,
+    pub actions: Vec<Action>,
+}
+
+/// A ring of the last [`JOURNAL_ENTRIES_MAX`] turns.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Journal {
+    entries: VecDeque<Entry>,
+    /// Turns that the ring has lost.
+    lost: u64,
+}
+
+impl Journal {
+    /// Oldest first.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// How many older ones there were.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    pub(crate) fn record(&mut self, at: Timestamp, cause: Cause, actions: &[Action]) {
+        if cause == Cause::Timeout && actions.is_empty() {
+            return;
+        }
+        while self.entries.len() >= JOURNAL_ENTRIES_MAX {
+            self.entries.pop_front();
+            self.lost = self.lost.saturating_add(1);
+        }
+        self.entries.push_back(Entry {
+            at,
+            cause,
+            actions: actions.to_vec(),
+        });
+    }
+}
+
+impl Entry {
+    /// `12.345 exited web run 7: exited with code 1 -> release web run 7, changed web`
+    #[must_use]
+    pub fn line(&self, rules: &[Rules]) -> String {
+        text::entry_line(self, rules)
+    }
+}

@@ -1,0 +1,94 @@
+//! Everything down: in order while there is time, then at once.
+//!
+//! ```text
+//! Shutdown ──────── stop order, stop ladders ────────▶ budget spent ── Kill all ──▶ + grace ──▶ complete, whatever is left
+//! ```
+
+use crate::mutant::Mutant;
+use crate::{Action, Supervisor, Timestamp};
+
+/// How long killed processes are waited for before the shutdown is declared complete without them. A process that
+/// survives SIGKILL so long sits in the kernel (a dead disk or network file system) and would keep the machine up for ever.
+pub const SHUTDOWN_GRACE_MS: u64 = 2_000;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shutdown {
+    /// When order ends and killing begins.
+    budget_until: Timestamp,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Ordered,
+    Killing,
+    Complete,
+}
+
+impl Shutdown {
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Ordered => Some(self.budget_until),
+            Stage::Killing => Some(self.budget_until.plus(SHUTDOWN_GRACE_MS)),
+            Stage::Complete => None,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Repeated, it can only shorten the budget.
+    pub(crate) fn shut_down(&mut self, within_ms: u64) {
+        let budget_until = self.now.plus(within_ms);
+        if let Some(shutdown) = &mut self.shutdown {
+            if shutdown.stage == Stage::Ordered {
+                shutdown.budget_until = shutdown.budget_until.min(budget_until);
+            }
+        } else {
+            self.shutdown = Some(Shutdown {
+                budget_until,
+                stage: Stage::Ordered,
+            });
+            self.refuse_all_requests();
+            let all = self.units();
+            self.want_down(all);
+        }
+        self.end_shutdown_budget();
+    }
+
+    /// When the budget is spent, everything is looked at again, and what runs is killed.
+    pub(crate) fn end_shutdown_budget(&mut self) {
+        let ignored = self.planted(Mutant::ShutdownWithoutBudget);
+        let Some(shutdown) = &mut self.shutdown else {
+            return;
+        };
+        if shutdown.stage == Stage::Ordered && self.now >= shutdown.budget_until && !ignored {
+            shutdown.stage = Stage::Killing;
+            for unit in self.units() {
+                self.touch(unit);
+            }
+        }
+    }
+
+    pub(crate) fn budget_is_spent(&self) -> bool {
+        let stage = self.shutdown.as_ref().map(|shutdown| shutdown.stage);
+        matches!(stage, Some(Stage::Killing | Stage::Complete))
+    }
+
+    /// Complete when every run is released; once the budget is spent, when no process is left; in the end, anyhow.
+    pub(crate) fn tell_shutdown_complete(&mut self) {
+        let Some(shutdown) = &mut self.shutdown else {
+            return;
+        };
+        let complete = match shutdown.stage {
+            Stage::Ordered => self.busy == 0,
+            Stage::Killing => {
+                self.live == 0 || self.now >= shutdown.budget_until.plus(SHUTDOWN_GRACE_MS)
+            }
+            Stage::Complete => false,
+        };
+        if complete {
+            shutdown.stage = Stage::Complete;
+            self.actions.push(Action::ShutdownComplete);
+        }
+    }
+}
