@@ -64,6 +64,14 @@ pub enum Denial {
     NotPermitted,
 }
 
+impl Reply {
+    /// Whether nothing follows it but the ends of the streams.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Accepted | Self::Progress { .. })
+    }
+}
+
 /// A unit as `ps` and `status` show it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
 pub struct UnitStatus {

@@ -2,7 +2,7 @@
 
 use nix::sys::epoll::{Epoll as NixEpoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 64;
@@ -80,6 +80,13 @@ impl Epoll {
             other => other?,
         };
         Ok(events.iter().take(count).map(ready).collect())
+    }
+}
+
+/// To wait for it in a poll(2) together with others: readable when an event is pending.
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
     }
 }
 
