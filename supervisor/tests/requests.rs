@@ -1,0 +1,366 @@
+//! What those who ask are told, when the boot counts as settled, and how the machine goes down.
+
+mod common;
+
+use common::{Machine, oneshot, simple, target};
+use supervisor::{Event, Outcome, REQUESTS_MAX, Ticket, UnitId};
+use unit::Restart;
+
+fn web() -> Machine {
+    Machine::new(&[simple("web")])
+}
+
+#[test]
+fn a_start_is_done_when_all_its_units_are_ready() {
+    let mut machine = Machine::new(&[simple("a"), simple("b")]);
+    machine.start(&["a", "b"]);
+    machine.comes_up("a");
+    assert_eq!(machine.done(), ["prepare a", "prepare b", "spawn a"]);
+    machine.comes_up("b");
+    assert_eq!(machine.done(), ["spawn b", "reply 1 done"]);
+}
+
+#[test]
+fn what_is_the_case_already_is_done_at_once() {
+    let mut machine = web();
+    machine.stop(&["web"]);
+    assert_eq!(machine.done(), ["reply 1 done"]);
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.done();
+    machine.start(&["web"]);
+    machine.start(&[]);
+    assert_eq!(machine.done(), ["reply 3 done", "reply 4 done"]);
+}
+
+#[test]
+fn a_start_fails_with_the_first_attempt_though_it_is_tried_again() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.done();
+    machine.prepare_failed("web");
+    assert_eq!(
+        machine.done(),
+        ["release web", "reply 1 web: no image; next start in 100 ms"]
+    );
+    machine.released("web");
+    assert_eq!(machine.state("web"), "backoff");
+}
+
+#[test]
+fn a_start_that_waits_for_a_unit_that_fails_again_and_again_is_told() {
+    let mut machine = Machine::new(&[simple("db"), simple("web").needs("db")]);
+    machine.start(&["web"]);
+    for _ in 0..3 {
+        machine.prepare_failed("db");
+        machine.released("db");
+        machine.wait_ms(1_000);
+    }
+    let told = "reply 1 web: waits for db, which fails again and again: no image";
+    assert!(machine.done().contains(&told.to_owned()));
+}
+
+#[test]
+fn a_failed_start_of_several_has_a_line_for_each_unit() {
+    let mut machine = Machine::new(&[oneshot("a"), oneshot("b"), simple("c")]);
+    machine.start(&["a", "b", "c"]);
+    machine.comes_up("c");
+    machine.prepare_failed("a");
+    machine.done();
+    machine.prepare_failed("b");
+    assert_eq!(
+        machine.done(),
+        ["release b", "reply 1 a: no image\nb: no image"]
+    );
+}
+
+#[test]
+fn a_stop_is_done_when_the_run_is_given_back() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.done();
+    machine.stop(&["web"]);
+    machine.exited("web", 0);
+    assert_eq!(machine.done(), ["terminate web", "release web"]);
+    machine.released("web");
+    assert_eq!(machine.done(), ["reply 2 done"]);
+}
+
+#[test]
+fn a_stop_is_repeated_without_harm() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.done();
+    machine.stop(&["web"]);
+    machine.stop(&["web"]);
+    assert_eq!(machine.done(), ["terminate web"]);
+    machine.ends("web", 0);
+    assert_eq!(
+        machine.done(),
+        ["release web", "reply 2 done", "reply 3 done"]
+    );
+}
+
+#[test]
+fn a_stop_that_is_overtaken_by_a_start_is_told_so() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.stop(&["web"]);
+    machine.done();
+    machine.start(&["web"]);
+    assert_eq!(
+        machine.done(),
+        ["reply 2 web: started again by another request"]
+    );
+    machine.ends("web", 0);
+    machine.comes_up("web");
+    assert!(machine.done().contains(&"reply 3 done".to_owned()));
+}
+
+#[test]
+fn a_restart_is_done_when_the_new_run_is_ready() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.done();
+    machine.restart(&["web"]);
+    machine.ends("web", 0);
+    assert_eq!(
+        machine.done(),
+        ["terminate web", "release web", "prepare web"]
+    );
+    machine.comes_up("web");
+    assert_eq!(machine.done(), ["spawn web", "reply 2 done"]);
+}
+
+#[test]
+fn a_process_that_ignores_the_stop_signal_is_killed_at_stop_timeout() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.stop(&["web"]);
+    machine.done();
+    machine.wait_ms(499);
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.wait_ms(1);
+    assert_eq!(machine.done(), ["kill web"]);
+}
+
+#[test]
+fn a_stop_while_preparing_does_not_wait_for_the_preparation() {
+    let mut machine = web();
+    machine.start(&["web"]);
+    machine.done();
+    machine.stop(&["web"]);
+    machine.prepared("web");
+    assert_eq!(
+        machine.done(),
+        ["reply 1 web: stopped by another request", "release web"]
+    );
+    machine.released("web");
+    assert_eq!(machine.done(), ["reply 2 done"]);
+}
+
+#[test]
+fn an_unknown_unit_refuses_the_whole_request() {
+    let mut machine = web();
+    let units = vec![machine.id("web"), UnitId(7)];
+    machine.handle(Event::Start {
+        units,
+        ticket: Some(Ticket(9)),
+    });
+    assert_eq!(machine.done(), ["reply 9 no unit has the number 7"]);
+    assert_eq!(machine.state("web"), "inactive");
+}
+
+#[test]
+fn too_many_requests_at_once_are_refused() {
+    let mut machine = web();
+    for _ in 0..REQUESTS_MAX {
+        machine.start(&["web"]);
+    }
+    machine.done();
+    machine.start(&["web"]);
+    let refused = format!("{REQUESTS_MAX} requests are waiting already, try again later");
+    let number = REQUESTS_MAX + 1;
+    assert_eq!(machine.done(), [format!("reply {number} {refused}")]);
+}
+
+#[test]
+fn the_boot_is_settled_once_when_every_default_unit_is_ready_or_failed() {
+    let all = target("default.target")
+        .wants("web")
+        .wants("job")
+        .wants("broken");
+    let units = [
+        all,
+        simple("web"),
+        oneshot("job").restart(Restart::No),
+        simple("broken"),
+    ];
+    let mut machine = Machine::new(&units);
+    machine.start_default();
+    machine.comes_up("web");
+    machine.prepare_failed("job");
+    machine.released("job");
+    for _ in 0..3 {
+        assert!(
+            !machine
+                .done()
+                .iter()
+                .any(|line| line.starts_with("settled"))
+        );
+        machine.prepare_failed("broken");
+        machine.released("broken");
+        machine.now = machine.now.plus(1_000);
+        machine.time_out();
+    }
+    assert!(machine.done().contains(&"settled 1 2".to_owned()));
+    machine.comes_up("broken");
+    machine.start_default();
+    assert!(
+        !machine
+            .done()
+            .iter()
+            .any(|line| line.starts_with("settled"))
+    );
+}
+
+#[test]
+fn a_boot_with_nothing_to_start_is_settled_at_once() {
+    let mut machine = Machine::new(&[target("default.target")]);
+    machine.start_default();
+    assert_eq!(machine.done(), ["settled 0 0"]);
+    let mut machine = Machine::new(&[]);
+    machine.start_default();
+    assert_eq!(machine.done(), ["settled 0 0"]);
+}
+
+#[test]
+fn a_unit_behind_one_that_fails_again_and_again_counts_as_failed_for_the_boot() {
+    let all = target("default.target").wants("web").wants("db");
+    let mut machine = Machine::new(&[all, simple("db"), simple("web").needs("db")]);
+    machine.start_default();
+    for _ in 0..3 {
+        machine.prepare_failed("db");
+        machine.released("db");
+        machine.wait_ms(1_000);
+    }
+    assert!(machine.done().contains(&"settled 0 2".to_owned()));
+}
+
+fn chain() -> Machine {
+    let mut machine = Machine::new(&[simple("db"), simple("web").needs("db")]);
+    machine.start(&["web"]);
+    machine.comes_up("db");
+    machine.comes_up("web");
+    machine.done();
+    machine
+}
+
+#[test]
+fn a_shutdown_goes_in_reverse_order() {
+    let mut machine = chain();
+    machine.shutdown(10_000);
+    assert_eq!(machine.done(), ["terminate web"]);
+    machine.exited("web", 0);
+    assert_eq!(machine.done(), ["release web", "terminate db"]);
+    machine.ends("db", 0);
+    assert_eq!(machine.done(), ["release db"]);
+    machine.released("web");
+    assert_eq!(machine.done(), ["shutdown complete"]);
+    machine.shutdown(10_000);
+    assert_eq!(machine.done(), Vec::<String>::new());
+}
+
+#[test]
+fn a_shutdown_without_anything_running_is_complete_at_once() {
+    let mut machine = web();
+    machine.shutdown(1_000);
+    assert_eq!(machine.done(), ["shutdown complete"]);
+}
+
+#[test]
+fn when_the_budget_of_a_shutdown_is_spent_everything_is_killed_at_once() {
+    let mut machine = chain();
+    machine.shutdown(100);
+    machine.done();
+    machine.wait_ms(100);
+    assert_eq!(machine.done(), ["kill db", "kill web"]);
+    machine.exited("web", 137);
+    machine.exited("db", 137);
+    assert_eq!(
+        machine.done(),
+        ["release web", "release db", "shutdown complete"]
+    );
+}
+
+#[test]
+fn a_process_that_survives_its_kill_does_not_keep_the_machine_up() {
+    let mut machine = chain();
+    machine.shutdown(100);
+    machine.wait_ms(100 + supervisor::SHUTDOWN_GRACE_MS);
+    assert_eq!(
+        machine.done().last().map(String::as_str),
+        Some("shutdown complete")
+    );
+}
+
+#[test]
+fn a_second_shutdown_can_only_shorten_the_budget() {
+    let mut machine = chain();
+    machine.shutdown(10_000);
+    machine.shutdown(50_000);
+    assert_eq!(
+        machine.supervisor.next_deadline(),
+        Some(machine.now.plus(500))
+    );
+    machine.done();
+    machine.shutdown(0);
+    assert_eq!(machine.done(), ["kill db", "kill web"]);
+}
+
+#[test]
+fn requests_are_refused_while_the_machine_goes_down() {
+    let mut machine = Machine::new(&[simple("web"), simple("slow")]);
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.start(&["slow"]);
+    machine.done();
+    machine.shutdown(1_000);
+    assert_eq!(
+        machine.done().first().map(String::as_str),
+        Some("reply 2 shutting down")
+    );
+    machine.start(&["web"]);
+    machine.restart(&["web"]);
+    machine.start_default();
+    assert_eq!(
+        machine.done(),
+        ["reply 3 shutting down", "reply 4 shutting down"]
+    );
+}
+
+#[test]
+fn a_request_without_a_ticket_gets_no_reply() {
+    let mut machine = web();
+    let units = vec![machine.id("web")];
+    machine.handle(Event::Start {
+        units,
+        ticket: None,
+    });
+    machine.comes_up("web");
+    assert_eq!(machine.done(), ["prepare web", "spawn web"]);
+}
+
+#[test]
+fn an_outcome_is_data_that_survives_json() {
+    let outcome = Outcome::Failed {
+        message: "web: no image".to_owned(),
+    };
+    let text = serde_json::to_string(&outcome).unwrap();
+    assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
+}
