@@ -1,3 +1,34 @@
-//! logd.
+//! Keeps what containers write.
+//!
+//! ```text
+//! container ─▶ pipe ─▶ peek (tee(2)) ─▶ whole lines to /var/logs/UNIT/current ─▶ take them out of the pipe
+//!               ▲ PID 1 keeps a read end too                │
+//!               └ so that logd can die                      └▶ query threads: history, follow
+//! ```
+//!
+//! A line leaves its pipe only after it was written: a logd that is killed loses none, and at worst writes the last
+//! batch twice. A container that writes faster than the disk takes it waits in its pipe; one whose log can't be written
+//! at all (full disk) does not wait: its lines are dropped, counted, and the count is written as soon as there is room.
+//!
+//! To change the format of a line, see `record`; what bounds the files, `unit_log`; who reads them, `query`.
 
-fn main() {}
+mod line_splitter;
+mod peek;
+mod query;
+mod record;
+mod service;
+mod stream;
+mod unit_log;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sys::kmsg::install("logd");
+    match service::Service::new(sys::paths::LOGS.as_ref()).and_then(service::Service::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -319,7 +319,10 @@ impl Header {
             header.slots <= SLOTS_MAX && (ENTRY_SIZE..=ENTRY_SIZE_MAX).contains(&header.entry_size);
         let usable =
             header.first_usable <= header.last_usable && header.last_usable < geometry.sectors;
-        if !sizes || !usable || header.entries_at >= geometry.sectors || header.entry_size % 8 != 0
+        if !sizes
+            || !usable
+            || header.entries_at >= geometry.sectors
+            || !header.entry_size.is_multiple_of(8)
         {
             return Err(Flaw::Broken("the header's numbers do not fit the disk"));
         }

@@ -7,11 +7,9 @@
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use std::ffi::{CString, OsStr};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path};
 
 /// Whether symbolic links inside the root are followed (to places inside the root).
@@ -21,6 +19,15 @@ pub enum Links {
     /// `ELOOP` at the first one.
     Refuse,
 }
+
+/// `O_RDONLY`, for [`open`].
+pub const READ: i32 = libc::O_RDONLY;
+/// `O_RDONLY | O_DIRECTORY`, for [`open`].
+pub const READ_FOLDER: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
+/// `O_PATH`, for [`open`]: a handle, of whatever it is.
+pub const HANDLE: i32 = libc::O_PATH;
+/// `O_NONBLOCK`, for [`open`]: a FIFO is opened without waiting for its other end.
+pub const NONBLOCK: i32 = libc::O_NONBLOCK;
 
 /// openat2(2) gives `EAGAIN` while somebody renames folders of the path; so many tries, as libpathrs makes.
 const TRIES_MAX: usize = 128;
@@ -119,6 +126,7 @@ pub enum Kind {
     File,
     Link,
     Device,
+    Pipe,
     Other,
 }
 
@@ -127,19 +135,14 @@ pub enum Kind {
 /// # Errors
 /// As fstat(2).
 pub fn kind(descriptor: BorrowedFd<'_>) -> io::Result<Kind> {
-    let kind = File::from(descriptor.try_clone_to_owned()?)
-        .metadata()?
-        .file_type();
-    Ok(if kind.is_dir() {
-        Kind::Folder
-    } else if kind.is_file() {
-        Kind::File
-    } else if kind.is_symlink() {
-        Kind::Link
-    } else if kind.is_char_device() || kind.is_block_device() {
-        Kind::Device
-    } else {
-        Kind::Other
+    let mode = nix::sys::stat::fstat(descriptor)?.st_mode;
+    Ok(match mode & libc::S_IFMT {
+        libc::S_IFDIR => Kind::Folder,
+        libc::S_IFREG => Kind::File,
+        libc::S_IFLNK => Kind::Link,
+        libc::S_IFCHR | libc::S_IFBLK => Kind::Device,
+        libc::S_IFIFO => Kind::Pipe,
+        _ => Kind::Other,
     })
 }
 
@@ -245,7 +248,7 @@ fn open_with_mode(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
 

@@ -40,6 +40,13 @@ pub fn wait(
     Ok((0..).zip(&polled).filter_map(ready).collect())
 }
 
+/// Is the other end gone? For a pipe's read end: nobody can write to it any more, whatever is still in it.
+#[must_use]
+pub fn hung_up(descriptor: impl std::os::fd::AsFd) -> bool {
+    let watched = [(descriptor.as_fd(), Interest::Read)];
+    wait(&watched, Some(Duration::ZERO)).is_ok_and(|ready| ready.iter().any(|ready| ready.hung_up))
+}
+
 fn flags(interest: Interest) -> PollFlags {
     match interest {
         Interest::Read => PollFlags::POLLIN,

@@ -60,6 +60,12 @@ pub fn open(root: BorrowedFd<'_>) -> io::Result<Pty> {
     Ok(Pty { master, slave })
 }
 
+/// Whether it is a terminal (isatty(3)).
+#[must_use]
+pub fn is_terminal(descriptor: BorrowedFd<'_>) -> bool {
+    nix::unistd::isatty(descriptor).unwrap_or(false)
+}
+
 /// Make it the controlling terminal of our session, which we lead and which has none (`TIOCSCTTY`).
 ///
 /// # Errors

@@ -1,0 +1,38 @@
+//! The serial console: one line per fact that an operator waits for.
+//!
+//! ```text
+//! keelson: stage NAME ok|failed MS ms[: REASON]
+//! keelson: ready N units MS ms
+//! keelson: warning: …
+//! ```
+//! The first two are scripted against; their form is settled. Everything goes to the kernel's log as well.
+
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::sync::OnceLock;
+
+static CONSOLE: OnceLock<Option<File>> = OnceLock::new();
+
+/// Open the console; before this, lines go to the descriptors that the kernel gave us.
+pub(crate) fn open() {
+    CONSOLE.get_or_init(|| OpenOptions::new().write(true).open("/dev/console").ok());
+}
+
+/// One line, `keelson: ` in front.
+pub(crate) fn say(text: impl Display) {
+    let line = format!("keelson: {text}\n");
+    if let Some(Some(console)) = CONSOLE.get() {
+        let mut console: &File = console;
+        // A console that can't be written (unplugged serial line) must not stop the boot.
+        let _ = console.write_all(line.as_bytes());
+    } else {
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    }
+    log::debug!("{text}");
+}
+
+/// A line that asks for an operator's attention.
+pub(crate) fn warn(text: impl Display) {
+    say(format_args!("warning: {text}"));
+}

@@ -1,0 +1,181 @@
+//! A command inside a running container: a launcher that joins it, holding the client's own descriptors.
+
+use crate::connection::Waits;
+use crate::machine::Machine;
+use crate::run::{Report, failure_text};
+use crate::source::{ChildKind, Source};
+use control::reply::{Denial, Reply};
+use control::request::ExecRequest;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use sys::clone::{Spawn, spawn};
+use sys::epoll::Interest;
+use sys::pidfd::Ended;
+use unit::ExecSpec;
+
+/// Descriptors of `launcher exec`, as unit/src/launch.rs names them.
+const SPEC: RawFd = 3;
+const REPORT: RawFd = 4;
+const PIDFD: RawFd = 5;
+const CONSOLE: RawFd = 6;
+
+/// One exec, by its connection.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pid: i32,
+    report: Report,
+    token: u64,
+}
+
+impl Machine {
+    pub(crate) fn exec(&mut self, id: u64, request: ExecRequest, descriptors: Vec<OwnedFd>) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.waits = Waits::Exec;
+        }
+        if let Err(reply) = self.try_exec(id, request, &descriptors) {
+            self.reply_last(id, &reply);
+        }
+    }
+
+    fn try_exec(
+        &mut self,
+        id: u64,
+        request: ExecRequest,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), Reply> {
+        let denied = |reason| Reply::Denied { reason };
+        let failed = |what: &'static str| {
+            move |error: io::Error| Reply::Failed {
+                message: format!("{what}: {error}"),
+            }
+        };
+        let unit = self.unit_id(&request.unit).map_err(denied)?;
+        let not_running = || Reply::Denied {
+            reason: Denial::NotRunning {
+                unit: request.unit.clone(),
+            },
+        };
+        let run = self.live_run(unit).ok_or_else(not_running)?;
+        let child = run.child.as_ref().ok_or_else(not_running)?;
+        let (found, container) = self.container(unit).ok_or_else(not_running)?;
+        if request.argv.is_empty() {
+            return Err(Reply::Failed {
+                message: "no command given".into(),
+            });
+        }
+        let spec = ExecSpec {
+            unit: found.name.clone(),
+            pid: child.pid,
+            container: container.container.clone(),
+            argv: request.argv,
+            tty: request.tty,
+            env: request.env,
+            user: request.user,
+            working_dir: request.working_dir,
+        };
+        let text = serde_json::to_vec(&spec).map_err(|error| Reply::Failed {
+            message: error.to_string(),
+        })?;
+        let spec_file = sys::memfd::sealed("exec", &text).map_err(failed("exec"))?;
+        let (report, report_write) = io::pipe().map_err(failed("pipe"))?;
+        let report = OwnedFd::from(report);
+        sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(failed("pipe"))?;
+        let group = run.cgroup.descriptor().map_err(|error| Reply::Failed {
+            message: error.to_string(),
+        })?;
+        let mut plan: Vec<(BorrowedFd<'_>, RawFd)> = vec![
+            (spec_file.as_fd(), SPEC),
+            (report_write.as_fd(), REPORT),
+            (child.pidfd.as_fd(), PIDFD),
+        ];
+        match descriptors {
+            [console, ..] if spec.tty => {
+                plan.extend((0..3).map(|number| (self.null.as_fd(), number)));
+                plan.push((console.as_fd(), CONSOLE));
+            }
+            [stdin, stdout, stderr, ..] => {
+                plan.extend([(stdin.as_fd(), 0), (stdout.as_fd(), 1), (stderr.as_fd(), 2)]);
+            }
+            _ => {
+                return Err(Reply::Denied {
+                    reason: Denial::MissingDescriptors,
+                });
+            }
+        }
+        let program =
+            CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
+        let child = spawn(&Spawn {
+            namespaces: 0,
+            cgroup: Some(group.as_fd()),
+            program: &program,
+            arguments: &[c"launcher", c"exec"],
+            environment: &[],
+            descriptors: &plan,
+        })
+        .map_err(failed("clone"))?;
+        self.children
+            .insert(child.pid, ChildKind::Exec { connection: id });
+        let token = self
+            .registry
+            .watch(&report, Interest::Read, Source::ExecReport { id })
+            .map_err(failed("epoll"))?;
+        self.execs.insert(
+            id,
+            Exec {
+                pid: child.pid,
+                report: Report::new(report),
+                token,
+            },
+        );
+        Ok(())
+    }
+
+    pub(crate) fn exec_report_ready(&mut self, id: u64) {
+        let Some(exec) = self.execs.get_mut(&id) else {
+            return;
+        };
+        if let Some(pipe) = exec.report.pipe() {
+            self.registry.unwatch(pipe, exec.token);
+        }
+        if !exec.report.read() {
+            let Some(pipe) = exec.report.pipe() else {
+                return;
+            };
+            if let Ok(token) = self
+                .registry
+                .watch(pipe, Interest::Read, Source::ExecReport { id })
+            {
+                exec.token = token;
+            }
+            return;
+        }
+        if exec.report.succeeded() {
+            self.reply(id, &Reply::Accepted);
+        }
+    }
+
+    pub(crate) fn exec_ended(&mut self, id: u64, ended: Ended) {
+        self.exec_report_ready(id);
+        let Some(exec) = self.execs.remove(&id) else {
+            return;
+        };
+        let reply = match (&exec.report.failure, ended) {
+            (Some(failure), _) => Reply::Failed {
+                message: failure_text(failure),
+            },
+            (None, Ended::Code(code)) => Reply::Exited { code },
+            (None, Ended::Signal(signal)) => Reply::Exited {
+                code: signal.saturating_add(128),
+            },
+        };
+        self.reply_last(id, &reply);
+    }
+
+    /// The client is gone: so is its command.
+    pub(crate) fn cancel_exec(&mut self, id: u64) {
+        if let Some(exec) = self.execs.get(&id) {
+            crate::helpers::kill(exec.pid);
+        }
+    }
+}

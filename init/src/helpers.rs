@@ -1,0 +1,153 @@
+//! Starting, hearing and missing the helpers.
+
+use crate::console;
+use crate::helper::Sent;
+use crate::machine::Machine;
+use crate::source::{ChildKind, HelperKind, Source};
+use std::os::fd::{AsFd, BorrowedFd};
+use sys::clock::since_boot_ms;
+use sys::epoll::{Interest, Ready};
+use sys::pidfd::Ended;
+
+/// The largest message of a helper: the hosts file of a container and its ports.
+const MESSAGE_BYTES_MAX: usize = 192 << 10;
+
+impl Machine {
+    pub(crate) fn start_helper(&mut self, kind: HelperKind) {
+        let now = since_boot_ms();
+        let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
+            return;
+        };
+        match helper.start(now, self.null.as_fd(), self.log.as_fd()) {
+            Ok(pid) => {
+                self.children.insert(pid, ChildKind::Helper { kind });
+            }
+            Err(error) => {
+                helper.ended(now);
+                console::warn(format_args!("{} can't be started: {error}", kind.name()));
+                return;
+            }
+        }
+        if let Some(socket) = &helper.socket {
+            match self
+                .registry
+                .watch(socket, Interest::Read, Source::Helper { kind })
+            {
+                Ok(token) => helper.token = token,
+                Err(error) => log::error!("{}: {error}", kind.name()),
+            }
+        }
+        match kind {
+            HelperKind::Netd => self.brief_netd(),
+            HelperKind::Logd => self.brief_logd(),
+            HelperKind::Relay => {}
+        }
+    }
+
+    pub(crate) fn helper_ended(&mut self, kind: HelperKind, ended: Ended) {
+        if self
+            .ending
+            .as_ref()
+            .is_some_and(crate::shutdown::Ending::helpers_may_go)
+        {
+            if let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) {
+                helper.pid = None;
+            }
+            return;
+        }
+        let how = match ended {
+            Ended::Code(code) => format!("exited with status {code}"),
+            Ended::Signal(signal) => format!("was killed by {}", sys::signal::name(signal)),
+        };
+        let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
+            return;
+        };
+        if let Some(socket) = &helper.socket {
+            self.registry.unwatch(socket, helper.token);
+        }
+        helper.ended(since_boot_ms());
+        console::warn(format_args!(
+            "{} {how}: starting it again; no container is touched",
+            kind.name()
+        ));
+    }
+
+    /// Send a message; a helper that does not read is killed and starts afresh.
+    pub(crate) fn tell_helper(
+        &mut self,
+        kind: HelperKind,
+        bytes: Vec<u8>,
+        descriptors: &[BorrowedFd<'_>],
+    ) {
+        let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
+            return;
+        };
+        match helper.send(bytes, descriptors) {
+            Ok(Sent::Now) => {}
+            Ok(Sent::Later) => self.helper_interest(kind, Interest::ReadWrite),
+            // EPIPE: it is dying, SIGCHLD follows.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Err(error) => {
+                log::error!("{}: {error}", kind.name());
+                if let Some(pid) = helper.pid {
+                    kill(pid);
+                }
+            }
+        }
+    }
+
+    fn helper_interest(&self, kind: HelperKind, interest: Interest) {
+        let helper = self.helpers.iter().find(|helper| helper.kind == kind);
+        if let Some((socket, token)) =
+            helper.and_then(|helper| Some((helper.socket.as_ref()?, helper.token)))
+        {
+            self.registry.change(socket, interest, token);
+        }
+    }
+
+    pub(crate) fn helper_ready(&mut self, kind: HelperKind, ready: Ready) {
+        if ready.writable {
+            let helper = self.helpers.iter_mut().find(|helper| helper.kind == kind);
+            if matches!(
+                helper.map(crate::helper::Helper::flush),
+                Some(Ok(Sent::Now))
+            ) {
+                self.helper_interest(kind, Interest::Read);
+            }
+        }
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        loop {
+            let helper = self.helpers.iter().find(|helper| helper.kind == kind);
+            let Some(socket) = helper.and_then(|helper| helper.socket.as_ref()) else {
+                return;
+            };
+            match sys::socket::receive(socket.as_fd(), &mut buffer) {
+                Ok((0, _)) => {
+                    // It has closed its end; SIGCHLD tells the rest.
+                    self.registry
+                        .unwatch(socket, helper.map_or(0, |helper| helper.token));
+                    return;
+                }
+                Ok((bytes, descriptors)) => {
+                    let message = buffer.get(..bytes).unwrap_or_default().to_vec();
+                    match kind {
+                        HelperKind::Netd => self.netd_says(&message, descriptors),
+                        HelperKind::Logd => self.logd_says(&message),
+                        HelperKind::Relay => {}
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => return log::error!("{}: {error}", kind.name()),
+            }
+        }
+    }
+}
+
+/// End one of our own children that has not been reaped yet, so that its number is still its own.
+pub(crate) fn kill(pid: i32) {
+    if let Err(error) = sys::pidfd::open(pid)
+        .and_then(|pidfd| sys::pidfd::signal(pidfd.as_fd(), nix::libc::SIGKILL))
+    {
+        log::error!("kill {pid}: {error}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Devices that come while the machine runs: their modules are loaded by a child, so that PID 1 never waits for one.
+
+use crate::machine::Machine;
+use crate::source::ChildKind;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use sys::clone::{Spawn, spawn};
+use sys::uevent::Uevent;
+
+impl Machine {
+    pub(crate) fn uevent(&mut self, event: &Uevent) {
+        if event.get("ACTION") != Some("add") {
+            return;
+        }
+        if event.get("SUBSYSTEM") == Some("input") {
+            self.find_power_buttons();
+        }
+        if event.get("SUBSYSTEM") == Some("virtio-ports") && has_control_port() {
+            let kind = crate::source::HelperKind::Relay;
+            if self.helpers.iter().any(|helper| {
+                helper.kind == kind && helper.pid.is_none() && helper.start_at.is_none()
+            }) {
+                self.start_helper(kind);
+            }
+        }
+        let Some(alias) = event.get("MODALIAS") else {
+            return;
+        };
+        // Most devices have a driver already, or none in this release.
+        if self
+            .boot
+            .modules
+            .resolve(alias)
+            .iter()
+            .all(|module| self.boot.modules.is_loaded(module))
+        {
+            return;
+        }
+        let Ok(alias) = CString::new(alias) else {
+            return;
+        };
+        let spawned = spawn(&Spawn {
+            namespaces: 0,
+            cgroup: None,
+            program: c"/sbin/modprobe",
+            arguments: &[c"modprobe", c"-q", c"--", &alias],
+            environment: &[],
+            descriptors: &[
+                (self.null.as_fd(), 0),
+                (self.log.as_fd(), 1),
+                (self.log.as_fd(), 2),
+            ],
+        });
+        match spawned {
+            Ok(child) => {
+                self.children.insert(child.pid, ChildKind::Modprobe);
+            }
+            Err(error) => log::error!("modprobe: {error}"),
+        }
+    }
+}
+
+/// Is there a virtio-serial port for the control channel?
+pub(crate) fn has_control_port() -> bool {
+    let Ok(ports) = std::fs::read_dir("/sys/class/virtio-ports") else {
+        return false;
+    };
+    ports.flatten().any(|port| {
+        std::fs::read_to_string(port.path().join("name"))
+            .is_ok_and(|name| name.starts_with("keelson.control."))
+    })
+}

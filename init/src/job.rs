@@ -1,0 +1,294 @@
+//! A job: a child that does one thing and ends, with what it prints handed to whoever asked.
+
+use crate::console;
+use crate::limits;
+use crate::machine::Machine;
+use crate::source::{ChildKind, Source};
+use control::reply::{ChartSpan, Reply};
+use serde::Deserialize;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use sys::clock::since_boot_ms;
+use sys::clone::{Spawn, spawn};
+use sys::epoll::Interest;
+use sys::pidfd::Ended;
+
+/// Who asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Load the images of the release at boot.
+    Preload,
+    /// Lines are progress.
+    ImageLoad { connection: u64 },
+    /// The output is JSON: the images.
+    ImageLs { connection: u64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    purpose: Purpose,
+    pid: i32,
+    started_ms: u64,
+    output: Stream,
+    errors: Stream,
+}
+
+#[derive(Debug)]
+struct Stream {
+    pipe: File,
+    token: u64,
+    text: Vec<u8>,
+}
+
+impl Stream {
+    /// Read what there is; what is beyond the limit is dropped.
+    fn read(&mut self) {
+        let mut buffer = [0; 8192];
+        loop {
+            match self.pipe.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(bytes) => {
+                    let room = limits::JOB_OUTPUT_BYTES_MAX.saturating_sub(self.text.len());
+                    self.text
+                        .extend_from_slice(buffer.get(..bytes.min(room)).unwrap_or_default());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Whole lines so far.
+    fn lines(&mut self) -> Vec<String> {
+        let Some(end) = self.text.iter().rposition(|byte| *byte == b'\n') else {
+            return Vec::new();
+        };
+        let rest = self.text.split_off(end.saturating_add(1));
+        let text = std::mem::replace(&mut self.text, rest);
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// One entry of `preload/index.json`.
+#[derive(Debug, Deserialize)]
+struct PreloadEntry {
+    file: String,
+    sha256: String,
+}
+
+impl Machine {
+    /// Load the images of the release that this machine has not loaded yet.
+    pub(crate) fn start_preload(&mut self) {
+        let index = Path::new(sys::paths::PRELOAD).join("index.json");
+        let entries: Vec<PreloadEntry> = match std::fs::read(&index) {
+            Err(_) => return,
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(entries) => entries,
+                Err(error) => return console::warn(format_args!("{}: {error}", index.display())),
+            },
+        };
+        let loaded = Path::new(sys::paths::IMAGES).join("preloaded");
+        if entries
+            .iter()
+            .all(|entry| loaded.join(&entry.sha256).exists())
+        {
+            self.free_preloaded(&entries);
+            return;
+        }
+        let Ok(null) = self.null.as_fd().try_clone_to_owned() else {
+            return;
+        };
+        match self.start_job(Purpose::Preload, &[c"store", c"preload"], &null) {
+            Ok(job) => self.preload = Some(job),
+            Err(error) => console::warn(format_args!(
+                "images of the release are not loaded: {error}"
+            )),
+        }
+    }
+
+    fn free_preloaded(&self, entries: &[PreloadEntry]) {
+        for entry in entries {
+            self.boot
+                .free(&Path::new(sys::paths::PRELOAD).join(&entry.file));
+        }
+    }
+
+    /// Start the `store` program.
+    ///
+    /// # Errors
+    /// What could not be made.
+    pub(crate) fn start_job(
+        &mut self,
+        purpose: Purpose,
+        arguments: &[&CStr],
+        stdin: &OwnedFd,
+    ) -> io::Result<u64> {
+        let group =
+            sys::cgroup::Cgroup::create(format!("{}/store", sys::paths::CGROUP_SYSTEM).as_ref())
+                .and_then(|group| group.descriptor())
+                .map_err(|error| error.source)?;
+        let (output, output_write) = io::pipe()?;
+        let (errors, errors_write) = io::pipe()?;
+        let (output, errors) = (OwnedFd::from(output), OwnedFd::from(errors));
+        sys::descriptor::set_nonblocking(output.as_fd(), true)?;
+        sys::descriptor::set_nonblocking(errors.as_fd(), true)?;
+        let program = CString::new(format!("{}/store", sys::paths::PROGRAMS))?;
+        let child = spawn(&Spawn {
+            namespaces: 0,
+            cgroup: Some(group.as_fd()),
+            program: &program,
+            arguments,
+            environment: &[],
+            descriptors: &[
+                (stdin.as_fd(), 0),
+                (output_write.as_fd(), 1),
+                (errors_write.as_fd(), 2),
+            ],
+        })?;
+        let job = self.id();
+        self.children.insert(child.pid, ChildKind::Job { job });
+        let output_token =
+            self.registry
+                .watch(&output, Interest::Read, Source::JobOutput { job })?;
+        let errors_token =
+            self.registry
+                .watch(&errors, Interest::Read, Source::JobErrors { job })?;
+        let stream = |pipe, token| Stream {
+            pipe: File::from(pipe),
+            token,
+            text: Vec::new(),
+        };
+        let entry = Job {
+            purpose,
+            pid: child.pid,
+            started_ms: since_boot_ms(),
+            output: stream(output, output_token),
+            errors: stream(errors, errors_token),
+        };
+        self.jobs.insert(job, entry);
+        Ok(job)
+    }
+
+    /// The client of a job is gone: what it had begun is given up, the store is as it was.
+    pub(crate) fn cancel_jobs_of(&mut self, connection: u64) {
+        for job in self.jobs.values() {
+            match job.purpose {
+                Purpose::ImageLoad { connection: owner }
+                | Purpose::ImageLs { connection: owner } => {
+                    if owner == connection {
+                        crate::helpers::kill(job.pid);
+                    }
+                }
+                Purpose::Preload => {}
+            }
+        }
+    }
+
+    pub(crate) fn job_output(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let before = job.output.text.len();
+        job.output.read();
+        if job.output.text.len() == before {
+            self.registry.unwatch(&job.output.pipe, job.output.token);
+        }
+        match job.purpose {
+            Purpose::Preload => {
+                for line in job.output.lines() {
+                    log::info!("preload: {line}");
+                }
+            }
+            Purpose::ImageLoad { connection } => {
+                for message in job.output.lines() {
+                    self.reply(connection, &Reply::Progress { message });
+                }
+            }
+            Purpose::ImageLs { .. } => {}
+        }
+    }
+
+    pub(crate) fn job_errors(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let before = job.errors.text.len();
+        job.errors.read();
+        if job.errors.text.len() == before {
+            self.registry.unwatch(&job.errors.pipe, job.errors.token);
+        }
+    }
+
+    pub(crate) fn job_ended(&mut self, id: u64, ended: Ended) {
+        self.job_output(id);
+        let Some(mut job) = self.jobs.remove(&id) else {
+            return;
+        };
+        job.errors.read();
+        self.registry.unwatch(&job.output.pipe, job.output.token);
+        self.registry.unwatch(&job.errors.pipe, job.errors.token);
+        let ok = ended == Ended::Code(0);
+        let errors = String::from_utf8_lossy(&job.errors.text).trim().to_owned();
+        let message = match ended {
+            _ if !errors.is_empty() => errors,
+            Ended::Code(code) => format!("store exited with status {code}"),
+            Ended::Signal(signal) => format!("store was killed by {}", sys::signal::name(signal)),
+        };
+        match job.purpose {
+            Purpose::Preload => self.preloaded(ok, &message, job.started_ms),
+            Purpose::ImageLoad { connection } => {
+                self.reply_last(
+                    connection,
+                    &if ok {
+                        Reply::Done
+                    } else {
+                        Reply::Failed { message }
+                    },
+                );
+            }
+            Purpose::ImageLs { connection } => {
+                let reply = match serde_json::from_slice(&job.output.text) {
+                    Ok(images) if ok => Reply::Images(images),
+                    Err(error) if ok => Reply::Failed {
+                        message: format!("the list of images can't be read: {error}"),
+                    },
+                    _ => Reply::Failed { message },
+                };
+                self.reply_last(connection, &reply);
+            }
+        }
+    }
+
+    fn preloaded(&mut self, ok: bool, message: &str, start_ms: u64) {
+        let end_ms = since_boot_ms();
+        let took = end_ms.saturating_sub(start_ms);
+        if ok {
+            console::say(format_args!("stage images ok {took} ms"));
+        } else {
+            console::say(format_args!("stage images failed {took} ms: {message}"));
+        }
+        self.boot.chart.push(ChartSpan {
+            name: "images".to_owned(),
+            start_ms,
+            end_ms,
+            ok,
+        });
+        self.preload = None;
+        if ok {
+            let index = Path::new(sys::paths::PRELOAD).join("index.json");
+            let text = std::fs::read(index).unwrap_or_default();
+            self.free_preloaded(
+                &serde_json::from_slice::<Vec<PreloadEntry>>(&text).unwrap_or_default(),
+            );
+        }
+        for (unit, run) in std::mem::take(&mut self.waiting_for_images) {
+            self.prepare(unit, run);
+        }
+    }
+}

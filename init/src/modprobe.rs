@@ -1,0 +1,30 @@
+//! `/sbin/modprobe`: the kernel asks for a module by alias (Documentation/admin-guide/sysctl/kernel.rst, `modprobe`).
+
+use std::process::ExitCode;
+
+/// `modprobe -q -- ALIAS`. Not finding one is not worth a word: the kernel asks for much that does not exist.
+pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    sys::kmsg::install("modprobe");
+    let Some(alias) = arguments.find(|argument| !argument.starts_with('-')) else {
+        return ExitCode::FAILURE;
+    };
+    let mut index = match crate::stage::module_index() {
+        Ok(index) => index,
+        Err(error) => {
+            log::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut found = false;
+    for module in index.resolve(&alias) {
+        match index.load(&module) {
+            Ok(()) => found = true,
+            Err(error) => log::warn!("{alias}: {error}"),
+        }
+    }
+    if found {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,209 @@
+//! The conversation with `netd`: who holds a network, who waits for one.
+//!
+//! A run asks once. When netd dies in between, the next netd is told who holds a network (`Held`) and asked again for
+//! those who wait: no run notices.
+
+use crate::console;
+use crate::machine::Machine;
+use crate::source::HelperKind;
+use control::net::{AttachRequest, NetReply, NetRequest};
+use control::reply::ChartSpan;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+use supervisor::{Event, RunId, UnitId};
+use sys::clock::since_boot_ms;
+use unit::NetworkMode;
+
+/// Networks of runs, by run.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    attachments: BTreeMap<u64, Attachment>,
+    /// One line about the machine's own network.
+    pub state: String,
+    started_ms: Option<u64>,
+    was_ready: bool,
+}
+
+#[derive(Debug)]
+struct Attachment {
+    unit: UnitId,
+    request: AttachRequest,
+    attached: Option<Attached>,
+}
+
+/// What a run got.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub namespace: OwnedFd,
+    pub address: Option<Ipv4Addr>,
+    pub hosts: String,
+    pub resolv_conf: String,
+    pub ports: Vec<String>,
+}
+
+impl Network {
+    pub(crate) fn attached(&self, run: RunId) -> Option<&Attached> {
+        self.attachments.get(&run.0)?.attached.as_ref()
+    }
+}
+
+impl Machine {
+    /// The image is a matter of the launcher; the network is made here.
+    pub(crate) fn prepare(&mut self, unit: UnitId, run: RunId) {
+        if self.preload.is_some() {
+            self.waiting_for_images.push((unit, run));
+            return;
+        }
+        let Some((found, container)) = self.container(unit) else {
+            let reason = "not a container".to_owned();
+            return self.event(Event::PrepareFailed { unit, run, reason });
+        };
+        if container.network.mode == NetworkMode::Host {
+            return self.event(Event::Prepared { unit, run });
+        }
+        let request = AttachRequest {
+            unit: found.name.clone(),
+            run: run.0,
+            mode: container.network.mode,
+            ports: container.ports.clone(),
+            hostname: container.container.hostname.clone(),
+            extra_hosts: container.network.extra_hosts.clone(),
+        };
+        self.tell_netd(&NetRequest::Attach(request.clone()), None);
+        self.network.attachments.insert(
+            run.0,
+            Attachment {
+                unit,
+                request,
+                attached: None,
+            },
+        );
+    }
+
+    /// Give the network of a run back.
+    pub(crate) fn detach(&mut self, run: RunId) {
+        if let Some(attachment) = self.network.attachments.remove(&run.0) {
+            self.tell_netd(
+                &NetRequest::Detach {
+                    unit: attachment.request.unit,
+                    run: run.0,
+                },
+                None,
+            );
+        }
+    }
+
+    /// A new netd: everything it has to know.
+    pub(crate) fn brief_netd(&mut self) {
+        self.network.started_ms = Some(since_boot_ms());
+        let mut messages = Vec::new();
+        for attachment in self.network.attachments.values() {
+            if let Some(attached) = &attachment.attached {
+                let namespace = attached.namespace.try_clone().ok();
+                messages.push((NetRequest::Held(attachment.request.clone()), namespace));
+            }
+        }
+        messages.push((NetRequest::Synced, None));
+        for attachment in self
+            .network
+            .attachments
+            .values()
+            .filter(|attachment| attachment.attached.is_none())
+        {
+            messages.push((NetRequest::Attach(attachment.request.clone()), None));
+        }
+        for (message, namespace) in messages {
+            self.tell_netd(&message, namespace.as_ref());
+        }
+    }
+
+    fn tell_netd(&mut self, request: &NetRequest, namespace: Option<&OwnedFd>) {
+        let Ok(bytes) = serde_json::to_vec(request) else {
+            return;
+        };
+        let descriptors: Vec<_> = namespace
+            .iter()
+            .map(|descriptor| descriptor.as_fd())
+            .collect();
+        self.tell_helper(HelperKind::Netd, bytes, &descriptors);
+    }
+
+    pub(crate) fn netd_says(&mut self, bytes: &[u8], descriptors: Vec<OwnedFd>) {
+        let reply = match serde_json::from_slice(bytes) {
+            Ok(reply) => reply,
+            Err(error) => return log::error!("netd: not a message: {error}"),
+        };
+        match reply {
+            NetReply::Ready {
+                link,
+                address,
+                gateway,
+                how,
+            } => {
+                let gateway =
+                    gateway.map_or_else(|| "none".to_owned(), |gateway| gateway.to_string());
+                self.network_stage(true, format!("{link} {address} gateway {gateway} by {how}"));
+            }
+            NetReply::Degraded { message } => self.network_stage(false, message),
+            NetReply::Attached {
+                run,
+                address,
+                hosts,
+                resolv_conf,
+                ports,
+                ..
+            } => {
+                let Some(namespace) = descriptors.into_iter().next() else {
+                    return log::error!("netd: attached run {run} without its namespace");
+                };
+                if let Some(attachment) = self.network.attachments.get_mut(&run) {
+                    attachment.attached = Some(Attached {
+                        namespace,
+                        address,
+                        hosts,
+                        resolv_conf,
+                        ports,
+                    });
+                    let unit = attachment.unit;
+                    self.event(Event::Prepared {
+                        unit,
+                        run: RunId(run),
+                    });
+                }
+            }
+            NetReply::AttachFailed { run, message, .. } => {
+                if let Some(attachment) = self.network.attachments.remove(&run) {
+                    self.event(Event::PrepareFailed {
+                        unit: attachment.unit,
+                        run: RunId(run),
+                        reason: message,
+                    });
+                }
+            }
+        }
+    }
+
+    fn network_stage(&mut self, ok: bool, what: String) {
+        let end_ms = since_boot_ms();
+        let start_ms = self.network.started_ms.unwrap_or(end_ms);
+        let took = end_ms.saturating_sub(start_ms);
+        // A restarted netd finds the network as it was: nothing that the console must tell.
+        if !(ok && self.network.was_ready) {
+            if ok {
+                console::say(format_args!("stage network ok {took} ms"));
+                console::say(format_args!("network: {what}"));
+            } else {
+                console::say(format_args!("stage network failed {took} ms: {what}"));
+            }
+            self.boot.chart.push(ChartSpan {
+                name: "network".to_owned(),
+                start_ms,
+                end_ms,
+                ok,
+            });
+        }
+        self.network.was_ready |= ok;
+        self.network.state = what;
+    }
+}

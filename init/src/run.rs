@@ -1,0 +1,136 @@
+//! One live run of a container: its process, its group, and what its launcher reports.
+
+use crate::limits;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use supervisor::{RunId, UnitId};
+use sys::cgroup::Cgroup;
+use sys::clone::Child;
+use unit::{LaunchFailure, LaunchReport};
+
+/// From clone3(2) until its network and cgroup are given back.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub unit: UnitId,
+    pub run: RunId,
+    pub cgroup: Cgroup,
+    /// None once it has been reaped.
+    pub child: Option<Child>,
+    pub report: Report,
+    pub report_token: Option<u64>,
+    /// `Started` has been said.
+    pub started: bool,
+    /// Failed attempts to remove the group.
+    pub retries: u32,
+    pub retry_at: Option<u64>,
+}
+
+/// The launcher's words, and how to tell them from silence.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pipe: Option<File>,
+    text: Vec<u8>,
+    pub prepared: Option<Prepared>,
+    pub failure: Option<LaunchFailure>,
+}
+
+/// What the workload turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Prepared {
+    pub argv: Vec<String>,
+    pub stop_signal: i32,
+}
+
+impl Report {
+    /// `pipe` must be non-blocking.
+    pub(crate) fn new(pipe: OwnedFd) -> Self {
+        Self {
+            pipe: Some(File::from(pipe)),
+            text: Vec::new(),
+            prepared: None,
+            failure: None,
+        }
+    }
+
+    pub(crate) fn pipe(&self) -> Option<&File> {
+        self.pipe.as_ref()
+    }
+
+    /// Read what there is. True at the end of the pipe: the launcher has become the workload, or is gone.
+    pub(crate) fn read(&mut self) -> bool {
+        let Some(pipe) = &mut self.pipe else {
+            return true;
+        };
+        let mut buffer = [0; 4096];
+        let ended = loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(bytes) if self.text.len().saturating_add(bytes) <= limits::REPORT_BYTES_MAX => {
+                    self.text
+                        .extend_from_slice(buffer.get(..bytes).unwrap_or_default());
+                }
+                Ok(_) => break true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break true,
+            }
+        };
+        if ended {
+            self.pipe = None;
+            self.parse();
+        }
+        ended
+    }
+
+    fn parse(&mut self) {
+        for line in self
+            .text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice(line) {
+                Ok(LaunchReport::Prepared {
+                    argv, stop_signal, ..
+                }) => {
+                    self.prepared = Some(Prepared { argv, stop_signal });
+                }
+                Ok(LaunchReport::Failed(failure)) => self.failure = Some(failure),
+                Err(error) => {
+                    self.failure = Some(LaunchFailure {
+                        step: "report".into(),
+                        path: String::new(),
+                        errno: 0,
+                        message: format!("the launcher's report can't be read: {error}"),
+                    });
+                }
+            }
+        }
+        self.text = Vec::new();
+    }
+
+    /// The workload was executed.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.pipe.is_none() && self.prepared.is_some() && self.failure.is_none()
+    }
+}
+
+/// `mount: /etc/hosts: no such file or directory`
+pub(crate) fn failure_text(failure: &LaunchFailure) -> String {
+    let mut text = failure.step.clone();
+    if !failure.path.is_empty() {
+        text.push_str(": ");
+        text.push_str(&failure.path);
+    }
+    text.push_str(": ");
+    text.push_str(&failure.message);
+    if failure.errno != 0 {
+        let errno = nix::errno::Errno::from_raw(failure.errno);
+        if !failure.message.contains(errno.desc()) {
+            text.push_str(&format!(" ({errno:?}: {})", errno.desc()));
+        } else {
+            text.push_str(&format!(" ({errno:?})"));
+        }
+    }
+    text
+}

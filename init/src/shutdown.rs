@@ -1,0 +1,186 @@
+//! The orderly end: units down in order, logs written, helpers gone, file systems unmounted, disks synced.
+//!
+//! ```text
+//! containers ─▶ logd flushes ─▶ helpers end ─▶ kill the rest ─▶ unmount /var ─▶ sync ─▶ reboot(2)
+//!  (budget)       (1 s)           (1 s)
+//! ```
+
+use crate::console;
+use crate::limits;
+use crate::machine::Machine;
+use control::log::LogRequest;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::time::Duration;
+use supervisor::Event;
+use sys::clock::since_boot_ms;
+use sys::power::PowerAction;
+
+/// How far the end has come.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    action: PowerAction,
+    phase: Phase,
+    started_ms: u64,
+    pub deadline_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Containers,
+    Flushing,
+    Helpers,
+    Over,
+}
+
+impl Ending {
+    /// From here on a helper that ends is not started again.
+    pub(crate) fn helpers_may_go(&self) -> bool {
+        matches!(self.phase, Phase::Helpers | Phase::Over)
+    }
+}
+
+impl Machine {
+    /// Begin the end. A second request changes nothing but, before the containers are down, how it ends.
+    pub(crate) fn begin_shutdown(&mut self, action: PowerAction, who: &str) {
+        if let Some(ending) = &mut self.ending {
+            ending.action = action;
+            return;
+        }
+        let what = match action {
+            PowerAction::PowerOff => "power-off",
+            PowerAction::Reboot => "reboot",
+        };
+        console::say(format_args!("{what} asked for by {who}"));
+        self.ending = Some(Ending {
+            action,
+            phase: Phase::Containers,
+            started_ms: since_boot_ms(),
+            deadline_ms: None,
+        });
+        self.event(Event::Shutdown {
+            within_ms: limits::SHUTDOWN_BUDGET_MS,
+        });
+    }
+
+    /// No container runs any more.
+    pub(crate) fn containers_are_down(&mut self) {
+        let now = since_boot_ms();
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
+        console::say(format_args!(
+            "stage stop ok {} ms",
+            now.saturating_sub(ending.started_ms)
+        ));
+        ending.phase = Phase::Flushing;
+        ending.deadline_ms = Some(now.saturating_add(limits::HELPER_STOP_MS));
+        self.tell_logd(&LogRequest::Flush, &[]);
+    }
+
+    /// Move on when the phase is done; true at the very end.
+    pub(crate) fn ended(&mut self) -> Option<PowerAction> {
+        let flushed = self.logs.flushed;
+        let alive = self.helpers.iter().any(|helper| helper.pid.is_some());
+        let ending = self.ending.as_mut()?;
+        match ending.phase {
+            Phase::Flushing if flushed => self.stop_helpers(),
+            Phase::Helpers if !alive => ending.phase = Phase::Over,
+            Phase::Containers | Phase::Flushing | Phase::Helpers | Phase::Over => {}
+        }
+        let ending = self.ending.as_ref()?;
+        (ending.phase == Phase::Over).then_some(ending.action)
+    }
+
+    pub(crate) fn ending_timeout(&mut self, now: u64) {
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
+        if !ending.deadline_ms.is_some_and(|at| at <= now) {
+            return;
+        }
+        match ending.phase {
+            Phase::Containers => {}
+            Phase::Flushing => self.stop_helpers(),
+            Phase::Helpers | Phase::Over => {
+                ending.phase = Phase::Over;
+                ending.deadline_ms = None;
+            }
+        }
+    }
+
+    /// Helpers end when their socket does; no address is given up, no rule removed: the kernel is about to go.
+    fn stop_helpers(&mut self) {
+        for helper in &mut self.helpers {
+            if let Some(socket) = helper.socket.take() {
+                self.registry.unwatch(&socket, helper.token);
+            }
+            helper.start_at = None;
+            if let Some(pid) = helper.pid {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.phase = Phase::Helpers;
+            ending.deadline_ms = Some(since_boot_ms().saturating_add(limits::HELPER_STOP_MS));
+        }
+    }
+}
+
+/// Attempts to unmount the state while its last user goes.
+const UNMOUNT_ATTEMPTS: u32 = 50;
+const UNMOUNT_WAIT: Duration = Duration::from_millis(10);
+
+/// The last steps, after the event loop: nothing can be kept waiting any more.
+pub(crate) fn end(action: PowerAction) -> ! {
+    let start = since_boot_ms();
+    // -1: every process but this one (kill(2)).
+    let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    while let Ok(Some(_)) = sys::pidfd::reap_any() {}
+    crate::stage::save_seed();
+    // Its time is when the machine was last seen running.
+    let _ = File::create(crate::stage::CLOCK_LAST_SEEN);
+    match unmount_state() {
+        Ok(()) => console::say(format_args!(
+            "stage unmount ok {} ms",
+            since_boot_ms().saturating_sub(start)
+        )),
+        Err(errno) => console::say(format_args!(
+            "stage unmount failed: {}: {errno}",
+            sys::paths::STATE
+        )),
+    }
+    let what = match action {
+        PowerAction::PowerOff => "power off",
+        PowerAction::Reboot => "reboot",
+    };
+    console::say(format_args!("{what} at {} ms", since_boot_ms()));
+    let error = sys::power::end(action);
+    crate::gasp::last(&format!("{what}: {error}"))
+}
+
+fn unmount_state() -> Result<(), nix::errno::Errno> {
+    let mut last = Ok(());
+    for _ in 0..UNMOUNT_ATTEMPTS {
+        last = umount2(sys::paths::STATE, MntFlags::UMOUNT_NOFOLLOW);
+        match last {
+            Ok(()) | Err(nix::errno::Errno::EINVAL) => return Ok(()),
+            Err(_) => {}
+        }
+        while let Ok(Some(_)) = sys::pidfd::reap_any() {}
+        #[expect(clippy::disallowed_methods, reason = "the event loop is over")]
+        std::thread::sleep(UNMOUNT_WAIT);
+    }
+    // Someone still holds it: read-only is as good for the disk.
+    let none = None::<&str>;
+    mount(
+        none,
+        sys::paths::STATE,
+        none,
+        MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY,
+        none,
+    )
+    .or(last)
+}

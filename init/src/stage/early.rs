@@ -1,0 +1,131 @@
+//! The kernel's own file systems, and a voice.
+//!
+//! The root that the kernel unpacked is the `rootfs` mount, which can never be left by pivot_root(2) (it has no parent)
+//! and which is writable. So the very first thing is a read-only bind mount of it, moved over `/`: containers can pivot
+//! away from it, nothing can write to it, and not one byte is copied.
+
+use super::{Boot, StageError};
+use crate::console;
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::Mode;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+
+const NO: MsFlags = MsFlags::from_bits_retain(
+    MsFlags::MS_NOSUID.bits() | MsFlags::MS_NODEV.bits() | MsFlags::MS_NOEXEC.bits(),
+);
+
+/// (type, target, flags, options)
+const MOUNTS: [(&str, &str, MsFlags, &str); 8] = [
+    ("proc", "/proc", NO, ""),
+    ("sysfs", "/sys", NO, ""),
+    ("devtmpfs", "/dev", MsFlags::MS_NOSUID, "mode=0755"),
+    (
+        "devpts",
+        "/dev/pts",
+        MsFlags::from_bits_retain(MsFlags::MS_NOSUID.bits() | MsFlags::MS_NOEXEC.bits()),
+        "ptmxmode=0666,mode=0620,gid=5",
+    ),
+    (
+        "tmpfs",
+        "/dev/shm",
+        MsFlags::from_bits_retain(MsFlags::MS_NOSUID.bits() | MsFlags::MS_NODEV.bits()),
+        "mode=1777",
+    ),
+    (
+        "tmpfs",
+        "/run",
+        MsFlags::from_bits_retain(MsFlags::MS_NOSUID.bits() | MsFlags::MS_NODEV.bits()),
+        "mode=0755",
+    ),
+    (
+        "tmpfs",
+        "/tmp",
+        MsFlags::from_bits_retain(MsFlags::MS_NOSUID.bits() | MsFlags::MS_NODEV.bits()),
+        "mode=1777",
+    ),
+    (
+        "cgroup2",
+        "/sys/fs/cgroup",
+        NO,
+        "nsdelegate,memory_recursiveprot",
+    ),
+];
+
+pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
+    let root = File::open("/").map_err(|error| StageError::io("/", error))?;
+    boot.release_root = Some(OwnedFd::from(root));
+    leave_rootfs()?;
+    for (kind, target, flags, options) in MOUNTS {
+        // Folders inside /dev are not in devtmpfs yet; the others are part of the release.
+        if target.starts_with("/dev/") {
+            let _ = fs::create_dir(target);
+        }
+        mount(Some(kind), target, Some(kind), flags, Some(options))
+            .map_err(|errno| StageError::io(target, errno))?;
+    }
+    console::open();
+    sys::kmsg::install("init");
+    console::say(format_args!(
+        "init {} at {} ms",
+        env!("CARGO_PKG_VERSION"),
+        sys::clock::since_boot_ms()
+    ));
+    let _ = nix::sys::stat::umask(Mode::from_bits_retain(0o022));
+    for folder in [sys::paths::RUN, sys::paths::RUN_UNITS] {
+        fs::create_dir_all(folder).map_err(|error| StageError::io(folder, error))?;
+    }
+    boot.cmdline = crate::cmdline::Cmdline::read();
+    if let Err(error) = sys::power::ctrl_alt_del_as_signal() {
+        console::warn(format_args!(
+            "ctrl-alt-del resets the machine at once: {error}"
+        ));
+    }
+    raise_descriptor_limit();
+    cgroups()
+}
+
+fn leave_rootfs() -> Result<(), StageError> {
+    let step = |what: &'static str| move |errno: nix::errno::Errno| StageError::io(what, errno);
+    let none = None::<&str>;
+    mount(Some("/"), "/sysroot", none, MsFlags::MS_BIND, none)
+        .map_err(step("bind / to /sysroot"))?;
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
+    mount(none, "/sysroot", none, read_only, none).map_err(step("make /sysroot read-only"))?;
+    nix::unistd::chdir("/sysroot").map_err(step("/sysroot"))?;
+    mount(Some("."), "/", none, MsFlags::MS_MOVE, none).map_err(step("move /sysroot to /"))?;
+    nix::unistd::chroot(".").map_err(step("change root"))?;
+    nix::unistd::chdir("/").map_err(step("/"))?;
+    // What containers do to their mounts stays with them.
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(step("make / private"))
+}
+
+/// Four descriptors per running container, and room to spare: the kernel's own ceiling per process.
+const DESCRIPTORS_MAX: u64 = 65_536;
+
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, setrlimit};
+    if let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS_MAX, DESCRIPTORS_MAX) {
+        console::warn(format_args!("descriptor limit stays low: {errno}"));
+    }
+}
+
+fn cgroups() -> Result<(), StageError> {
+    use sys::cgroup::Cgroup;
+    let group = |path: &str| {
+        Cgroup::create(path.as_ref()).map_err(|error| StageError::text(error.to_string()))
+    };
+    let controllers = |group: &Cgroup| {
+        group
+            .enable_all_controllers()
+            .map_err(|error| StageError::text(error.to_string()))
+    };
+    let root = group(sys::paths::CGROUP)?;
+    controllers(&root)?;
+    controllers(&group(sys::paths::CGROUP_CONTAINERS)?)?;
+    controllers(&group(sys::paths::CGROUP_SYSTEM)?)?;
+    let own = group(&format!("{}/init", sys::paths::CGROUP_SYSTEM))?;
+    own.set("cgroup.procs", "0")
+        .map_err(|error| StageError::text(error.to_string()))
+}

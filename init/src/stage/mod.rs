@@ -1,0 +1,179 @@
+//! Boot as a list of named stages, each with what its failure does.
+//!
+//! ```text
+//! early → root → modules → identity → state → clock → units → (event loop)
+//! ```
+//! To add one: a file here with a function `fn(&mut Boot) -> Result<(), StageError>`, and a row in [`STAGES`].
+
+mod clock;
+mod early;
+mod identity;
+mod modules;
+mod root;
+mod state;
+mod units;
+
+pub(crate) use clock::LAST_SEEN as CLOCK_LAST_SEEN;
+pub(crate) use identity::save_seed;
+pub(crate) use modules::index as module_index;
+
+use crate::cmdline::Cmdline;
+use crate::console;
+use crate::module_index::ModuleIndex;
+use control::reply::ChartSpan;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use sys::clock::since_boot_ms;
+use unit::Loaded;
+
+/// What a failing stage does to the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnFailure {
+    /// Without it nothing can run: say why, and reboot.
+    LastGasp,
+    /// Said aloud; the machine goes on without it.
+    GoOn,
+}
+
+struct Stage {
+    name: &'static str,
+    run: fn(&mut Boot) -> Result<(), StageError>,
+    on_failure: OnFailure,
+}
+
+/// In the order of the boot.
+const STAGES: [Stage; 7] = [
+    Stage {
+        name: "early",
+        run: early::run,
+        on_failure: OnFailure::LastGasp,
+    },
+    Stage {
+        name: "root",
+        run: root::run,
+        on_failure: OnFailure::LastGasp,
+    },
+    Stage {
+        name: "modules",
+        run: modules::run,
+        on_failure: OnFailure::GoOn,
+    },
+    Stage {
+        name: "state",
+        run: state::run,
+        on_failure: OnFailure::GoOn,
+    },
+    Stage {
+        name: "identity",
+        run: identity::run,
+        on_failure: OnFailure::GoOn,
+    },
+    Stage {
+        name: "clock",
+        run: clock::run,
+        on_failure: OnFailure::GoOn,
+    },
+    Stage {
+        name: "units",
+        run: units::run,
+        on_failure: OnFailure::GoOn,
+    },
+];
+
+/// What the stages find out, for the event loop.
+#[derive(Debug, Default)]
+pub(crate) struct Boot {
+    pub cmdline: Cmdline,
+    pub chart: Vec<ChartSpan>,
+    /// The root of the release as the kernel unpacked it, still writable, to free what the boot has used up.
+    pub release_root: Option<OwnedFd>,
+    pub modules: ModuleIndex,
+    /// The disk and partition that hold the state; none: it is in memory.
+    pub state_device: Option<PathBuf>,
+    pub units: Option<Loaded>,
+    pub hostname: String,
+    pub machine_id: String,
+}
+
+impl Boot {
+    /// Run every stage. The error is that of a stage without which nothing can run.
+    ///
+    /// # Errors
+    /// The stage's name and reason.
+    pub(crate) fn run() -> Result<Self, StageError> {
+        let mut boot = Self::default();
+        for stage in &STAGES {
+            let start_ms = since_boot_ms();
+            let result = (stage.run)(&mut boot);
+            let end_ms = since_boot_ms();
+            let took = end_ms.saturating_sub(start_ms);
+            boot.chart.push(ChartSpan {
+                name: stage.name.to_owned(),
+                start_ms,
+                end_ms,
+                ok: result.is_ok(),
+            });
+            match result {
+                Ok(()) => console::say(format_args!("stage {} ok {took} ms", stage.name)),
+                Err(error) => {
+                    console::say(format_args!(
+                        "stage {} failed {took} ms: {error}",
+                        stage.name
+                    ));
+                    match stage.on_failure {
+                        OnFailure::LastGasp => return Err(error),
+                        OnFailure::GoOn => {}
+                    }
+                }
+            }
+        }
+        Ok(boot)
+    }
+
+    /// Give the memory of a file of the release back: the boot has used it up, and the next boot unpacks it again.
+    pub(crate) fn free(&self, path: &Path) {
+        let Some(root) = &self.release_root else {
+            return;
+        };
+        let Ok(relative) = path.strip_prefix("/") else {
+            return;
+        };
+        // Only memory is at stake; a file that was freed already is fine.
+        let _ = nix::unistd::unlinkat(root, relative, nix::unistd::UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+/// What failed, with the path or device it failed on.
+#[derive(Debug)]
+pub(crate) struct StageError {
+    pub what: String,
+    pub source: Option<std::io::Error>,
+}
+
+impl StageError {
+    pub(crate) fn io(what: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self {
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    pub(crate) fn text(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            source: None,
+        }
+    }
+}
+
+impl fmt::Display for StageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{}: {source}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for StageError {}

@@ -1,0 +1,68 @@
+//! What shall run: unit files of the release, of the operator, and of this boot (fw_cfg).
+
+use super::{Boot, StageError};
+use crate::console;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A JSON object: file name → text (Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg).
+const FW_CFG_UNITS: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/keelson/units/raw";
+
+pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
+    let handed_over = take_fw_cfg();
+    let directories = [
+        sys::paths::SYSTEM_UNITS,
+        sys::paths::UNITS,
+        sys::paths::RUN_UNITS,
+    ]
+    .map(PathBuf::from);
+    let loaded = unit::load(&directories);
+    for diagnostic in &loaded.diagnostics {
+        console::warn(diagnostic);
+    }
+    if let Some(memory) = machine_memory() {
+        if let Some(line) = unit::over_commitment(&loaded.set, memory) {
+            console::warn(line);
+        }
+    }
+    boot.units = Some(loaded);
+    handed_over
+}
+
+/// Unit files that the virtual machine's owner gave to this boot.
+fn take_fw_cfg() -> Result<(), StageError> {
+    let text = match fs::read(FW_CFG_UNITS) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StageError::io(FW_CFG_UNITS, error)),
+    };
+    let files: BTreeMap<String, String> = serde_json::from_slice(&text)
+        .map_err(|error| StageError::text(format!("fw_cfg opt/keelson/units: {error}")))?;
+    for (name, text) in files {
+        if name.is_empty() || name.starts_with('.') || name.contains('/') {
+            console::warn(format_args!(
+                "fw_cfg opt/keelson/units: {name:?} is not a file name: ignoring it"
+            ));
+            continue;
+        }
+        let path = Path::new(sys::paths::RUN_UNITS).join(&name);
+        fs::write(&path, text)
+            .map_err(|error| StageError::io(path.display().to_string(), error))?;
+    }
+    Ok(())
+}
+
+/// Bytes, from `MemTotal` of /proc/meminfo.
+fn machine_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
+}

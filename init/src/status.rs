@@ -1,0 +1,257 @@
+//! What `ps` and `status` show: the supervisor's read model, with what the kernel and netd know of the run.
+
+use crate::machine::Machine;
+use control::reply::{Denial, UnitStatus};
+use supervisor::{Exit, Failure, Goal, State, UnitId};
+use sys::clock::since_boot_ms;
+use unit::{Port, UnitKind};
+
+impl Machine {
+    pub(crate) fn all_statuses(&self) -> Vec<UnitStatus> {
+        let good = (0..)
+            .zip(self.set.units())
+            .filter_map(|(index, _)| self.status(UnitId(index)));
+        let bad = self.bad.iter().map(|bad| UnitStatus {
+            name: bad.name.to_string(),
+            kind: "container".into(),
+            state: "failed".into(),
+            reason: "the unit file has mistakes".into(),
+            goal: "down".into(),
+            source: bad.source.clone(),
+            diagnostics: bad.diagnostics.iter().map(ToString::to_string).collect(),
+            ..UnitStatus::default()
+        });
+        good.chain(bad).collect()
+    }
+
+    pub(crate) fn status_by_name(&self, name: &str) -> Result<UnitStatus, Denial> {
+        match self.unit_id(name) {
+            Ok(unit) => {
+                let unknown = || Denial::UnknownUnit {
+                    unit: name.to_owned(),
+                    nearest: None,
+                };
+                self.status(unit).ok_or_else(unknown)
+            }
+            Err(Denial::BadUnit { unit, message }) => {
+                let found = self
+                    .all_statuses()
+                    .into_iter()
+                    .find(|status| status.name == unit);
+                found.ok_or(Denial::BadUnit { unit, message })
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    fn status(&self, id: UnitId) -> Option<UnitStatus> {
+        let unit = self.set.get(id.0)?;
+        let now = since_boot_ms();
+        let state = self.supervisor.state(id);
+        let since_ms = self.supervisor.since(id).0;
+        let last_exit = self.supervisor.last_exit(id).map(exit_text);
+        let next_start_ms = self
+            .supervisor
+            .next_start(id)
+            .map(|at| at.0.saturating_sub(now));
+        let mut status = UnitStatus {
+            name: unit.name.to_string(),
+            kind: "target".into(),
+            description: unit.description.clone(),
+            state: state_name(state).into(),
+            reason: self.reason(id, state),
+            goal: match self.supervisor.goal(id) {
+                Goal::Up => "up".into(),
+                Goal::Down => "down".into(),
+            },
+            since_ms,
+            age_ms: now.saturating_sub(since_ms),
+            restarts: u64::from(self.supervisor.restarts(id)),
+            last_exit,
+            next_start_ms,
+            source: unit.source.clone(),
+            requires: self.names(self.set.requires(id.0)),
+            wants: self.names(self.set.wants(id.0)),
+            after: self.names(self.set.after(id.0)),
+            ..UnitStatus::default()
+        };
+        if let UnitKind::Container(container) = &unit.kind {
+            status.kind = "container".into();
+            status.image = container.container.image.clone();
+            let configured = container
+                .container
+                .command
+                .clone()
+                .or_else(|| container.container.entrypoint.clone());
+            let executed = self.prepared_of(id).map(|prepared| prepared.argv.clone());
+            status.command = executed.or(configured).unwrap_or_default();
+            status.memory_max = container.resources.memory;
+            status.ports = container.ports.iter().map(port_text).collect();
+            if let Some(run) = self.live_run(id) {
+                status.pid = run.child.as_ref().map(|child| child.pid);
+                status.run = run.run.0;
+                status.memory = run.cgroup.number("memory.current");
+                if let Some(attached) = self.network.attached(run.run) {
+                    status.address = attached.address.map(|address| address.to_string());
+                    status.ports = attached.ports.clone();
+                }
+            }
+        }
+        Some(status)
+    }
+
+    fn names(&self, units: &[u32]) -> Vec<String> {
+        units
+            .iter()
+            .filter_map(|unit| self.set.get(*unit))
+            .map(|unit| unit.name.to_string())
+            .collect()
+    }
+
+    /// Why it is in that state: one line.
+    pub(crate) fn reason(&self, id: UnitId, state: &State) -> String {
+        let ended = || match self.supervisor.last_failure(id) {
+            Some(failure) => self.failure_text(failure),
+            None => self
+                .supervisor
+                .last_exit(id)
+                .map(exit_text)
+                .unwrap_or_default(),
+        };
+        match state {
+            State::Waiting => {
+                let waits: Vec<u32> = self
+                    .supervisor
+                    .waits_for(id)
+                    .into_iter()
+                    .map(|unit| unit.0)
+                    .collect();
+                format!("waits for {}", self.names(&waits).join(", "))
+            }
+            State::Preparing { .. } if self.preload.is_some() => {
+                "images of the release are being loaded".into()
+            }
+            State::Preparing { .. } => "network is being made".into(),
+            State::Backoff { .. } => ended(),
+            State::Failed {
+                reason: Failure::RestartLimit,
+            } => format!("restarted too often; last: {}", ended()),
+            State::Failed { reason } => self.failure_text(reason),
+            State::Finished { exit } => exit_text(*exit),
+            State::Stopping { killed: true, .. } => {
+                "did not end within stop_timeout: killed".into()
+            }
+            State::Inactive
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Releasing { .. } => String::new(),
+        }
+    }
+
+    fn failure_text(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::Exited { exit } => exit_text(*exit),
+            Failure::PrepareFailed { reason } | Failure::SpawnFailed { reason } => reason.clone(),
+            Failure::StartTimeout => "did not get ready within start_timeout".into(),
+            Failure::Dependency { unit } => format!("{} failed", self.names(&[unit.0]).join("")),
+            Failure::RestartLimit => "restarted too often".into(),
+        }
+    }
+
+    /// Units that shall run and do not, with the reason of each.
+    pub(crate) fn failing_units(&self) -> Vec<String> {
+        let failing = self.all_statuses().into_iter().filter(|status| {
+            matches!(status.state.as_str(), "failed" | "backoff")
+                || (status.goal == "up" && status.state == "waiting")
+        });
+        failing
+            .map(|status| format!("{} ({})", status.name, status.reason))
+            .collect()
+    }
+
+    /// A unit has entered another state: for the chart, its log, and, when it is trouble, the console.
+    pub(crate) fn changed(&mut self, id: UnitId) {
+        let state = self.supervisor.state(id).clone();
+        let Some(name) = self.set.get(id.0).map(|unit| unit.name.clone()) else {
+            return;
+        };
+        let now = since_boot_ms();
+        self.chart.entered(name.as_str(), state_name(&state), now);
+        let run = self.supervisor.run(id).map_or(0, |run| run.0);
+        let reason = self.reason(id, &state);
+        match &state {
+            State::Running { .. } => self.note(&name, run, "started".into()),
+            State::Backoff { until } => {
+                let wait = until.0.saturating_sub(now);
+                crate::console::say(format_args!(
+                    "unit {name}: {reason}; next start in {wait} ms"
+                ));
+                self.note(&name, run, format!("{reason}; next start in {wait} ms"));
+            }
+            State::Failed { .. } => {
+                crate::console::say(format_args!("unit {name} failed: {reason}"));
+                self.note(&name, run, format!("failed: {reason}"));
+            }
+            State::Finished { exit } => self.note(&name, run, exit_text(*exit)),
+            State::Stopping { killed: true, .. } => self.note(&name, run, reason),
+            State::Stopping { .. } => self.note(&name, run, "stopping".into()),
+            State::Inactive if run != 0 => self.note(&name, run, "stopped".into()),
+            State::Inactive
+            | State::Waiting
+            | State::Preparing { .. }
+            | State::Starting { .. }
+            | State::Releasing { .. } => {}
+        }
+    }
+}
+
+fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Inactive => "inactive",
+        State::Waiting => "waiting",
+        State::Preparing { .. } => "preparing",
+        State::Starting { .. } => "starting",
+        State::Running { .. } => "running",
+        State::Stopping { .. } | State::Releasing { .. } => "stopping",
+        State::Backoff { .. } => "backoff",
+        State::Finished { .. } => "finished",
+        State::Failed { .. } => "failed",
+    }
+}
+
+fn exit_text(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited with status {code}"),
+        Exit::Signal {
+            signal,
+            out_of_memory: true,
+        } => {
+            format!(
+                "killed by {}: out of memory (its limit is in resources.memory)",
+                sys::signal::name(signal)
+            )
+        }
+        Exit::Signal {
+            signal,
+            out_of_memory: false,
+        } => format!("killed by {}", sys::signal::name(signal)),
+    }
+}
+
+/// As declared, while there is no run: `0.0.0.0:7001->6379/tcp`.
+fn port_text(port: &Port) -> String {
+    let protocol = match port.protocol {
+        unit::Protocol::Tcp => "tcp",
+        unit::Protocol::Udp => "udp",
+    };
+    let span = |first: u16| match port.count {
+        0 | 1 => first.to_string(),
+        count => format!("{first}-{}", first.saturating_add(count.saturating_sub(1))),
+    };
+    let host = port.host_port.map_or_else(|| "*".to_owned(), span);
+    let address = port
+        .host_ip
+        .map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string());
+    format!("{address}:{host}->{}/{protocol}", span(port.container_port))
+}
