@@ -9,8 +9,8 @@
 //! A bad unit never stops the others: `load` gives every unit that is good and every diagnostic there is.
 //! `LaunchSpec` is the third form, as run: what PID 1 hands to the launcher for one run.
 //!
-//! To add a key: `file.rs` (as written), `unit.rs` (validated), `launch.rs` if it acts in the container, a golden
-//! case under `tests/cases`, one line in `docs/units.md`.
+//! To add a key: `file.rs` (as written), `unit.rs` (its type) and `validate/TABLE.rs` (from the one to the other),
+//! `launch.rs` if it acts in the container, a golden case under `tests/cases`, one line in `docs/units.md`.
 
 #![cfg_attr(
     not(test),
@@ -24,20 +24,43 @@
     )
 )]
 
+pub mod bytes;
+mod check;
 mod diagnostic;
 mod draft;
+pub mod duration;
+mod fault;
+mod file;
+mod file_name;
 mod graph;
+pub mod image_reference;
 pub mod launch;
+mod load;
+mod memory;
 pub mod name;
 mod nearest;
+pub mod port_text;
 mod publish;
+mod reader;
+#[cfg(feature = "render")]
+mod render;
 mod resolve;
+mod schema;
 mod set;
+pub mod signal;
+mod source;
 pub mod unit;
+mod validate;
 
 pub use diagnostic::{Diagnostic, Place, Severity};
+pub use fault::Fault;
 pub use launch::*;
+pub use load::{check, load, load_sources};
+pub use memory::over_commitment;
 pub use name::*;
+#[cfg(feature = "render")]
+pub use render::{Colour, render};
 pub use resolve::{BadUnit, Loaded};
 pub use set::UnitSet;
+pub use source::Source;
 pub use unit::*;

@@ -38,7 +38,7 @@ impl Claim {
 }
 
 /// No address is every address; an unspecified one is every address of its family.
-fn addresses_overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+pub(crate) fn addresses_overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => {
             a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
@@ -159,6 +159,9 @@ fn clash(draft: &Draft, position: usize, claim: &Claim, other: &Claim) -> Diagno
         other.owner, claim.owner
     );
     let error = draft.error(&format!("ports.{position}"), message);
+    if draft.choices.contains_key(&position) {
+        return error.hint("no port of the range is free: make it longer");
+    }
     if claim.source == other.source {
         return error.hint("give each instance its own: `[replicas] port_offset = 1`");
     }

@@ -94,8 +94,8 @@ impl Resolution {
         self.good().map(|draft| draft.name().clone()).collect()
     }
 
-    fn bad_names(&self) -> BTreeSet<String> {
-        self.bad.iter().map(|bad| bad.name.clone()).collect()
+    fn bad_names(&self) -> BadNames {
+        BadNames(self.bad.iter().map(|bad| bad.name.clone()).collect())
     }
 
     /// Takes the units with errors out.
@@ -162,7 +162,7 @@ impl Resolution {
                 }
             }
             for missing in &draft.unit.dependencies.requires {
-                if !exists(missing, &known) && !bad.contains(missing.as_str()) {
+                if !exists(missing, &known) && !bad.has(missing) {
                     mine.push(unknown(
                         draft,
                         "requires",
@@ -191,7 +191,7 @@ impl Resolution {
                     .dependencies
                     .requires
                     .iter()
-                    .filter(|name| !exists(name, &good) && bad.contains(name.as_str()));
+                    .filter(|name| !exists(name, &good) && bad.has(name));
                 let mine: Vec<Diagnostic> = broken
                     .map(|name| {
                         let message = format!(
@@ -288,7 +288,7 @@ impl Resolution {
         for draft in self.good() {
             for (key, list) in references(&draft.unit) {
                 for name in list.iter().filter(|name| !exists(name, &known)) {
-                    warnings.push(if bad.contains(name.as_str()) {
+                    warnings.push(if bad.has(name) {
                         let message = format!(
                             "unit `{}` has `{key}` on `{name}`, which has errors",
                             draft.name()
@@ -325,6 +325,21 @@ impl Resolution {
             bad,
             diagnostics,
         }
+    }
+}
+
+struct BadNames(BTreeSet<String>);
+
+impl BadNames {
+    /// An instance of a template that could not be read may be meant to exist.
+    fn has(&self, name: &UnitName) -> bool {
+        let template = || {
+            name.as_str()
+                .split_once('@')
+                .map(|(base, _)| format!("{base}@"))
+        };
+        self.0.contains(name.as_str())
+            || template().is_some_and(|template| self.0.contains(&template))
     }
 }
 

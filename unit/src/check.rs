@@ -1,0 +1,155 @@
+//! What every validation step works with: the file, the instance, and the list of what is wrong.
+
+use crate::fault::Fault;
+use crate::reader::{Text, Texts};
+use crate::{Diagnostic, Place, Source};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+pub(crate) struct Check<'s> {
+    pub(crate) source: &'s Source,
+    /// `1` of `redis@1`.
+    pub(crate) instance: Option<&'s str>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// See [`crate::draft::Draft`].
+    pub(crate) places: BTreeMap<String, Place>,
+}
+
+impl<'s> Check<'s> {
+    pub(crate) fn new(source: &'s Source, instance: Option<&'s str>) -> Self {
+        Self {
+            source,
+            instance,
+            diagnostics: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// `` `key` is out of range ``
+    pub(crate) fn fault(&mut self, key: &str, span: &Range<usize>, fault: Fault) {
+        let error = self
+            .source
+            .error(span, format!("`{key}` {}", fault.problem));
+        let error = error
+            .found(self.source.excerpt(span))
+            .expected(fault.expected);
+        self.report(error.hint_if(fault.hint));
+    }
+
+    pub(crate) fn remember(&mut self, key: String, span: &Range<usize>) {
+        self.places.insert(key, self.source.place(span));
+    }
+
+    /// The text with `%i` and `%%` put in.
+    pub(crate) fn expand(&mut self, key: &str, text: &Text) -> Option<String> {
+        match expand(text.get_ref(), self.instance) {
+            Ok(expanded) => Some(expanded),
+            Err(fault) => {
+                self.fault(key, &text.span(), fault);
+                None
+            }
+        }
+    }
+
+    /// `None` when the key is not there, empty, or wrong.
+    pub(crate) fn value<T>(
+        &mut self,
+        key: &str,
+        text: Option<&Text>,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let text = text?;
+        let expanded = self
+            .expand(key, text)
+            .filter(|expanded| !expanded.is_empty())?;
+        match parse(&expanded) {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.fault(key, &text.span(), fault);
+                None
+            }
+        }
+    }
+
+    /// Each member expanded; `None` when the key is not there.
+    pub(crate) fn texts(&mut self, key: &str, texts: Option<&Texts>) -> Option<Vec<String>> {
+        let texts = texts?;
+        Some(
+            texts
+                .get_ref()
+                .iter()
+                .filter_map(|text| self.expand(key, text))
+                .collect(),
+        )
+    }
+
+    /// An integer within `range`.
+    pub(crate) fn integer<T: TryFrom<i64> + PartialOrd + Copy + std::fmt::Display>(
+        &mut self,
+        key: &str,
+        value: Option<&toml::Spanned<i64>>,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Option<T> {
+        let value = value?;
+        let number = T::try_from(*value.get_ref())
+            .ok()
+            .filter(|number| range.contains(number));
+        if number.is_none() {
+            let expected = format!("{} to {}", range.start(), range.end());
+            self.fault(key, &value.span(), Fault::new("is out of range", expected));
+        }
+        number
+    }
+}
+
+/// `%i` is the instance, `%%` a percent sign; nothing else may follow a percent sign, so that a later release can give
+/// it a meaning. NUL is refused: the kernel ends strings there.
+fn expand(text: &str, instance: Option<&str>) -> Result<String, Fault> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\0' => return Err(Fault::new("contains NUL", "text without \\u0000")),
+            '%' => match (chars.next(), instance) {
+                (Some('%'), _) => out.push('%'),
+                (Some('i'), Some(instance)) => out.push_str(instance),
+                (Some('i'), None) => {
+                    let fault = Fault::new(
+                        "has `%i`, which only an instance of a template has",
+                        "no `%i`",
+                    );
+                    return Err(fault.hint("name the file `NAME@.container.toml`, or write `%%i` for the two characters"));
+                }
+                (other, _) => {
+                    let written = other.map_or_else(|| "%".to_owned(), |other| format!("%{other}"));
+                    let fault = Fault::new(
+                        format!("has `{written}`, which means nothing"),
+                        "`%i` for the instance, `%%` for a percent sign",
+                    );
+                    return Err(fault.hint(format!("write `%{written}`")));
+                }
+            },
+            _ => out.push(c),
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_i_is_the_instance_and_a_doubled_percent_is_one() {
+        assert_eq!(expand("a-%i-%%i", Some("7")).as_deref(), Ok("a-7-%i"));
+        assert_eq!(expand("100%%", None).as_deref(), Ok("100%"));
+        assert!(expand("%i", None).is_err());
+        assert!(expand("%Y", Some("7")).is_err());
+        assert!(expand("%", None).is_err());
+        assert!(expand("\0", None).is_err());
+    }
+}

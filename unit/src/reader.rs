@@ -1,0 +1,358 @@
+//! Takes typed values out of a parsed TOML table and reports everything that does not fit.
+//!
+//! Serde's derive stops at the first mistake; an operator wants all of them. So the table is taken apart key by key:
+//! what is read is removed, and what is left at the end is unknown or not supported yet.
+
+use crate::nearest::nearest;
+use crate::schema;
+use crate::{Diagnostic, Source};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A string and the bytes it was read from.
+pub(crate) type Text = Spanned<String>;
+/// An array of strings and its members.
+pub(crate) type Texts = Spanned<Vec<Text>>;
+
+type Value<'t> = Spanned<DeValue<'t>>;
+
+pub(crate) struct Reader<'s> {
+    pub(crate) source: &'s Source,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// A table that is being taken apart.
+pub(crate) struct Table<'t> {
+    /// As [`schema::TABLES`] calls it.
+    name: &'static str,
+    /// Where the key or header stands that opened it.
+    pub(crate) span: Range<usize>,
+    entries: BTreeMap<&'t str, (Range<usize>, &'t Value<'t>)>,
+}
+
+impl<'t> Table<'t> {
+    pub(crate) fn new(name: &'static str, span: Range<usize>, table: &'t DeTable<'t>) -> Self {
+        let entries = table
+            .iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), (key.span(), value)))
+            .collect();
+        Self {
+            name,
+            span,
+            entries,
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'t Value<'t>> {
+        self.entries.remove(key).map(|(_, value)| value)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Where the key stands, if it is there; it counts as read.
+    pub(crate) fn discard(&mut self, key: &str) -> Option<Range<usize>> {
+        self.entries.remove(key).map(|(span, _)| span)
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
+    }
+}
+
+impl<'s> Reader<'s> {
+    pub(crate) fn new(source: &'s Source) -> Self {
+        Self {
+            source,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// Reports that a key is not there.
+    pub(crate) fn require(&mut self, table: &Table<'_>, key: &str, hint: &str) {
+        if !table.has(key) {
+            let message = format!("key `{key}` is missing in {}", schema::title(table.name));
+            self.diagnostics
+                .push(self.source.error(&table.span, message).hint(hint));
+        }
+    }
+
+    pub(crate) fn string(&mut self, table: &mut Table<'_>, key: &str) -> Option<Text> {
+        let value = table.take(key)?;
+        self.as_text(&table.path(key), value)
+    }
+
+    pub(crate) fn strings(&mut self, table: &mut Table<'_>, key: &str) -> Option<Texts> {
+        let value = table.take(key)?;
+        let path = table.path(key);
+        let Some(array) = value.get_ref().as_array() else {
+            let hint = value
+                .get_ref()
+                .is_str()
+                .then(|| array_hint(key, &self.source.excerpt(&value.span())));
+            self.wrong_type(&path, value, "an array of strings", hint);
+            return None;
+        };
+        let texts: Vec<Text> = array
+            .iter()
+            .filter_map(|member| self.as_text(&path, member))
+            .collect();
+        (texts.len() == array.len()).then(|| Spanned::new(value.span(), texts))
+    }
+
+    pub(crate) fn boolean(&mut self, table: &mut Table<'_>, key: &str) -> Option<Spanned<bool>> {
+        let value = table.take(key)?;
+        let Some(boolean) = value.get_ref().as_bool() else {
+            let quoted = value
+                .get_ref()
+                .as_str()
+                .filter(|text| matches!(*text, "true" | "false"));
+            let hint = quoted.map(|text| format!("write {text} without quotes"));
+            self.wrong_type(&table.path(key), value, "true or false", hint);
+            return None;
+        };
+        Some(Spanned::new(value.span(), boolean))
+    }
+
+    pub(crate) fn integer(&mut self, table: &mut Table<'_>, key: &str) -> Option<Spanned<i64>> {
+        let value = table.take(key)?;
+        self.as_integer(&table.path(key), value)
+    }
+
+    pub(crate) fn integers(
+        &mut self,
+        table: &mut Table<'_>,
+        key: &str,
+    ) -> Option<Spanned<Vec<Spanned<i64>>>> {
+        let value = table.take(key)?;
+        let path = table.path(key);
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(&path, value, "an array of integers", None);
+            return None;
+        };
+        let members: Vec<Spanned<i64>> = array
+            .iter()
+            .filter_map(|member| self.as_integer(&path, member))
+            .collect();
+        (members.len() == array.len()).then(|| Spanned::new(value.span(), members))
+    }
+
+    /// An integer or a float.
+    pub(crate) fn number(&mut self, table: &mut Table<'_>, key: &str) -> Option<Spanned<f64>> {
+        let value = table.take(key)?;
+        let float = value
+            .get_ref()
+            .as_float()
+            .and_then(|float| float.as_str().parse::<f64>().ok());
+        let integer = || {
+            let integer = value.get_ref().as_integer()?;
+            i32::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .map(f64::from)
+        };
+        let Some(number) = float.or_else(integer) else {
+            let quoted = value
+                .get_ref()
+                .as_str()
+                .filter(|text| text.parse::<f64>().is_ok());
+            let hint = quoted.map(|text| format!("write {text} without quotes"));
+            self.wrong_type(&table.path(key), value, "a number", hint);
+            return None;
+        };
+        Some(Spanned::new(value.span(), number))
+    }
+
+    /// A table whose keys are the operator's own.
+    pub(crate) fn pairs(&mut self, table: &mut Table<'_>, key: &str) -> Option<Vec<(Text, Text)>> {
+        let value = table.take(key)?;
+        let path = table.path(key);
+        let Some(inner) = value.get_ref().as_table() else {
+            self.wrong_type(
+                &path,
+                value,
+                &format!("a table such as `{key} = {{ name = \"value\" }}`"),
+                None,
+            );
+            return None;
+        };
+        let pairs = inner.iter().filter_map(|(name, value)| {
+            let text = self.as_text(&format!("{path}.{}", name.get_ref()), value)?;
+            Some((Spanned::new(name.span(), name.get_ref().to_string()), text))
+        });
+        Some(pairs.collect())
+    }
+
+    pub(crate) fn table<'t>(
+        &mut self,
+        parent: &mut Table<'t>,
+        key: &str,
+        name: &'static str,
+    ) -> Option<Table<'t>> {
+        let (span, value) = parent.entries.remove(key)?;
+        let Some(inner) = value.get_ref().as_table() else {
+            let hint = value
+                .get_ref()
+                .is_array()
+                .then(|| format!("write {} once, with single brackets", schema::title(name)));
+            self.wrong_type(name, value, "a table", hint);
+            return None;
+        };
+        Some(Table::new(name, span, inner))
+    }
+
+    /// An array of tables: `[[ports]]`.
+    pub(crate) fn tables<'t>(
+        &mut self,
+        parent: &mut Table<'t>,
+        name: &'static str,
+    ) -> Vec<Table<'t>> {
+        let Some(value) = parent.take(name) else {
+            return Vec::new();
+        };
+        let example = match name {
+            "ports" => "publish = \"8080:80\"",
+            _ => "target = \"/data\"",
+        };
+        let hint = format!("write `[[{name}]]` and below it `{example}`, once for each");
+        let expected = format!("an array of tables: `[[{name}]]`");
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(name, value, &expected, Some(hint));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for member in array.iter() {
+            match member.get_ref().as_table() {
+                Some(inner) => tables.push(Table::new(name, member.span(), inner)),
+                None => self.wrong_type(name, member, &expected, Some(hint.clone())),
+            }
+        }
+        tables
+    }
+
+    /// Reports what nobody has taken.
+    pub(crate) fn finish(&mut self, table: &Table<'_>) {
+        for (key, (span, _)) in &table.entries {
+            let diagnostic = if schema::keys(table.name).any(|known| known == *key) {
+                let what = if table.name.is_empty() {
+                    format!("table `{key}`")
+                } else {
+                    format!("key `{}`", table.path(key))
+                };
+                self.source
+                    .error(span, format!("{what} is not supported yet"))
+                    .hint("take it out, or use a later release")
+            } else {
+                self.unknown(table, key, span)
+            };
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn unknown(&self, table: &Table<'_>, key: &str, span: &Range<usize>) -> Diagnostic {
+        let what = if table.name.is_empty() {
+            "key or table"
+        } else {
+            "key"
+        };
+        let error = self.source.error(
+            span,
+            format!("unknown {what} `{key}` in {}", schema::title(table.name)),
+        );
+        let near = nearest(key, schema::keys(table.name));
+        let folded = snake_case(key);
+        let elsewhere = schema::ELSEWHERE.iter().find(|(name, _)| *name == folded);
+        match (near, elsewhere, schema::home(key, table.name)) {
+            (_, Some((_, place)), _) => error.hint(format!("here it is {place}")),
+            (_, _, Some(home)) => error.hint(format!("`{key}` belongs to {}", schema::title(home))),
+            (Some(near), _, _) => error.hint(format!("a key with a similar name exists: `{near}`")),
+            (None, None, None) => {
+                let now = schema::table(table.name).map_or(&[] as &[&str], |table| table.now);
+                error.expected(format!("one of {}", now.join(", ")))
+            }
+        }
+    }
+
+    fn as_text(&mut self, path: &str, value: &Value<'_>) -> Option<Text> {
+        let Some(text) = value.get_ref().as_str() else {
+            let scalar = value.get_ref().is_integer()
+                || value.get_ref().is_float()
+                || value.get_ref().is_bool();
+            let hint = scalar.then(|| {
+                format!(
+                    "put it in quotes: \"{}\"",
+                    self.source.excerpt(&value.span())
+                )
+            });
+            self.wrong_type(path, value, "a string", hint);
+            return None;
+        };
+        Some(Spanned::new(value.span(), text.to_owned()))
+    }
+
+    fn as_integer(&mut self, path: &str, value: &Value<'_>) -> Option<Spanned<i64>> {
+        let integer = value
+            .get_ref()
+            .as_integer()
+            .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok());
+        let Some(integer) = integer else {
+            let quoted = value
+                .get_ref()
+                .as_str()
+                .filter(|text| text.parse::<i64>().is_ok());
+            let hint = quoted.map(|text| format!("write {text} without quotes"));
+            self.wrong_type(path, value, "an integer", hint);
+            return None;
+        };
+        Some(Spanned::new(value.span(), integer))
+    }
+
+    fn wrong_type(&mut self, path: &str, value: &Value<'_>, expected: &str, hint: Option<String>) {
+        let span = value.span();
+        let found = format!(
+            "{} `{}`",
+            value.get_ref().type_str(),
+            self.source.excerpt(&span)
+        );
+        let error = self
+            .source
+            .error(&span, format!("`{path}` has the wrong type"))
+            .found(found)
+            .expected(expected);
+        self.diagnostics.push(error.hint_if(hint));
+    }
+}
+
+/// What to write instead of a string where an array belongs.
+fn array_hint(key: &str, written: &str) -> String {
+    match key {
+        "command" | "entrypoint" => {
+            format!(
+                "one string for each word: `{key} = [\"program\", \"argument\"]`; for a shell: `[\"/bin/sh\", \"-c\", {written}]`"
+            )
+        }
+        _ => format!("put it in brackets: `{key} = [{written}]`"),
+    }
+}
+
+/// `PublishPort`, `publish-port` → `publish_port`
+fn snake_case(key: &str) -> String {
+    let mut out = String::new();
+    for c in key.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(if c == '-' {
+            '_'
+        } else {
+            c.to_ascii_lowercase()
+        });
+    }
+    out
+}
