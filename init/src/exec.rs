@@ -29,11 +29,11 @@ pub(crate) struct Exec {
 }
 
 impl Machine {
-    pub(crate) fn exec(&mut self, id: u64, request: ExecRequest, descriptors: Vec<OwnedFd>) {
+    pub(crate) fn exec(&mut self, id: u64, request: ExecRequest, descriptors: &[OwnedFd]) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.waits = Waits::Exec;
         }
-        if let Err(reply) = self.try_exec(id, request, &descriptors) {
+        if let Err(reply) = self.try_exec(id, request, descriptors) {
             self.reply_last(id, &reply);
         }
     }

@@ -154,7 +154,7 @@ impl Machine {
             }
         }
         self.start_preload();
-        let except = crate::stopped::read(&self.set);
+        let _except = crate::stopped::read(&self.set);
         self.event(Event::StartDefault);
         loop {
             self.settle_events();
@@ -463,7 +463,8 @@ impl Machine {
         self.boot_settled_replies();
         stage::save_seed();
         // The boot is over: what only it needed is not kept in memory.
-        for program in ["e2fsck"] {
+        {
+            let program = "e2fsck";
             self.boot
                 .free(format!("{}/{program}", sys::paths::PROGRAMS).as_ref());
         }

@@ -65,10 +65,9 @@ impl Machine {
                     .iter()
                     .find(|name| self.unit_id(name).is_err())
                     .cloned()
+                    && let Err(reason) = self.unit_id(&unknown)
                 {
-                    if let Err(reason) = self.unit_id(&unknown) {
-                        return self.deny(id, reason);
-                    }
+                    return self.deny(id, reason);
                 }
                 if let Some(output) = descriptors.into_iter().next() {
                     self.wait(id, Waits::Logs);
@@ -94,7 +93,7 @@ impl Machine {
             Request::Restart { units } => {
                 self.command(id, &units, |units, ticket| Event::Restart { units, ticket })
             }
-            Request::Exec(exec) => self.exec(id, exec, descriptors),
+            Request::Exec(exec) => self.exec(id, exec, &descriptors),
             Request::ImageLoad => {
                 let Some(archive) = descriptors.into_iter().next() else {
                     return;

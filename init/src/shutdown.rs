@@ -98,7 +98,7 @@ impl Machine {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if !ending.deadline_ms.is_some_and(|at| at <= now) {
+        if ending.deadline_ms.is_none_or(|at| at > now) {
             return;
         }
         match ending.phase {

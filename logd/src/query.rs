@@ -374,14 +374,14 @@ impl UnitReader {
     /// See that `next` holds the next line, if there is one.
     fn fill(&mut self) -> io::Result<()> {
         while self.next.is_none() {
-            if let Some(file) = &mut self.file {
-                if file.read_until(b'\n', &mut self.pending)? > 0 {
-                    if self.pending.last() == Some(&b'\n') {
-                        self.pending.pop();
-                        self.next = Some(std::mem::take(&mut self.pending));
-                    }
-                    continue;
+            if let Some(file) = &mut self.file
+                && file.read_until(b'\n', &mut self.pending)? > 0
+            {
+                if self.pending.last() == Some(&b'\n') {
+                    self.pending.pop();
+                    self.next = Some(std::mem::take(&mut self.pending));
                 }
+                continue;
             }
             if !self.turn_over() {
                 return Ok(());

@@ -47,7 +47,7 @@ impl Stream {
                     if taken == 0 {
                         self.flush_at
                             .get_or_insert(now_ms.saturating_add(PARTIAL_WAIT_MS));
-                        return self.wait_or_end(content, log, found);
+                        return self.wait_or_end(&content, log, found);
                     }
                     self.flush_at = None;
                     found = Visit::Kept;
@@ -67,11 +67,11 @@ impl Stream {
     }
 
     /// The front is the beginning of a line. When nobody can write any more it is a line.
-    fn wait_or_end(&mut self, content: Vec<u8>, log: &mut UnitLog, found: Visit) -> Visit {
+    fn wait_or_end(&mut self, content: &[u8], log: &mut UnitLog, found: Visit) -> Visit {
         if !sys::poll::hung_up(&self.pipe) {
             return found;
         }
-        self.keep(&content, Rest::End, log);
+        self.keep(content, Rest::End, log);
         self.flush_at = None;
         self.ended = true;
         Visit::End

@@ -21,10 +21,10 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     for diagnostic in &loaded.diagnostics {
         console::warn(diagnostic);
     }
-    if let Some(memory) = machine_memory() {
-        if let Some(line) = unit::over_commitment(&loaded.set, memory) {
-            console::warn(line);
-        }
+    if let Some(memory) = machine_memory()
+        && let Some(line) = unit::over_commitment(&loaded.set, memory)
+    {
+        console::warn(line);
     }
     boot.units = Some(loaded);
     handed_over
