@@ -31,6 +31,7 @@ pub mod credentials;
 pub mod descriptor;
 pub mod device;
 pub mod epoll;
+pub mod folder;
 pub mod gpt;
 pub mod kmsg;
 pub mod memfd;

@@ -1,0 +1,90 @@
+//! The bridge that containers are connected to, and what the kernel must be told so that it routes for them.
+
+use crate::netlink::route::{self, LinkAddress, LinkChange, LinkKey, set_link};
+use crate::netlink::{Batch, NetlinkError, Socket};
+use crate::plan::addresses::mac_of;
+use crate::plan::subnet::{self, Subnet};
+use std::fs;
+
+pub(crate) const NAME: &str = "keelson0";
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bridge {
+    pub(crate) index: u32,
+    pub(crate) subnet: Subnet,
+}
+
+impl Bridge {
+    /// Take over the bridge that is there, or make one, on a network that none of `taken` overlaps.
+    pub(crate) fn establish(socket: &mut Socket, taken: &[Subnet]) -> Result<Self, NetlinkError> {
+        let links = route::links(socket)?;
+        let existing = links
+            .iter()
+            .find(|link| link.name == NAME)
+            .map(|link| link.index);
+        let found = route::addresses(socket)?
+            .into_iter()
+            .find(|found| Some(found.link) == existing)
+            .map(|found| Subnet::of(found.address, found.prefix));
+        let subnet = found.unwrap_or_else(|| subnet::choose(taken));
+        let index = match existing {
+            Some(index) => index,
+            None => {
+                let mut batch = Batch::new();
+                route::add_bridge(&mut batch, NAME, mac_of(subnet.gateway()));
+                socket.run(&batch)?;
+                route::link_named(socket, NAME)?.index
+            }
+        };
+        let bridge = Self { index, subnet };
+        let mut batch = Batch::new();
+        let up = LinkChange {
+            up: true,
+            ..LinkChange::default()
+        };
+        route::add_address(&mut batch, bridge.address());
+        set_link(&mut batch, LinkKey::Index(index), &up);
+        socket.run(&batch)?;
+        // So that 127.0.0.1:PORT of the machine reaches a published port; the firewall drops what others send there.
+        write_sysctl(
+            &format!("/proc/sys/net/ipv4/conf/{NAME}/route_localnet"),
+            "1",
+        );
+        Ok(bridge)
+    }
+
+    /// Move to a network that does not overlap the machine's. Only while no container is connected.
+    pub(crate) fn move_away(
+        &mut self,
+        socket: &mut Socket,
+        taken: Subnet,
+    ) -> Result<(), NetlinkError> {
+        let subnet = subnet::choose(&[taken]);
+        let mut batch = Batch::new();
+        route::delete_address(&mut batch, self.address());
+        self.subnet = subnet;
+        route::add_address(&mut batch, self.address());
+        socket.run(&batch)
+    }
+
+    fn address(&self) -> LinkAddress {
+        LinkAddress {
+            link: self.index,
+            address: self.subnet.gateway(),
+            prefix: self.subnet.prefix,
+        }
+    }
+}
+
+/// Let the machine route. Only once the firewall is in place: until then it would route for everybody.
+pub(crate) fn forward() {
+    write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
+}
+
+fn write_sysctl(path: &str, value: &str) {
+    if let Err(error) = fs::write(path, value) {
+        log::error!(
+            "can't write {value} to {path}: {error}; published ports or outgoing connections will not work"
+        );
+    }
+}
