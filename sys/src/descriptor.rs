@@ -74,8 +74,16 @@ pub fn place(plan: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
         }
     }
     let from = u32::try_from(first_free).unwrap_or(3);
-    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC closes nothing now; it only sets a flag.
-    let done = unsafe { libc::close_range(from, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    close_range(from, CLOSE_RANGE_CLOEXEC)
+}
+
+/// linux/close_range.h
+const CLOSE_RANGE_CLOEXEC: u32 = 4;
+
+/// close_range(2) from `first` upward; musl has no wrapper of it.
+pub(crate) fn close_range(first: u32, flags: u32) -> io::Result<()> {
+    // SAFETY: close_range(2) has no memory effects; the callers see to it that no owner is left behind.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
     if done < 0 {
         Err(io::Error::last_os_error())
     } else {

@@ -220,7 +220,7 @@ impl Tree {
     /// # Errors
     /// As mount_setattr(2).
     pub fn set_attributes(&self, attributes: u64, depth: Depth) -> io::Result<()> {
-        set_attributes(self.descriptor.as_fd(), attributes, 0, depth)
+        add_attributes(self.descriptor.as_fd(), attributes, depth)
     }
 
     /// Mount it on `target` (move_mount(2)): folder on folder, file on file. The descriptor stays good.
@@ -253,6 +253,14 @@ impl AsFd for Tree {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// Set [`attribute`]s of the mount at this place (mount_setattr(2)); what is set already stays.
+///
+/// # Errors
+/// As mount_setattr(2).
+pub fn add_attributes(place: BorrowedFd<'_>, attributes: u64, depth: Depth) -> io::Result<()> {
+    set_attributes(place, attributes, 0, depth)
 }
 
 /// Nothing mounted here is seen elsewhere from now on, and the reverse (mount_namespaces(7), `MS_PRIVATE`).

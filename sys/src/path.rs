@@ -93,7 +93,7 @@ pub fn make_folder(root: BorrowedFd<'_>, path: &Path, links: Links) -> io::Resul
 /// A handle of something that can be mounted upon by a file; made empty (mode 0644) with its parents where it is missing.
 ///
 /// # Errors
-/// As [`make_folder`]; `EISDIR` for a folder.
+/// As [`make_folder`]; `EISDIR` for a folder, `EEXIST` for a link that leads nowhere.
 pub fn make_file(root: BorrowedFd<'_>, path: &Path, links: Links) -> io::Result<OwnedFd> {
     let found = match open(root, path, libc::O_PATH, links) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -119,6 +119,57 @@ pub fn make_file(root: BorrowedFd<'_>, path: &Path, links: Links) -> io::Result<
     Ok(found)
 }
 
+/// Take away a symbolic link, for instance one that leads nowhere. What is reached through it stays.
+///
+/// # Errors
+/// As unlinkat(2); `EINVAL` for anything else than a link.
+pub fn remove_link(root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let parts = plain_parts(path)?;
+    let Some((name, parents)) = parts.split_last() else {
+        return Err(Errno::EINVAL.into());
+    };
+    let parents: std::path::PathBuf = parents.iter().collect();
+    let parent = folder(root, &parents, Links::Follow)?;
+    nix::fcntl::readlinkat(&parent, *name)?;
+    nix::unistd::unlinkat(&parent, *name, nix::unistd::UnlinkatFlags::NoRemoveDir)?;
+    Ok(())
+}
+
+/// A new folder (mode 0755 less the umask) right below another; one that is there already is not an error.
+///
+/// # Errors
+/// As mkdirat(2).
+pub fn make_one_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match nix::sys::stat::mkdirat(folder, name, Mode::from_bits_truncate(0o755)) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A new symbolic link right below a folder.
+///
+/// # Errors
+/// As symlinkat(2).
+pub fn make_link(folder: BorrowedFd<'_>, name: &str, target: &str) -> io::Result<()> {
+    nix::unistd::symlinkat(target, folder, name)?;
+    Ok(())
+}
+
+/// A new file right below a folder, to be written.
+///
+/// # Errors
+/// As openat(2); `EEXIST` when there is something of that name.
+pub fn new_file(folder: BorrowedFd<'_>, name: &Path, mode: u32) -> io::Result<OwnedFd> {
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_NOFOLLOW;
+    open_with_mode(folder, name, flags, mode.into(), Links::Refuse)
+}
+
+/// Whether a look-up ended at a symbolic link that was not to be followed.
+#[must_use]
+pub fn is_link_refused(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
+}
+
 /// What a descriptor turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -135,15 +186,22 @@ pub enum Kind {
 /// # Errors
 /// As fstat(2).
 pub fn kind(descriptor: BorrowedFd<'_>) -> io::Result<Kind> {
-    let mode = nix::sys::stat::fstat(descriptor)?.st_mode;
-    Ok(match mode & libc::S_IFMT {
-        libc::S_IFDIR => Kind::Folder,
-        libc::S_IFREG => Kind::File,
-        libc::S_IFLNK => Kind::Link,
-        libc::S_IFCHR | libc::S_IFBLK => Kind::Device,
-        libc::S_IFIFO => Kind::Pipe,
-        _ => Kind::Other,
-    })
+    Ok(Kind::of_mode(nix::sys::stat::fstat(descriptor)?.st_mode))
+}
+
+impl Kind {
+    /// From `st_mode` (inode(7)).
+    #[must_use]
+    pub fn of_mode(mode: u32) -> Self {
+        match mode & libc::S_IFMT {
+            libc::S_IFDIR => Self::Folder,
+            libc::S_IFREG => Self::File,
+            libc::S_IFLNK => Self::Link,
+            libc::S_IFCHR | libc::S_IFBLK => Self::Device,
+            libc::S_IFIFO => Self::Pipe,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// The file system's magic number (statfs(2)): `PROC_SUPER_MAGIC` and its like.

@@ -17,6 +17,26 @@ pub fn start_session() -> io::Result<()> {
     }
 }
 
+/// In a child: `SIGKILL` when the parent ends (`PR_SET_PDEATHSIG`), which a later change of ids would undo.
+/// `first` is what [`parent`] said right after the fork.
+///
+/// # Errors
+/// `ESRCH` when it has ended already.
+pub fn die_with_parent(first: i32) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    if parent() == first {
+        Ok(())
+    } else {
+        Err(nix::errno::Errno::ESRCH.into())
+    }
+}
+
+/// The parent's number (getppid(2)); 0 when it is in an outer PID namespace.
+#[must_use]
+pub fn parent() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
 /// Which of the two processes after [`fork`] this is.
 #[derive(Debug)]
 pub enum Fork {
@@ -56,11 +76,5 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
 /// # Errors
 /// As close_range(2).
 pub fn close_from(first: u32) -> io::Result<()> {
-    // SAFETY: close_range(2) has no memory effects. By the contract above no owner uses its descriptor after this.
-    let done = unsafe { libc::close_range(first, u32::MAX, 0) };
-    if done < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    crate::descriptor::close_range(first, 0)
 }
