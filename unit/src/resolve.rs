@@ -179,39 +179,35 @@ impl Resolution {
         self.reject(&errors);
     }
 
-    /// Whoever requires a bad unit cannot start either.
+    /// Whoever requires a bad unit cannot start either, nor can those that require him.
     fn drop_dependants(&mut self) {
-        loop {
-            let bad = self.bad_names();
-            let good = self.good_names();
-            let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
-            for draft in self.good() {
-                let broken = draft
-                    .unit
-                    .dependencies
-                    .requires
-                    .iter()
-                    .filter(|name| !exists(name, &good) && bad.has(name));
-                let mine: Vec<Diagnostic> = broken
-                    .map(|name| {
-                        let message = format!(
-                            "unit `{}` requires `{name}`, which has errors",
-                            draft.name()
-                        );
-                        draft
-                            .error(&format!("unit.requires.{name}"), message)
-                            .hint(format!("mend `{name}` first"))
-                    })
-                    .collect();
-                if !mine.is_empty() {
-                    errors.insert(draft.name().clone(), mine);
-                }
+        let (bad, good) = (self.bad_names(), self.good_names());
+        let mut requirers: BTreeMap<&UnitName, Vec<&Draft>> = BTreeMap::new();
+        for draft in self.good() {
+            for name in &draft.unit.dependencies.requires {
+                requirers.entry(name).or_default().push(draft);
             }
-            if errors.is_empty() {
-                return;
-            }
-            self.reject(&errors);
         }
+        let broken = requirers
+            .keys()
+            .filter(|name| !exists(name, &good) && bad.has(name));
+        let mut queue: Vec<&UnitName> = broken.copied().collect();
+        let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
+        while let Some(name) = queue.pop() {
+            for draft in requirers.get(name).into_iter().flatten() {
+                let message = format!(
+                    "unit `{}` requires `{name}`, which has errors",
+                    draft.name()
+                );
+                let error = draft.error(&format!("unit.requires.{name}"), message);
+                let mine = errors.entry(draft.name().clone()).or_default();
+                if mine.is_empty() {
+                    queue.push(draft.name());
+                }
+                mine.push(error.hint(format!("mend `{name}` first")));
+            }
+        }
+        self.reject(&errors);
     }
 
     /// All units of a cycle are bad: which of its edges is the wrong one is not ours to guess.

@@ -391,7 +391,10 @@ fn check_of_a_file_knows_its_neighbours_but_does_not_judge_them() {
         "lonely.container.toml",
         "[unit]\nrequires = [\"nobody\"]\n[container]\nimage = \"x\"\n",
     );
-    assert_eq!(unit::check(&[lonely.clone()]).diagnostics.len(), 1);
+    assert_eq!(
+        unit::check(std::slice::from_ref(&lonely)).diagnostics.len(),
+        1
+    );
     assert_eq!(
         unit::check(std::slice::from_ref(&folder.0))
             .diagnostics
