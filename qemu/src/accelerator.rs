@@ -1,0 +1,89 @@
+//! Who runs the guest's instructions: the processor (KVM) or QEMU's translator (TCG).
+
+use std::fs::OpenOptions;
+
+/// Set to `kvm` or `tcg` to overrule the choice, for finding out.
+const OVERRIDE: &str = "KEELSON_ACCELERATOR";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    Kvm,
+    Tcg,
+}
+
+impl Accelerator {
+    /// What this machine can do.
+    #[must_use]
+    pub fn choose() -> Self {
+        match std::env::var(OVERRIDE).as_deref() {
+            Ok("kvm") => return Self::Kvm,
+            Ok("tcg") => return Self::Tcg,
+            Ok(_) | Err(_) => {}
+        }
+        let opens = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok();
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        Self::choose_by(&cpuinfo, opens)
+    }
+
+    /// `/dev/kvm` may open where virtualisation is nested without help of the processor, and the guest then hangs: the
+    /// flags of the processor decide.
+    fn choose_by(cpuinfo: &str, kvm_opens: bool) -> Self {
+        let mut flags = cpuinfo.lines().filter(|line| line.starts_with("flags"));
+        let capable = flags.any(|line| {
+            line.split_whitespace()
+                .any(|flag| flag == "vmx" || flag == "svm")
+        });
+        if kvm_opens && capable {
+            Self::Kvm
+        } else {
+            Self::Tcg
+        }
+    }
+
+    /// The arguments that QEMU needs for it. `masked` is what an unsound QEMU must not offer (`,-cx16`).
+    pub(crate) fn arguments(self, masked: &str) -> [String; 4] {
+        let (accelerator, cpu) = match self {
+            Self::Kvm => ("kvm", "host".to_owned()),
+            Self::Tcg => ("tcg,thread=multi", format!("max{masked}")),
+        };
+        ["-accel".into(), accelerator.into(), "-cpu".into(), cpu]
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "emulated (TCG)",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kvm_needs_both_the_device_and_the_processor_flag() {
+        let intel = "processor\t: 0\nflags\t\t: fpu vmx sse2\n";
+        let nested = "processor\t: 0\nflags\t\t: fpu hypervisor sse2\nvmx flags\t: ept\n";
+        assert_eq!(Accelerator::choose_by(intel, true), Accelerator::Kvm);
+        assert_eq!(
+            Accelerator::choose_by("flags : svm", true),
+            Accelerator::Kvm
+        );
+        assert_eq!(Accelerator::choose_by(intel, false), Accelerator::Tcg);
+        assert_eq!(Accelerator::choose_by(nested, true), Accelerator::Tcg);
+        assert_eq!(Accelerator::choose_by("", true), Accelerator::Tcg);
+    }
+
+    #[test]
+    fn masked_features_are_taken_from_an_emulated_processor_only() {
+        assert_eq!(Accelerator::Tcg.arguments(",-cx16")[3], "max,-cx16");
+        assert_eq!(Accelerator::Kvm.arguments(",-cx16")[3], "host");
+    }
+}

@@ -1,3 +1,0 @@
-//! `cargo boot`
-
-fn main() {}
