@@ -36,12 +36,14 @@ mod graph;
 pub mod image_reference;
 pub mod launch;
 mod load;
+mod loaded;
 mod memory;
 pub mod name;
 mod nearest;
 pub mod port_text;
 mod publish;
 mod reader;
+mod references;
 #[cfg(feature = "render")]
 mod render;
 mod resolve;
@@ -56,11 +58,11 @@ pub use diagnostic::{Diagnostic, Place, Severity};
 pub use fault::Fault;
 pub use launch::*;
 pub use load::{check, load, load_sources};
+pub use loaded::{BadUnit, Loaded};
 pub use memory::over_commitment;
 pub use name::*;
 #[cfg(feature = "render")]
 pub use render::{Colour, render};
-pub use resolve::{BadUnit, Loaded};
 pub use set::UnitSet;
 pub use source::Source;
 pub use unit::*;

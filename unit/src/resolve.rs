@@ -9,39 +9,11 @@
 //! Each step looks only at the units that are still good, so that one mistake is reported once, where it is.
 
 use crate::draft::Draft;
-use crate::nearest::nearest;
-use crate::{Dependencies, Diagnostic, Unit, UnitKind, UnitName, UnitSet, graph, publish};
-use serde::{Deserialize, Serialize};
+use crate::references::{BadNames, exists, references, unknown};
+use crate::{
+    BadUnit, Dependencies, Diagnostic, Loaded, Unit, UnitKind, UnitName, UnitSet, graph, publish,
+};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// All that the unit directories hold.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Loaded {
-    /// The good ones.
-    pub set: UnitSet,
-    /// The others.
-    pub bad: Vec<BadUnit>,
-    /// Errors and warnings about all of them, sorted by file and place.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-impl Loaded {
-    #[must_use]
-    pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(Diagnostic::is_error)
-    }
-}
-
-/// A unit that is not loaded, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BadUnit {
-    /// As it would be called; `redis@` for a template whose instances are not known.
-    pub name: String,
-    /// Path of the file.
-    pub source: String,
-    /// At least one error.
-    pub diagnostics: Vec<Diagnostic>,
-}
 
 /// More units than any machine runs; each costs memory in PID 1.
 pub(crate) const UNITS_MAX: usize = 4096;
@@ -321,91 +293,6 @@ impl Resolution {
             bad,
             diagnostics,
         }
-    }
-}
-
-struct BadNames(BTreeSet<String>);
-
-impl BadNames {
-    /// An instance of a template that could not be read may be meant to exist.
-    fn has(&self, name: &UnitName) -> bool {
-        let template = || {
-            name.as_str()
-                .split_once('@')
-                .map(|(base, _)| format!("{base}@"))
-        };
-        self.0.contains(name.as_str())
-            || template().is_some_and(|template| self.0.contains(&template))
-    }
-}
-
-fn references(unit: &Unit) -> [(&'static str, &Vec<UnitName>); 5] {
-    let Dependencies {
-        after,
-        before,
-        requires,
-        wants,
-    } = &unit.dependencies;
-    [
-        ("after", after),
-        ("before", before),
-        ("requires", requires),
-        ("wants", wants),
-        ("wanted_by", &unit.wanted_by),
-    ]
-}
-
-fn exists(name: &UnitName, known: &BTreeSet<UnitName>) -> bool {
-    known.contains(name) || *name == UnitName::default_target()
-}
-
-type Report = fn(&str, Option<crate::Place>, String) -> Diagnostic;
-
-fn unknown(
-    draft: &Draft,
-    key: &str,
-    name: &UnitName,
-    known: &BTreeSet<UnitName>,
-    report: Report,
-) -> Diagnostic {
-    let verb = match key {
-        "requires" => "requires",
-        "wants" => "wants",
-        "wanted_by" => "is wanted by",
-        "before" => "is before",
-        _ => "is after",
-    };
-    let message = format!(
-        "unit `{}` {verb} `{name}`, which does not exist",
-        draft.name()
-    );
-    let diagnostic = report(
-        &draft.unit.source,
-        draft.place(&format!("unit.{key}.{name}")),
-        message,
-    );
-    let candidates = known
-        .iter()
-        .map(UnitName::as_str)
-        .filter(|known| *known != draft.name().as_str());
-    let default = UnitName::default_target();
-    let instance = known.iter().find(|known| {
-        known
-            .as_str()
-            .split_once('@')
-            .is_some_and(|(base, _)| base == name.as_str())
-    });
-    match (
-        instance,
-        nearest(name.as_str(), candidates.chain([default.as_str()])),
-    ) {
-        (Some(instance), _) => diagnostic.hint(format!(
-            "`{name}` is a template: name an instance of it, such as `{instance}`"
-        )),
-        (None, Some(near)) => {
-            diagnostic.hint(format!("a unit with a similar name exists: `{near}`"))
-        }
-        (None, None) => diagnostic,
     }
 }
 
