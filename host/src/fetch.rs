@@ -65,10 +65,12 @@ pub fn closure(
     }
     let mut step = progress::step(&format!("fetch {wanted}"));
     let archive = open(&mut step)?;
-    let mut packages = Vec::new();
-    for record in resolve(&archive, wanted, follow)? {
-        packages.push(take(&archive, &record, &folder, &mut step)?);
-    }
+    let packages = take(
+        &archive,
+        &resolve(&archive, wanted, follow)?,
+        &folder,
+        &mut step,
+    )?;
     let names = packages
         .iter()
         .map(|package| format!("{} {}", package.name, package.version))
@@ -144,33 +146,49 @@ fn resolve(
     Ok(found)
 }
 
+/// Fetch and unpack what the cache does not have.
 fn take(
     archive: &Archive,
-    record: &Record,
+    records: &[Record],
     folder: &Path,
     step: &mut Step,
-) -> Result<Package, AptError> {
-    let version = record.version.replace([':', '/'], "_");
-    let unpacked = folder.join(format!("{}_{version}", record.name));
-    if !unpacked.is_dir() {
-        let incoming = folder.join(format!("{}_{version}.incoming", record.name));
-        let _ = std::fs::remove_dir_all(&incoming);
-        let deb = archive.download(record, &incoming.join("deb"), step)?;
-        step.at(&format!("unpack {}", record.name));
-        let files = incoming.join("files");
-        run::output(
-            Command::new("dpkg-deb")
-                .arg("--extract")
-                .args([&deb, &files]),
-        )?;
-        // The name appears only with all files in it: a cut leaves no half package behind.
-        std::fs::rename(&files, &unpacked).map_err(file_error(&unpacked))?;
+) -> Result<Vec<Package>, AptError> {
+    let place = |record: &Record| {
+        folder.join(format!(
+            "{}_{}",
+            record.name,
+            record.version.replace([':', '/'], "_")
+        ))
+    };
+    let missing: Vec<Record> = records
+        .iter()
+        .filter(|record| !place(record).is_dir())
+        .cloned()
+        .collect();
+    let incoming = folder.join("incoming");
+    let _ = std::fs::remove_dir_all(&incoming);
+    if !missing.is_empty() {
+        for (record, deb) in missing
+            .iter()
+            .zip(archive.download(&missing, &incoming, step)?)
+        {
+            step.at(&format!("unpack {}", record.name));
+            let files = incoming.join("files");
+            run::output(
+                Command::new("dpkg-deb")
+                    .arg("--extract")
+                    .args([&deb, &files]),
+            )?;
+            // The name appears only with all files in it: a cut leaves no half package behind.
+            std::fs::rename(&files, place(record)).map_err(file_error(place(record)))?;
+        }
         std::fs::remove_dir_all(&incoming).map_err(file_error(&incoming))?;
     }
-    Ok(Package {
+    let package = |record: &Record| Package {
         name: record.name.clone(),
         version: record.version.clone(),
         sha256: record.sha256.clone(),
-        folder: unpacked,
-    })
+        folder: place(record),
+    };
+    Ok(records.iter().map(package).collect())
 }

@@ -229,11 +229,10 @@ fn install(
     if rights == Rights::Sudo {
         command.args(["-n", "env"]);
     }
-    command.args(archive.environment());
-    command
-        .args(["apt-get", "install", "--yes", "--no-install-recommends"])
-        .args(packages);
-    run::watched(&mut command, step)?;
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    command.args(archive.configuration());
+    command.args(["install", "--yes", "--no-install-recommends"]);
+    run::watched(command.args(packages), step)?;
     Ok(())
 }
 

@@ -121,20 +121,16 @@ impl Archive {
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .env("APT_CONFIG", self.folder.join("apt.conf"))
-            .env("DEBIAN_FRONTEND", "noninteractive");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(self.configuration());
         command
     }
 
-    /// `NAME=VALUE` words for env(1), for commands that run through sudo.
-    #[must_use]
-    pub(crate) fn environment(&self) -> [String; 2] {
+    /// Arguments that have apt read this configuration after the machine's own, which would override it if it were
+    /// named in `APT_CONFIG` (apt.conf(5)).
+    pub(crate) fn configuration(&self) -> [String; 2] {
         let config = self.folder.join("apt.conf");
-        [
-            format!("APT_CONFIG={}", config.display()),
-            "DEBIAN_FRONTEND=noninteractive".to_owned(),
-        ]
+        ["-c".to_owned(), config.display().to_string()]
     }
 
     /// The version that apt would install.
@@ -154,32 +150,43 @@ impl Archive {
         Record::parse(&text)
     }
 
-    /// Fetch a package's .deb into `into` (apt verifies it against the signed lists); its path.
+    /// Fetch the .deb files of packages into `into` (apt verifies them against the signed lists); their paths, in the
+    /// same order.
     pub(crate) fn download(
         &self,
-        record: &Record,
+        records: &[Record],
         into: &Path,
         step: &mut Step,
-    ) -> Result<PathBuf, AptError> {
+    ) -> Result<Vec<PathBuf>, AptError> {
         std::fs::create_dir_all(into).map_err(file_error(into))?;
-        let wanted = format!("{}={}", record.name, record.version);
-        step.at(&format!("fetch {wanted}"));
+        let wanted = records
+            .iter()
+            .map(|record| format!("{}={}", record.name, record.version));
         run::watched(
             self.command("apt-get")
                 .current_dir(into)
-                .args(["download", &wanted]),
+                .arg("download")
+                .args(wanted),
             step,
         )?;
-        let prefix = format!("{}_", record.name);
         let entries = std::fs::read_dir(into).map_err(file_error(into))?;
-        let deb = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .find(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with(&prefix) && name.ends_with(".deb")
-            });
-        deb.ok_or_else(|| AptError::NoPackage { name: wanted })
+        let debs: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
+        let deb_of = |record: &Record| {
+            let prefix = format!("{}_", record.name);
+            let named = |path: &&PathBuf| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+            };
+            debs.iter()
+                .find(named)
+                .cloned()
+                .ok_or_else(|| AptError::NoPackage {
+                    name: record.name.clone(),
+                })
+        };
+        records.iter().map(deb_of).collect()
     }
 
     /// See what installing would do; an installation that removes anything is refused.

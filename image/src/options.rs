@@ -1,0 +1,65 @@
+//! What to build, and what came out.
+
+use crate::kernel::KernelFiles;
+use crate::size::Size;
+use host::build::Profile;
+use host::fetch::Freshness;
+use std::path::PathBuf;
+
+/// Everything that can be chosen about an image.
+#[derive(Debug, Clone)]
+pub struct ImageOptions {
+    /// Folder of the artefacts.
+    pub out: PathBuf,
+    /// Instead of the distribution's kernel.
+    pub kernel: Option<KernelFiles>,
+    /// Folders of unit files to bake in.
+    pub units: Vec<PathBuf>,
+    /// Image archives to bake in.
+    pub preload: Vec<PathBuf>,
+    /// Whether to make the disk image, and of which size in bytes.
+    pub disk: Option<u64>,
+    /// Also as qcow2.
+    pub qcow2: bool,
+    /// How the target programs are compiled.
+    pub profile: Profile,
+    /// Whether packages are taken from the cache or looked up anew.
+    pub freshness: Freshness,
+}
+
+impl Default for ImageOptions {
+    fn default() -> Self {
+        Self {
+            out: host::paths::image(),
+            kernel: None,
+            units: Vec::new(),
+            preload: Vec::new(),
+            disk: Some(crate::disk::BYTES),
+            qcow2: false,
+            profile: Profile::Os,
+            freshness: Freshness::Cached,
+        }
+    }
+}
+
+/// What [`crate::build`] made.
+#[derive(Debug, Clone)]
+pub struct Artefacts {
+    /// Folder of all of them.
+    pub folder: PathBuf,
+    /// `vmlinuz`: for `-kernel`.
+    pub kernel: PathBuf,
+    /// `initramfs.cpio.zst`: for `-initrd`.
+    pub initramfs: PathBuf,
+    /// The command line; also in the file `cmdline`.
+    pub cmdline: String,
+    /// `keelson.efi`: kernel, initramfs and command line in one file.
+    pub release: PathBuf,
+    /// `disk.raw`
+    pub disk: Option<PathBuf>,
+    /// `disk.qcow2`
+    pub qcow2: Option<PathBuf>,
+    /// `manifest.json`
+    pub manifest: PathBuf,
+    pub sizes: Vec<Size>,
+}
