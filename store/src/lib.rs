@@ -27,7 +27,7 @@
 //! - An [`Image`] holds the shared lock as long as it lives, so its layers stay while they are being mounted. `gc`
 //!   also leaves alone every layer that is part of a mounted overlay (mountinfo of all processes).
 //!
-//! To add `pull`: a source of blobs beside those in `archive/`, which yields `plan::ImagePlan`s; everything
+//! To add `pull`: a source of blobs beside those in `bin/store/archive/`, which yields `plan::ImagePlan`s; everything
 //! from there on (`transaction`, `unpack`) is the same.
 
 mod config;

@@ -1,3 +1,0 @@
-//! Image store.
-
-fn main() {}
