@@ -44,6 +44,15 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: i32, links: Links) -> io::
     open_with_mode(root, path, flags, 0, links)
 }
 
+/// A handle (`O_PATH`) of something on the machine itself, links followed.
+///
+/// # Errors
+/// As open(2).
+pub fn host_handle(path: &Path) -> io::Result<OwnedFd> {
+    let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::open(path, flags, Mode::empty())?)
+}
+
 /// A handle (`O_PATH`) of a folder.
 ///
 /// # Errors

@@ -78,3 +78,6 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
 pub fn close_from(first: u32) -> io::Result<()> {
     crate::descriptor::close_range(first, 0)
 }
+
+/// execve(2)'s `ENOEXEC`: the kernel knows no format that the file has.
+pub const NOT_A_PROGRAM: i32 = libc::ENOEXEC;

@@ -1,0 +1,73 @@
+//! Parts of /proc and /sys that tell about the machine or change it: hidden, or read-only.
+
+use crate::failure::{At, Fault};
+use crate::root::Root;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use sys::mount::{Depth, Tree, attribute};
+use sys::path::{Kind, Links};
+
+/// Docker's (moby, daemon/pkg/oci/defaults.go), sorted.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+pub(crate) fn apply(root: &Root) -> Result<(), Fault> {
+    for path in MASKED {
+        if let Some(target) = present(root, path)? {
+            hide(root, path, &target)?;
+        }
+    }
+    for path in READ_ONLY {
+        if let Some(target) = present(root, path)? {
+            let tree =
+                Tree::copy(target.as_fd(), Depth::Recursive).at("copy the mount of", path)?;
+            tree.set_attributes(attribute::READ_ONLY, Depth::Recursive)
+                .at("make read-only", path)?;
+            tree.attach(target.as_fd()).at("mount on", path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A kernel without the file has nothing to hide.
+fn present(root: &Root, path: &str) -> Result<Option<OwnedFd>, Fault> {
+    match root.handle(path, Links::Refuse) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.at("open", path).map(Some),
+    }
+}
+
+/// A folder is covered by an empty one, a file by our own `/dev/null` (not the one at that path in the container: another
+/// mount could be there, CVE-2025-31133).
+fn hide(root: &Root, path: &str, target: &OwnedFd) -> Result<(), Fault> {
+    let cover = if sys::path::kind(target.as_fd()).at("look at", path)? == Kind::Folder {
+        let cover = root.copy_of_stage(c"empty")?;
+        cover
+            .set_attributes(attribute::READ_ONLY, Depth::Single)
+            .at("make read-only", path)?;
+        cover
+    } else {
+        root.copy_of_stage(c"dev/null")?
+    };
+    cover.attach(target.as_fd()).at("mount on", path)
+}

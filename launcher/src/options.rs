@@ -1,0 +1,126 @@
+//! The command line: what differs between a machine and a test of the launcher.
+
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Run,
+    Exec,
+}
+
+/// How overlayfs is told about its layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OverlayOptions {
+    /// One `lowerdir+` per layer: Linux 6.8.
+    OneByOne,
+    /// One page of options.
+    Page,
+}
+
+/// `launcher run|exec [--state DIR] [--nofile SOFT:HARD] [--overlay one-by-one|page]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// In place of /var.
+    pub(crate) state: PathBuf,
+    /// Limit of open files, soft and hard.
+    pub(crate) open_files: (u64, u64),
+    pub(crate) overlay: OverlayOptions,
+}
+
+/// Docker's default since version 25 and systemd's since 240: select(2) breaks above 1024, who needs more raises its
+/// soft limit itself.
+const OPEN_FILES: (u64, u64) = (1024, 524_288);
+
+/// The first kernel whose overlayfs has `lowerdir+`.
+const LOWERDIR_ONE_BY_ONE_SINCE: (u32, u32) = (6, 8);
+
+impl Options {
+    pub(crate) fn parse(
+        mut arguments: impl Iterator<Item = String>,
+    ) -> Result<(Mode, Self), String> {
+        let usage =
+            "use: launcher run|exec [--state DIR] [--nofile SOFT:HARD] [--overlay one-by-one|page]";
+        let mode = match arguments.next().as_deref() {
+            Some("run") => Mode::Run,
+            Some("exec") => Mode::Exec,
+            _ => return Err(usage.to_owned()),
+        };
+        let mut options = Self {
+            state: PathBuf::from(sys::paths::STATE),
+            open_files: OPEN_FILES,
+            overlay: if sys::namespace::kernel_version() >= LOWERDIR_ONE_BY_ONE_SINCE {
+                OverlayOptions::OneByOne
+            } else {
+                OverlayOptions::Page
+            },
+        };
+        while let Some(name) = arguments.next() {
+            let value = arguments.next();
+            match (name.as_str(), value.as_deref()) {
+                ("--state", Some(folder)) => options.state = PathBuf::from(folder),
+                ("--nofile", Some(limits)) => {
+                    let parsed = limits
+                        .split_once(':')
+                        .and_then(|(soft, hard)| Some((soft.parse().ok()?, hard.parse().ok()?)));
+                    options.open_files =
+                        parsed.ok_or_else(|| format!("--nofile {limits}: give SOFT:HARD"))?;
+                }
+                ("--overlay", Some("one-by-one")) => options.overlay = OverlayOptions::OneByOne,
+                ("--overlay", Some("page")) => options.overlay = OverlayOptions::Page,
+                _ => return Err(format!("{name}: {usage}")),
+            }
+        }
+        Ok((mode, options))
+    }
+
+    pub(crate) fn images(&self) -> PathBuf {
+        self.place(sys::paths::IMAGES)
+    }
+
+    pub(crate) fn containers(&self) -> PathBuf {
+        self.place(sys::paths::CONTAINERS)
+    }
+
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.place(sys::paths::VOLUMES)
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        let path = Path::new(path);
+        self.state
+            .join(path.strip_prefix(sys::paths::STATE).unwrap_or(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<(Mode, Options), String> {
+        Options::parse(text.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_machines_places_are_the_default() {
+        let (mode, options) = parse("run").unwrap();
+        assert_eq!(mode, Mode::Run);
+        assert_eq!(options.images(), Path::new("/var/images"));
+        assert_eq!(options.open_files, (1024, 524_288));
+    }
+
+    #[test]
+    fn the_state_can_be_elsewhere() {
+        let (_, options) = parse("exec --state /tmp/x --nofile 10:20 --overlay page").unwrap();
+        assert_eq!(options.containers(), Path::new("/tmp/x/containers"));
+        assert_eq!(options.open_files, (10, 20));
+        assert_eq!(options.overlay, OverlayOptions::Page);
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused() {
+        assert!(parse("walk").is_err());
+        assert!(parse("run --state").is_err());
+        assert!(parse("run --nofile 7").is_err());
+        assert!(parse("run --volatile yes").is_err());
+    }
+}

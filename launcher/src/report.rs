@@ -1,0 +1,41 @@
+//! What PID 1 is told (fd 4): JSON, one object per line.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use unit::{LaunchFailure, LaunchReport};
+
+/// The write end of the report pipe. It is close-on-exec: that it ends without a failure is the good news.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pipe: File,
+}
+
+impl Report {
+    pub(crate) fn new(pipe: OwnedFd) -> Self {
+        Self {
+            pipe: File::from(pipe),
+        }
+    }
+
+    pub(crate) fn failed(&mut self, failure: LaunchFailure) {
+        self.write(&LaunchReport::Failed(failure));
+    }
+
+    pub(crate) fn prepared(&mut self, argv: Vec<String>, stop_signal: i32, image_digest: String) {
+        self.write(&LaunchReport::Prepared {
+            argv,
+            stop_signal,
+            image_digest,
+        });
+    }
+
+    /// One write per line, so that lines of two processes never mix (pipe(7), PIPE_BUF). A reader that has gone away
+    /// has lost its interest; the exit status still tells.
+    fn write(&mut self, report: &LaunchReport) {
+        if let Ok(mut line) = serde_json::to_vec(report) {
+            line.push(b'\n');
+            let _ = self.pipe.write_all(&line);
+        }
+    }
+}
