@@ -208,9 +208,7 @@ impl Machine {
     /// # Errors
     /// When it can't be reached or does not answer.
     pub fn ask(&self, request: &Request) -> Result<Reply, CallError> {
-        self.folder
-            .control()
-            .ask(request, Patience::USUAL, |_| {})
+        self.folder.control().ask(request, Patience::USUAL, |_| {})
     }
 
     /// All units and their states.

@@ -1,1 +1,76 @@
-fn main() {}
+//! `cargo boot`: from a clone to a running machine in one command.
+//!
+//! ```text
+//! options ──▶ prepare: units checked, host::packages, image::build, disk ──▶ MachineOptions
+//!                                                                              │
+//!            session: Machine::boot, console and units shown live ◀────────────┘
+//!               └── ready ──▶ Ctrl-C, --until, or left running (--headless)
+//! ```
+//!
+//! Exit status: 0 the machine became ready, or ran and was shut down; 1 something failed, and a line says what to do;
+//! 2 the command line was not understood.
+
+mod disk;
+mod display;
+mod options;
+mod prepare;
+mod session;
+
+use clap::Parser;
+use options::{Options, Until};
+use qemu::{RunFolder, StartError};
+use session::{Mode, STOP_TIMEOUT};
+use std::error::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let folder = RunFolder::of_workspace();
+    let result = if options.stop {
+        stop(&folder)
+    } else if options.cut {
+        cut(&folder)
+    } else {
+        boot(&options, &folder)
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn boot(options: &Options, folder: &RunFolder) -> Result<(), Box<dyn Error>> {
+    if let Some(pid) = folder.running() {
+        return Err(StartError::Running {
+            pid,
+            folder: folder.path().to_owned(),
+        }
+        .into());
+    }
+    let machine = prepare::prepare(options, folder)?;
+    let mode = if options.headless {
+        Mode::Headless
+    } else {
+        Mode::Attached
+    };
+    let until = options
+        .until
+        .or_else(|| options.headless.then_some(Until::Ready));
+    session::run(machine, mode, until)
+}
+
+fn stop(folder: &RunFolder) -> Result<(), Box<dyn Error>> {
+    println!("shutting down");
+    let took = folder.stop(STOP_TIMEOUT)?;
+    println!("the machine is off ({:.1} s)", took.as_secs_f32());
+    Ok(())
+}
+
+fn cut(folder: &RunFolder) -> Result<(), Box<dyn Error>> {
+    let pid = folder.cut()?;
+    println!("the plug is pulled (pid {pid})");
+    Ok(())
+}
