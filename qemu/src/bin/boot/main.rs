@@ -21,10 +21,11 @@ use options::{Options, Until};
 use qemu::{RunFolder, StartError};
 use session::{Mode, STOP_TIMEOUT};
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::parse_from(words(std::env::args_os()));
     let folder = RunFolder::of_workspace();
     let result = if options.stop {
         stop(&folder)
@@ -40,6 +41,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The alias ends in `--`, so that both `cargo boot --headless` and `cargo boot -- --headless` work: one more is dropped.
+fn words(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = arguments.collect();
+    if words.get(1).is_some_and(|word| word == "--") {
+        words.remove(1);
+    }
+    words
 }
 
 fn boot(options: &Options, folder: &RunFolder) -> Result<(), Box<dyn Error>> {
@@ -73,4 +83,17 @@ fn cut(folder: &RunFolder) -> Result<(), Box<dyn Error>> {
     let pid = folder.cut()?;
     println!("the plug is pulled (pid {pid})");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_separator_is_dropped() {
+        let words = |line: &str| words(line.split(' ').map(OsString::from));
+        assert_eq!(words("boot -- --headless"), ["boot", "--headless"]);
+        assert_eq!(words("boot --headless"), ["boot", "--headless"]);
+        assert_eq!(words("boot"), ["boot"]);
+    }
 }
