@@ -297,15 +297,15 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
     let secret = secret.to_str().unwrap();
     let cases = [
         (
-            Layer::new().file("../escaped", b""),
+            Layer::new().file("../keelson-escaped", b""),
             "leads out of the layer",
         ),
         (
-            Layer::new().file("a/../../escaped", b""),
+            Layer::new().file("a/../../keelson-escaped", b""),
             "leads out of the layer",
         ),
         (
-            Layer::new().folder("../../escaped/"),
+            Layer::new().folder("../../keelson-escaped/"),
             "leads out of the layer",
         ),
         (
@@ -325,8 +325,8 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
         (
             Layer::new()
                 .symlink("s", "/proc/self/root")
-                .file("s/tmp/escaped", b""),
-            "s/tmp/escaped",
+                .file("s/tmp/keelson-escaped", b""),
+            "s/tmp/keelson-escaped",
         ),
         (Layer::new().file("x/.wh...", b""), "a whiteout of no file"),
         (Layer::new().file(".wh..", b""), "a whiteout of no file"),
@@ -341,7 +341,9 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
             "which the layer doesn't have",
         ),
         (
-            Layer::new().pax(&[("path", b"../escaped")]).file("x", b""),
+            Layer::new()
+                .pax(&[("path", b"../keelson-escaped")])
+                .file("x", b""),
             "leads out of the layer",
         ),
         (
@@ -368,10 +370,32 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
                 "nothing was changed",
             ]);
         }
-        assert!(!folder.path().join("escaped").exists() && !folder.root().join("escaped").exists());
-        assert!(!Path::new("/tmp/escaped").exists());
+        assert!(
+            !folder.path().join("keelson-escaped").exists()
+                && !folder.root().join("keelson-escaped").exists()
+        );
+        assert!(!Path::new("/tmp/keelson-escaped").exists());
         assert_eq!(fs::metadata(secret).unwrap().nlink(), 1);
         assert_eq!(folder.names("tmp"), [""; 0]);
         assert_eq!(folder.names("layers"), [""; 0]);
     }
+}
+
+#[test]
+fn a_layer_without_the_padding_after_its_last_file_is_whole() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    // As umoci writes it; the digest says that nothing is missing.
+    let folder = TestFolder::new();
+    let mut bytes = Layer::new().file("a", b"1").file("b", b"22").done();
+    bytes.truncate(3 * 512 + 2);
+    folder
+        .load(
+            &TestImage::new("x", &[bytes])
+                .compressed(gzip, "+gzip")
+                .oci(),
+        )
+        .succeeded();
+    assert_eq!(fs::read(folder.only_layer("x").join("b")).unwrap(), b"22");
 }
