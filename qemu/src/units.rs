@@ -28,7 +28,7 @@ pub enum UnitsError {
 impl fmt::Display for UnitsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Io { path, source } => write!(f, "unit files {}: {source}", path.display()),
             Self::Empty { folder } => {
                 write!(
                     f,

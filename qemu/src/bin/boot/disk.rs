@@ -96,19 +96,41 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> DiskError {
     move |source| DiskError::Io { path, source }
 }
 
-/// The machine's disk, made or grown as asked.
+/// Whether the request can be met, as far as that is known without an image.
+pub(crate) fn check(request: &Request<'_>) -> Result<(), DiskError> {
+    match (request.named, request.bytes) {
+        (Some(path), None) if !path.exists() => Err(DiskError::Missing {
+            path: path.to_owned(),
+        }),
+        (named, Some(asked)) => {
+            let own = request.run_folder.join("disk.raw");
+            let disk = Disk::at(named.unwrap_or(&own));
+            raw_only(&disk)?;
+            check_size(&disk.path, asked)
+        }
+        (Some(_) | None, None) => Ok(()),
+    }
+}
+
+/// A disk that is there is not made smaller.
+fn check_size(path: &Path, asked: u64) -> Result<(), DiskError> {
+    match path.metadata() {
+        Ok(about) if asked < about.len() => Err(DiskError::TooSmall {
+            path: path.to_owned(),
+            bytes: about.len(),
+            asked,
+        }),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The machine's disk, made or grown as asked. [`check`] has been passed.
 pub(crate) fn ready(request: &Request<'_>, artefacts: &Artefacts) -> Result<Disk, DiskError> {
     let own = request.run_folder.join("disk.raw");
     let path = request.named.unwrap_or(&own);
     let disk = Disk::at(path);
     let image = artefacts.disk.as_deref().unwrap_or(Path::new("disk.raw"));
     if !path.exists() {
-        if request.named.is_some() && request.bytes.is_none() {
-            return Err(DiskError::Missing {
-                path: path.to_owned(),
-            });
-        }
-        raw_only(&disk)?;
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(at(parent))?;
         }
@@ -136,15 +158,7 @@ fn raw_only(disk: &Disk) -> Result<(), DiskError> {
 
 fn grow(disk: &Disk, asked: u64) -> Result<(), DiskError> {
     let path = &disk.path;
-    raw_only(disk)?;
-    let bytes = path.metadata().map_err(at(path))?.len();
-    if asked < bytes {
-        return Err(DiskError::TooSmall {
-            path: path.clone(),
-            bytes,
-            asked,
-        });
-    }
+    check_size(path, asked)?;
     let file = OpenOptions::new()
         .write(true)
         .open(path)
@@ -263,10 +277,21 @@ mod tests {
 
     #[test]
     fn a_named_disk_that_is_missing_is_an_error_unless_its_size_is_given() {
-        let error = DiskError::Missing {
-            path: "/srv/disk.raw".into(),
-        }
-        .to_string();
+        let mut request = Request {
+            named: Some(Path::new("/nonexistent/disk.raw")),
+            bytes: None,
+            run_folder: Path::new("/"),
+        };
+        let error = check(&request).unwrap_err().to_string();
         assert!(error.contains("--disk-size"), "{error}");
+        request.bytes = Some(8 << 30);
+        check(&request).unwrap();
+        request.named = Some(Path::new("/nonexistent/disk.qcow2"));
+        assert!(
+            check(&request)
+                .unwrap_err()
+                .to_string()
+                .contains("qemu-img")
+        );
     }
 }

@@ -73,7 +73,9 @@ fn boot(options: &Options, folder: &RunFolder) -> Result<(), Box<dyn Error>> {
 }
 
 fn stop(folder: &RunFolder) -> Result<(), Box<dyn Error>> {
-    println!("shutting down");
+    if let Some(pid) = folder.running() {
+        println!("shutting down (pid {pid})");
+    }
     let took = folder.stop(STOP_TIMEOUT)?;
     println!("the machine is off ({:.1} s)", took.as_secs_f32());
     Ok(())

@@ -6,8 +6,8 @@ use host::fetch::Freshness;
 use host::packages::Need;
 use image::{Artefacts, ImageOptions};
 use qemu::{
-    BootFrom, Firmware, Lifetime, MachineOptions, Release, RunFolder, Wanted, published_by_units,
-    units_document,
+    BootFrom, Firmware, Lifetime, MEMORY_MIN, MachineOptions, Release, RunFolder, StartError,
+    Wanted, published_by_units, units_document,
 };
 use std::error::Error;
 use std::io::IsTerminal;
@@ -24,7 +24,19 @@ pub(crate) fn prepare(
 ) -> Result<MachineOptions, Box<dyn Error>> {
     let demo = image::demo::units();
     let units = options.units.as_deref().unwrap_or(&demo);
-    // First, because it is quick and most often wrong.
+    // First what is quick to find and most often wrong.
+    if options.memory < MEMORY_MIN {
+        return Err(StartError::MemoryTooSmall {
+            bytes: options.memory,
+        }
+        .into());
+    }
+    let request = disk::Request {
+        named: options.disk.as_deref(),
+        bytes: options.disk_size,
+        run_folder: folder.path(),
+    };
+    disk::check(&request)?;
     let document = units_document(units)?;
     let loaded = check_units(units)?;
     if let Some(warning) = unit::over_commitment(&loaded.set, options.memory) {
@@ -36,11 +48,6 @@ pub(crate) fn prepare(
         preload,
         ..ImageOptions::default()
     })?;
-    let request = disk::Request {
-        named: options.disk.as_deref(),
-        bytes: options.disk_size,
-        run_folder: folder.path(),
-    };
     let disk = disk::ready(&request, &artefacts)?;
 
     let published = published_by_units(&loaded.set);
