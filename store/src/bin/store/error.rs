@@ -1,7 +1,7 @@
 //! Why the store was not changed. One line for the operator: what, where, and what to do.
 
 use crate::tarball::TarError;
-use crate::unpack::UnpackError;
+use crate::unpack_error::UnpackError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -12,25 +12,30 @@
 //!   to do.
 
 mod archive;
+mod attributes;
 mod beneath;
 mod compression;
 mod error;
 mod gc;
 mod hashing;
 mod layer;
+mod layer_path;
 mod limits;
 mod list;
 mod load;
 mod media_type;
 mod meter;
+mod pax;
 mod plan;
 mod preload;
 mod progress;
 mod slice;
+mod tar_error;
 mod tar_header;
 mod tarball;
 mod transaction;
 mod unpack;
+mod unpack_error;
 
 use archive::Source;
 use error::StoreError;

@@ -6,9 +6,10 @@
 //!
 //! Old, ustar, GNU and pax headers are read. Sparse files are refused by name: image layers have none.
 
-use crate::limits::{LAYER_BYTES_MAX, TAR_HEADER_BYTES_MAX};
+use crate::limits::TAR_HEADER_BYTES_MAX;
+use crate::pax::{Extension, cut_at_nul};
+pub(crate) use crate::tar_error::{TarError, read_error};
 use crate::tar_header::{BLOCK, Header};
-use std::fmt;
 use std::io::{self, BufRead, Read, Seek};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,28 +52,6 @@ pub(crate) struct Time {
     pub(crate) nanoseconds: u32,
 }
 
-#[derive(Debug)]
-pub(crate) enum TarError {
-    /// The first block is no tar header.
-    NotTar,
-    /// In the middle of what.
-    Truncated {
-        inside: String,
-    },
-    Malformed {
-        entry: String,
-        reason: &'static str,
-    },
-    Unsupported {
-        entry: String,
-        what: String,
-    },
-    TooManyEntries {
-        limit: u64,
-    },
-    Read(io::Error),
-}
-
 /// Walks over the entries of `R`.
 pub(crate) struct TarReader<R> {
     source: R,
@@ -84,19 +63,6 @@ pub(crate) struct TarReader<R> {
     content: u64,
     padding: u64,
     current: String,
-}
-
-/// What extension headers say about the entry that follows them.
-#[derive(Default)]
-struct Extension {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    mtime: Option<Time>,
-    attributes: Vec<(Vec<u8>, Vec<u8>)>,
-    sparse: bool,
 }
 
 impl<R: BufRead> TarReader<R> {
@@ -308,16 +274,9 @@ impl<R: BufRead> TarReader<R> {
 
     fn read_pax(&mut self, extension: &mut Extension) -> Result<(), TarError> {
         let document = self.document()?;
-        let mut rest = document.as_slice();
-        while !rest.is_empty() {
-            let (key, value, after) = pax_record(rest)
-                .ok_or_else(|| self.malformed("its pax header is not `length key=value` lines"))?;
-            extension
-                .apply(key, value)
-                .map_err(|reason| self.malformed(reason))?;
-            rest = after;
-        }
-        Ok(())
+        extension
+            .read_pax(&document)
+            .map_err(|reason| self.malformed(reason))
     }
 
     fn id(
@@ -358,106 +317,3 @@ impl<R: Read + Seek> TarReader<io::BufReader<R>> {
         })
     }
 }
-
-impl Extension {
-    fn apply(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
-        match key {
-            b"path" | b"linkpath" if value.contains(&0) => return Err("its name contains a NUL"),
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.link = Some(value.to_vec()),
-            b"size" => self.size = Some(decimal(value).ok_or("its pax size is not a number")?),
-            b"uid" => self.uid = Some(decimal(value).ok_or("its pax uid is not a number")?),
-            b"gid" => self.gid = Some(decimal(value).ok_or("its pax gid is not a number")?),
-            b"mtime" => self.mtime = Some(pax_time(value).ok_or("its pax mtime is not a time")?),
-            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
-            _ => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.attributes.push((name.to_vec(), value.to_vec()));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `25 path=usr/bin/something\n`, the length counting all of it: key, value, what follows.
-fn pax_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
-    let length = usize::try_from(decimal(&bytes[..space])?).ok()?;
-    let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
-    let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some((&record[..equals], &record[equals + 1..], &bytes[length..]))
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// `1350244992.023960108`, perhaps negative.
-fn pax_time(text: &[u8]) -> Option<Time> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    let digits: String = fraction
-        .chars()
-        .chain("000000000".chars())
-        .take(9)
-        .collect();
-    let nanoseconds: u32 = digits.parse().ok()?;
-    if whole.starts_with('-') && nanoseconds > 0 {
-        return Some(Time {
-            seconds: seconds.checked_sub(1)?,
-            nanoseconds: 1_000_000_000 - nanoseconds,
-        });
-    }
-    Some(Time {
-        seconds,
-        nanoseconds,
-    })
-}
-
-fn cut_at_nul(mut text: Vec<u8>) -> Vec<u8> {
-    let end = text
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(text.len());
-    text.truncate(end);
-    text
-}
-
-pub(crate) fn read_error(error: io::Error, inside: &str) -> TarError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => TarError::Truncated {
-            inside: inside.to_owned(),
-        },
-        _ => TarError::Read(error),
-    }
-}
-
-impl fmt::Display for TarError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotTar => write!(f, "it is not a tar archive"),
-            Self::Truncated { inside } => {
-                write!(f, "it is truncated inside {}", inside.escape_debug())
-            }
-            Self::Malformed { entry, reason } => {
-                write!(f, "entry {} is malformed: {reason}", entry.escape_debug())
-            }
-            Self::Unsupported { entry, what } => {
-                write!(f, "entry {}: {what}", entry.escape_debug())
-            }
-            Self::TooManyEntries { limit } => write!(f, "it has more than {limit} entries"),
-            Self::Read(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                write!(
-                    f,
-                    "it is larger than {}",
-                    crate::error::Bytes(LAYER_BYTES_MAX)
-                )
-            }
-            Self::Read(error) => write!(f, "it cannot be read: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for TarError {}

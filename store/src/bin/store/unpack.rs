@@ -4,20 +4,18 @@
 //! 0:0, `.wh..wh..opq` the opaque mark of its folder. They concern lower layers only: what the same layer brings
 //! under that name stays.
 //!
-//! Kept: owner, group, mode, time, `security.capability` and `user.*`. Dropped: `trusted.*` and overlay's own
-//! attributes, with which an archive could reach into other folders of the overlay, and the labels of other machines.
+//! Owner, group, mode, time and some attributes (`attributes`) are kept.
 
+use crate::attributes::{set_attributes, time_spec};
 use crate::beneath::{self, Beneath, Occupant};
-use crate::error::Bytes;
-use crate::limits::{FOLDER_NAME_BYTES_MAX, PATH_BYTES_MAX};
+use crate::layer_path::{inner_path, shown, split};
+use crate::limits::FOLDER_NAME_BYTES_MAX;
 use crate::meter::Meter;
-use crate::tarball::{Entry, Kind, TarError, TarReader, Time};
+use crate::tarball::{Entry, Kind, TarReader, Time};
+use crate::unpack_error::{UnpackError, refuse, write_error};
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fchmod, futimens, makedev, mknodat, utimensat};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchown, fchownat, linkat, symlinkat};
-use std::ffi::CString;
-use std::fmt;
+use nix::sys::stat::{Mode, SFlag, UtimensatFlags, futimens, makedev, mknodat, utimensat};
+use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 use std::fs::File;
 use std::io::{self, BufRead, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -36,27 +34,6 @@ pub(crate) struct Unpacked {
     pub(crate) entries: u64,
     /// `user.*` attributes that the file system can't hold.
     pub(crate) ignored_attributes: u64,
-}
-
-#[derive(Debug)]
-pub(crate) enum UnpackError {
-    Tar(TarError),
-    /// An entry that would act outside the layer, or that overlayfs would misread.
-    Unsafe {
-        entry: String,
-        reason: &'static str,
-    },
-    /// A hard link to something that isn't in the layer.
-    DanglingLink {
-        entry: String,
-        target: String,
-    },
-    FolderNames,
-    Write {
-        action: &'static str,
-        entry: String,
-        source: io::Error,
-    },
 }
 
 /// Unpacks all entries of `archive` into the empty folder `destination`.
@@ -351,183 +328,6 @@ impl Unpacker<'_> {
                 let time = time_spec(*time);
                 let _ = futimens(&folder, &time, &time);
             }
-        }
-    }
-}
-
-/// Owner, mode and extended attributes, in this order: chown(2) takes set-id bits and capabilities away.
-fn set_attributes(
-    file: BorrowedFd<'_>,
-    entry: &Entry,
-    unpacked: &mut Unpacked,
-) -> Result<(), UnpackError> {
-    fchown(
-        file,
-        Some(Uid::from_raw(entry.uid)),
-        Some(Gid::from_raw(entry.gid)),
-    )
-    .map_err(|error| write_error("cannot set the owner of", entry)(error.into()))?;
-    fchmod(file, Mode::from_bits_truncate(entry.mode))
-        .map_err(|error| write_error("cannot set the mode of", entry)(error.into()))?;
-    for (name, value) in entry
-        .attributes
-        .iter()
-        .filter(|(name, _)| is_kept_attribute(name))
-    {
-        let name = CString::new(name.as_slice())
-            .map_err(|_| refuse(entry, "the name of an attribute contains a NUL"))?;
-        match sys::xattr::set(file, &name, value) {
-            Err(error)
-                if error.kind() == io::ErrorKind::Unsupported
-                    && is_user_attribute(name.as_bytes()) =>
-            {
-                unpacked.ignored_attributes += 1;
-            }
-            set => set.map_err(write_error("cannot set an attribute of", entry))?,
-        }
-    }
-    Ok(())
-}
-
-fn is_kept_attribute(name: &[u8]) -> bool {
-    name == b"security.capability" || is_user_attribute(name) && !name.starts_with(b"user.overlay.")
-}
-
-fn is_user_attribute(name: &[u8]) -> bool {
-    name.starts_with(b"user.")
-}
-
-/// A path of an archive as a path below the layer's root: without `.`, doubled and leading slashes. Empty: the root.
-fn inner_path(path: &[u8]) -> Result<Vec<u8>, &'static str> {
-    if path.len() >= PATH_BYTES_MAX {
-        return Err("its path is longer than 4096 bytes");
-    }
-    let mut inner = Vec::with_capacity(path.len());
-    for component in path.split(|byte| *byte == b'/') {
-        match component {
-            b"" | b"." => continue,
-            b".." => return Err("its path leads out of the layer (`..`)"),
-            name => {
-                if !inner.is_empty() {
-                    inner.push(b'/');
-                }
-                inner.extend_from_slice(name);
-            }
-        }
-    }
-    Ok(inner)
-}
-
-/// Folder and name; `None` for the root.
-fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    if path.is_empty() {
-        return None;
-    }
-    Some(match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
-    })
-}
-
-fn time_spec(time: Time) -> TimeSpec {
-    TimeSpec::new(time.seconds, i64::from(time.nanoseconds))
-}
-
-fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).escape_debug().to_string()
-}
-
-fn refuse(entry: &Entry, reason: &'static str) -> UnpackError {
-    UnpackError::Unsafe {
-        entry: shown(&entry.path),
-        reason,
-    }
-}
-
-fn write_error<'a>(
-    action: &'static str,
-    entry: &'a Entry,
-) -> impl Fn(io::Error) -> UnpackError + 'a {
-    move |source| UnpackError::Write {
-        action,
-        entry: shown(&entry.path),
-        source,
-    }
-}
-
-impl From<TarError> for UnpackError {
-    fn from(error: TarError) -> Self {
-        Self::Tar(error)
-    }
-}
-
-impl fmt::Display for UnpackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tar(error) => write!(f, "{error}"),
-            Self::Unsafe { entry, reason } => write!(f, "entry {entry} is refused: {reason}"),
-            Self::DanglingLink { entry, target } => {
-                write!(
-                    f,
-                    "entry {entry} is refused: it is a hard link to {target}, which the layer doesn't have"
-                )
-            }
-            Self::FolderNames => {
-                write!(
-                    f,
-                    "the names of its folders are longer than {} together",
-                    Bytes(FOLDER_NAME_BYTES_MAX as u64)
-                )
-            }
-            Self::Write {
-                action,
-                entry,
-                source,
-            } if source.kind() == io::ErrorKind::PermissionDenied => {
-                write!(
-                    f,
-                    "{action} {entry}: {source}: the store must run as root to unpack images"
-                )
-            }
-            Self::Write {
-                action,
-                entry,
-                source,
-            } => write!(f, "{action} {entry}: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for UnpackError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_stay_below_the_root() {
-        assert_eq!(inner_path(b"./usr//bin/./x/").unwrap(), b"usr/bin/x");
-        assert_eq!(inner_path(b"/etc/passwd").unwrap(), b"etc/passwd");
-        assert_eq!(inner_path(b"./").unwrap(), b"");
-        for bad in [&b".."[..], b"../x", b"a/../../x", b"/..", b"a/.."] {
-            assert!(inner_path(bad).is_err());
-        }
-        assert!(inner_path(&[b'a'; 4096]).is_err());
-        assert_eq!(split(b"a/b/c"), Some((&b"a/b"[..], &b"c"[..])));
-        assert_eq!(split(b"a"), Some((&b""[..], &b"a"[..])));
-    }
-
-    #[test]
-    fn attributes_of_overlay_and_of_other_machines_are_dropped() {
-        assert!(is_kept_attribute(b"security.capability"));
-        assert!(is_kept_attribute(b"user.comment"));
-        for dropped in [
-            &b"trusted.overlay.redirect"[..],
-            b"user.overlay.opaque",
-            b"security.selinux",
-            b"system.posix_acl_access",
-        ] {
-            assert!(!is_kept_attribute(dropped));
         }
     }
 }

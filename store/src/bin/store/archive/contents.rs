@@ -1,6 +1,8 @@
 //! The parts of an archive by name, wherever they are: in a folder, in a tar on disk (read by position), or in a
 //! stream, whose parts are stored first, since their order is arbitrary.
 
+use super::blob::Blob;
+use super::name::{blob_name, resolve};
 use crate::compression::{Compression, Decoder, MAGIC_BYTES};
 use crate::error::StoreError;
 use crate::hashing::digest_of;
@@ -29,15 +31,6 @@ pub(crate) enum Source {
     Stdin,
 }
 
-/// One part of an archive.
-#[derive(Clone, Debug)]
-pub(crate) struct Blob {
-    file: Arc<File>,
-    offset: u64,
-    size: u64,
-    digest: Option<Digest>,
-}
-
 #[derive(Debug)]
 pub(crate) enum Contents {
     Folder(PathBuf),
@@ -49,30 +42,6 @@ pub(crate) enum Part {
     Blob(Blob),
     /// A link to another name.
     Alias(String),
-}
-
-impl Blob {
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Known when the blob was hashed as it passed by.
-    pub(crate) fn digest(&self) -> Option<&Digest> {
-        self.digest.as_ref()
-    }
-
-    pub(crate) fn open(&self) -> Slice {
-        Slice::new(Arc::clone(&self.file), self.offset, self.size)
-    }
-
-    /// The bytes that tell its compression.
-    pub(crate) fn start(&self) -> io::Result<Vec<u8>> {
-        let mut start = Vec::new();
-        self.open()
-            .take(MAGIC_BYTES as u64)
-            .read_to_end(&mut start)?;
-        Ok(start)
-    }
 }
 
 impl Contents {
@@ -263,11 +232,6 @@ impl Contents {
     }
 }
 
-/// The name of a blob in an OCI layout.
-pub(crate) fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
-}
-
 /// JSON, with the place in the message.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::malformed(what, error))
@@ -308,21 +272,6 @@ fn insert(parts: &mut HashMap<String, Part>, entry: &Entry, blob: Blob) {
 
 fn name_of(entry: &Entry) -> String {
     resolve("", &String::from_utf8_lossy(&entry.path))
-}
-
-/// The name that `path` has, seen from `folder`. Names are only looked up in the archive, so `..` at the top is harmless.
-fn resolve(folder: &str, path: &str) -> String {
-    let mut components: Vec<&str> = Vec::new();
-    for component in folder.split('/').chain(path.split('/')) {
-        match component {
-            "" | "." => {}
-            ".." => {
-                components.pop();
-            }
-            name => components.push(name),
-        }
-    }
-    components.join("/")
 }
 
 fn find_in_parts(parts: &HashMap<String, Part>, name: &str) -> Option<Blob> {
@@ -374,17 +323,5 @@ fn archive_error(error: TarError) -> StoreError {
 impl From<TarError> for StoreError {
     fn from(error: TarError) -> Self {
         archive_error(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::resolve;
-
-    #[test]
-    fn links_of_an_archive_are_resolved_in_it() {
-        assert_eq!(resolve("aa", "../bb/layer.tar"), "bb/layer.tar");
-        assert_eq!(resolve("", "./index.json"), "index.json");
-        assert_eq!(resolve("a/b", "../../../../etc/passwd"), "etc/passwd");
     }
 }

@@ -1,7 +1,8 @@
 //! What `docker save` writes: `manifest.json` → configuration and layers, all named by path
 //! (moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format").
 
-use super::contents::{Blob, Contents, parse};
+use super::blob::Blob;
+use super::contents::{Contents, parse};
 use crate::compression::Compression;
 use crate::error::StoreError;
 use crate::hashing::{HashingReader, digest_of};

@@ -6,11 +6,14 @@
 //!
 //! To add a format: a file that turns [`Contents`] into plans, and an arm in [`plan`].
 
+mod blob;
 mod contents;
 mod docker;
+mod name;
 mod oci;
 
-pub(crate) use contents::{Blob, Contents, Source};
+pub(crate) use blob::Blob;
+pub(crate) use contents::{Contents, Source};
 
 use crate::error::StoreError;
 use crate::plan::ImagePlan;

@@ -1,7 +1,8 @@
 //! OCI image layout (OCI image-spec, image-layout.md): `index.json` → manifests → configuration and layers.
 
-use super::contents::{Contents, blob_name, parse};
+use super::contents::{Contents, parse};
 use super::docker;
+use super::name::blob_name;
 use crate::error::StoreError;
 use crate::limits::{IMAGES_MAX, INDEX_DEPTH_MAX};
 use crate::media_type::{self, Document};
