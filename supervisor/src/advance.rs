@@ -112,24 +112,20 @@ impl Supervisor {
         self.go(unit, State::Preparing { run })
     }
 
-    /// The launcher is not the workload yet: nothing in it would answer a stop signal, and nothing is lost by killing it.
+    /// The launcher is not the workload yet: nothing in it would answer a stop signal, nothing is lost by killing it, and
+    /// nobody can be using it, so that it need not wait for later units either.
     fn step_starting(&mut self, unit: UnitId, run: RunId, deadline: Timestamp) -> Step {
-        let Some(life) = self.life(unit) else {
+        let now = self.now;
+        let Some(life) = self.life_mut(unit) else {
             return Step::Rest;
         };
         if life.is_leaving() {
-            return if self.may_stop(unit) {
-                self.kill(unit, run)
-            } else {
-                Step::Rest
-            };
+            return self.kill(unit, run);
         }
-        if self.now < deadline {
+        if now < deadline {
             return Step::Rest;
         }
-        if let Some(life) = self.life_mut(unit) {
-            life.stop_cause = Some(Failure::StartTimeout);
-        }
+        life.stop_cause = Some(Failure::StartTimeout);
         self.kill(unit, run)
     }
 

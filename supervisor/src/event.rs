@@ -163,7 +163,7 @@ pub enum State {
         run: RunId,
         since: Timestamp,
     },
-    /// `after` says what comes when it has ended.
+    /// What comes then is decided when it has ended.
     Stopping {
         run: RunId,
         kill_at: Timestamp,

@@ -3,7 +3,7 @@
 //! ```text
 //! start    up     ──▶ all it requires and wants
 //! stop     down   ──▶ all that require it
-//! restart  bounce ──▶ all that require it and run;  then up as for start
+//! restart  bounce ──▶ all that require it and run;  then up as for start, from these too
 //! ```
 //!
 //! A unit that was not running when it was asked for is *fresh*: it retries what has failed among its dependencies, and
@@ -14,6 +14,7 @@ use crate::mutant::Mutant;
 use crate::request::Wish;
 use crate::{Goal, State, Supervisor, Ticket, UnitId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
 /// Who wants a unit up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +34,7 @@ impl Supervisor {
         }
         if let Some(default) = self.default {
             let left_out: BTreeSet<UnitId> = self.stopped_units().into_iter().collect();
-            let reached = self.want_up_without(&[default], &left_out);
+            let reached = self.want_up(VecDeque::from([(default, Pull::Asked)]), &left_out);
             self.watch_settling(&reached);
         } else {
             self.watch_settling(&BTreeSet::new());
@@ -52,7 +53,8 @@ impl Supervisor {
 
     pub(crate) fn start(&mut self, units: &[UnitId], ticket: Option<Ticket>) {
         if self.accept(units, ticket, Wish::Up) {
-            self.want_up(units);
+            let asked = units.iter().map(|unit| (*unit, Pull::Asked)).collect();
+            self.want_up(asked, &BTreeSet::new());
         }
     }
 
@@ -68,25 +70,21 @@ impl Supervisor {
 
     pub(crate) fn restart(&mut self, units: &[UnitId], ticket: Option<Ticket>) {
         if self.accept(units, ticket, Wish::Up) {
-            self.bounce(units);
-            self.want_up(units);
+            let bounced = self.bounce(units);
+            let asked = units.iter().map(|unit| (*unit, Pull::Asked));
+            let dependants = bounced.into_iter().map(|unit| (unit, Pull::Fresh));
+            self.want_up(asked.chain(dependants).collect(), &BTreeSet::new());
         }
     }
 
-    /// Goal up for `units` and all that they pull up; gives all of these.
-    fn want_up(&mut self, units: &[UnitId]) -> BTreeSet<UnitId> {
-        self.want_up_without(units, &BTreeSet::new())
-    }
-
-    /// As `want_up`; what is `left_out` is not pulled up where it is merely wanted.
-    fn want_up_without(
+    /// Goal up for the units in the queue and all that they pull up; gives all of these. What is `left_out` is not pulled
+    /// up where it is merely wanted.
+    fn want_up(
         &mut self,
-        units: &[UnitId],
+        mut queue: VecDeque<(UnitId, Pull)>,
         left_out: &BTreeSet<UnitId>,
     ) -> BTreeSet<UnitId> {
         let mut strongest: BTreeMap<UnitId, Pull> = BTreeMap::new();
-        let mut queue: VecDeque<(UnitId, Pull)> =
-            units.iter().map(|unit| (*unit, Pull::Asked)).collect();
         while let Some((unit, pull)) = queue.pop_front() {
             if strongest.get(&unit).is_some_and(|known| *known >= pull) {
                 continue;
@@ -188,15 +186,18 @@ impl Supervisor {
         self.touch(unit);
     }
 
-    /// Marks for a restart what runs among `units` and those that require them.
-    fn bounce(&mut self, units: &[UnitId]) {
+    /// Marks for a restart what runs among `units` and those that require them; gives the latter.
+    fn bounce(&mut self, units: &[UnitId]) -> Vec<UnitId> {
+        let mut dependants = Vec::new();
         let mut queue: VecDeque<(UnitId, Pull)> =
             units.iter().map(|unit| (*unit, Pull::Asked)).collect();
         let mut seen: BTreeSet<UnitId> = units.iter().copied().collect();
         while let Some((unit, pull)) = queue.pop_front() {
-            let active = self.bounce_one(unit, pull);
-            if !active {
+            if !self.bounce_one(unit, pull) {
                 continue;
+            }
+            if pull != Pull::Asked {
+                dependants.push(unit);
             }
             for dependant in self.graph.required_by(unit) {
                 self.steps = self.steps.saturating_add(1);
@@ -205,6 +206,7 @@ impl Supervisor {
                 }
             }
         }
+        dependants
     }
 
     /// Whether the unit was active, so that those that require it follow.

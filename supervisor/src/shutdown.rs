@@ -13,8 +13,8 @@ pub const SHUTDOWN_GRACE_MS: u64 = 2_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shutdown {
-    /// When order ends and killing begins.
-    budget_until: Timestamp,
+    /// When the stage ends by itself.
+    until: Timestamp,
     stage: Stage,
 }
 
@@ -27,25 +27,21 @@ enum Stage {
 
 impl Shutdown {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        match self.stage {
-            Stage::Ordered => Some(self.budget_until),
-            Stage::Killing => Some(self.budget_until.plus(SHUTDOWN_GRACE_MS)),
-            Stage::Complete => None,
-        }
+        (self.stage != Stage::Complete).then_some(self.until)
     }
 }
 
 impl Supervisor {
     /// Repeated, it can only shorten the budget.
     pub(crate) fn shut_down(&mut self, within_ms: u64) {
-        let budget_until = self.now.plus(within_ms);
+        let until = self.now.plus(within_ms);
         if let Some(shutdown) = &mut self.shutdown {
             if shutdown.stage == Stage::Ordered {
-                shutdown.budget_until = shutdown.budget_until.min(budget_until);
+                shutdown.until = shutdown.until.min(until);
             }
         } else {
             self.shutdown = Some(Shutdown {
-                budget_until,
+                until,
                 stage: Stage::Ordered,
             });
             self.refuse_all_requests();
@@ -61,8 +57,9 @@ impl Supervisor {
         let Some(shutdown) = &mut self.shutdown else {
             return;
         };
-        if shutdown.stage == Stage::Ordered && self.now >= shutdown.budget_until && !ignored {
+        if shutdown.stage == Stage::Ordered && self.now >= shutdown.until && !ignored {
             shutdown.stage = Stage::Killing;
+            shutdown.until = self.now.plus(SHUTDOWN_GRACE_MS);
             for unit in self.units() {
                 self.touch(unit);
             }
@@ -81,9 +78,7 @@ impl Supervisor {
         };
         let complete = match shutdown.stage {
             Stage::Ordered => self.busy == 0,
-            Stage::Killing => {
-                self.live == 0 || self.now >= shutdown.budget_until.plus(SHUTDOWN_GRACE_MS)
-            }
+            Stage::Killing => self.live == 0 || self.now >= shutdown.until,
             Stage::Complete => false,
         };
         if complete {

@@ -78,9 +78,7 @@ impl Supervisor {
             State::Failed { reason } => self.describe(reason),
             State::Finished { exit } => exit.to_string(),
             State::Stopping { killed: true, .. } => String::from("killed, not ended yet"),
-            State::Starting { .. } | State::Running { .. }
-                if life.is_leaving() && life.stop_blockers > 0 =>
-            {
+            State::Running { .. } if life.is_leaving() && life.stop_blockers > 0 => {
                 format!("stops after {}", self.names(&self.waits_for(unit)))
             }
             State::Inactive

@@ -92,7 +92,7 @@ impl Supervisor {
                     .map(|link| link.unit)
                     .collect()
             }
-            State::Starting { .. } | State::Running { .. } if life.is_leaving() => {
+            State::Running { .. } if life.is_leaving() => {
                 let links = self.graph.before(unit).iter().map(|link| link.unit);
                 links
                     .filter(|other| standing(*other).is_some_and(|it| it.holding))

@@ -272,3 +272,18 @@ fn a_target_runs_when_its_members_are_ready_or_have_failed() {
         ("inactive", "running")
     );
 }
+
+#[test]
+fn a_dependant_that_is_restarted_along_tries_its_failed_requirements_again() {
+    let web = simple("web").needs("db").needs("cache");
+    let cache = simple("cache").restart(Restart::No);
+    let mut machine = Machine::new(&[simple("db"), cache, web]);
+    machine.start(&["web"]);
+    for unit in ["db", "cache", "web"] {
+        machine.comes_up(unit);
+    }
+    machine.ends("cache", 1);
+    machine.done();
+    machine.restart(&["db"]);
+    assert_eq!(machine.done(), ["terminate web", "prepare cache"]);
+}

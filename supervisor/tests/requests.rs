@@ -364,3 +364,33 @@ fn an_outcome_is_data_that_survives_json() {
     let text = serde_json::to_string(&outcome).unwrap();
     assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
 }
+
+#[test]
+fn a_unit_that_has_not_started_is_stopped_at_once_whoever_comes_after_it() {
+    let mut machine = Machine::new(&[simple("db"), simple("web").after("db")]);
+    machine.start(&["db", "web"]);
+    machine.comes_up("db");
+    machine.comes_up("web");
+    machine.ends("db", 1);
+    machine.wait_ms(100);
+    machine.prepared("db");
+    machine.done();
+    machine.stop(&["db", "web"]);
+    assert_eq!(machine.done(), ["kill db", "terminate web"]);
+}
+
+#[test]
+fn a_budget_that_passed_while_the_machine_slept_still_leaves_time_to_kill() {
+    let mut machine = chain();
+    machine.shutdown(100);
+    machine.done();
+    machine.now = machine.now.plus(60_000);
+    machine.time_out();
+    assert_eq!(machine.done(), ["kill db", "kill web"]);
+    machine.exited("web", 137);
+    machine.exited("db", 137);
+    assert_eq!(
+        machine.done().last().map(String::as_str),
+        Some("shutdown complete")
+    );
+}

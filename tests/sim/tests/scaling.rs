@@ -1,0 +1,156 @@
+//! Nothing in the core costs more than O((units + edges) log units): counted in steps, so that no clock is needed.
+
+use std::collections::VecDeque;
+use supervisor::{Action, Edges, Event, Exit, Graph, Rules, Supervisor, Timestamp, UnitId};
+use unit::{Restart, Service, ServiceKind, UnitName};
+
+/// Units of the three sizes.
+const SIZES: [u32; 3] = [100, 1_000, 10_000];
+
+/// Steps per unit and edge that a whole life (start, restart of everything, shutdown) may take. About 30 are measured;
+/// what matters is that it is the same for every size.
+const STEPS_PER_PART_MAX: u64 = 60;
+
+fn rules(units: u32) -> Vec<Rules> {
+    let service = Service {
+        kind: ServiceKind::Simple,
+        restart: Restart::Always,
+        restart_delay_ms: 100,
+        restart_delay_max_ms: 1_000,
+        restart_backoff_milli: 2_000,
+        restart_reset_after_ms: 10_000,
+        restart_max: 0,
+        success_exit_codes: vec![0],
+        remain_after_exit: false,
+        start_timeout_ms: 90_000,
+        stop_timeout_ms: 10_000,
+    };
+    let rules = |unit: u32| Rules {
+        name: UnitName::new(&format!("u{unit}")).expect("a unit name"),
+        service: (unit != 0).then(|| service.clone()),
+    };
+    (0..units).map(rules).collect()
+}
+
+/// A machine where everything works at once: each action is answered in turn.
+fn perform(supervisor: &mut Supervisor, event: Event) {
+    let mut events = VecDeque::from([event]);
+    let mut actions = Vec::new();
+    while let Some(event) = events.pop_front() {
+        supervisor.handle(Timestamp(1_000), event, &mut actions);
+        for action in actions.drain(..) {
+            let exit = Exit::Code(0);
+            match action {
+                Action::Prepare { unit, run } => events.push_back(Event::Prepared { unit, run }),
+                Action::Spawn { unit, run } => events.push_back(Event::Started { unit, run }),
+                Action::Terminate { unit, run } | Action::Kill { unit, run } => {
+                    events.push_back(Event::Exited { unit, run, exit });
+                }
+                Action::Release { unit, run } => events.push_back(Event::Released { unit, run }),
+                Action::Changed { .. }
+                | Action::Reply { .. }
+                | Action::Settled { .. }
+                | Action::ShutdownComplete => {}
+            }
+        }
+    }
+}
+
+/// Steps of a whole life, for each unit and edge.
+fn steps_per_part(edges: &Edges, roots: &[u32]) -> u64 {
+    let graph = Graph::new(edges);
+    let parts = u64::from(edges.units)
+        + [&edges.after, &edges.requires, &edges.wants]
+            .map(|list| list.len() as u64)
+            .iter()
+            .sum::<u64>();
+    let mut supervisor = Supervisor::with(graph, rules(edges.units), Some(UnitId(0)));
+    perform(&mut supervisor, Event::StartDefault);
+    let units = (0..edges.units).map(UnitId);
+    assert!(
+        units.clone().all(|unit| supervisor.is_ready(unit)),
+        "everything is up"
+    );
+    let units = roots.iter().map(|root| UnitId(*root)).collect();
+    perform(
+        &mut supervisor,
+        Event::Restart {
+            units,
+            ticket: None,
+        },
+    );
+    perform(&mut supervisor, Event::Shutdown { within_ms: 60_000 });
+    supervisor.check().expect("the counts are right");
+    supervisor.steps().div_ceil(parts)
+}
+
+fn check(shape: &str, edges: impl Fn(u32) -> (Edges, Vec<u32>)) {
+    let steps = SIZES.map(|units| {
+        let (edges, roots) = edges(units);
+        steps_per_part(&edges, &roots)
+    });
+    println!("{shape}: steps per unit and edge at {SIZES:?} units: {steps:?}");
+    assert!(
+        steps.iter().all(|steps| *steps <= STEPS_PER_PART_MAX),
+        "{shape}: {steps:?}"
+    );
+    assert!(
+        steps[2] <= steps[0] + steps[0] / 2 + 2,
+        "{shape} is not linear: {steps:?}"
+    );
+}
+
+/// Everything is wanted by the default target, unit 0.
+fn wanted(units: u32) -> Edges {
+    let members: Vec<(u32, u32)> = (1..units).map(|unit| (0, unit)).collect();
+    Edges {
+        units,
+        after: members.clone(),
+        wants: members,
+        ..Edges::default()
+    }
+}
+
+#[test]
+fn a_target_of_many_units_is_linear() {
+    check("star", |units| (wanted(units), vec![1]));
+}
+
+#[test]
+fn a_chain_is_linear() {
+    check("chain", |units| {
+        let mut edges = wanted(units);
+        let chain: Vec<(u32, u32)> = (2..units).map(|unit| (unit, unit - 1)).collect();
+        edges.after.extend(&chain);
+        edges.requires.extend(chain);
+        (edges, vec![1])
+    });
+}
+
+#[test]
+fn one_unit_that_all_require_is_linear() {
+    check("hub", |units| {
+        let mut edges = wanted(units);
+        let spokes: Vec<(u32, u32)> = (2..units).map(|unit| (unit, 1)).collect();
+        edges.after.extend(&spokes);
+        edges.requires.extend(spokes);
+        (edges, vec![1])
+    });
+}
+
+#[test]
+fn layers_that_all_require_the_layer_below_are_linear() {
+    /// Units of one layer.
+    const WIDTH: u32 = 10;
+    check("layers", |units| {
+        let mut edges = wanted(units);
+        let below = |unit: u32| {
+            let layer = (unit - 1) / WIDTH * WIDTH + 1;
+            (layer.saturating_sub(WIDTH).max(1)..layer).map(move |other| (unit, other))
+        };
+        let pairs: Vec<(u32, u32)> = (1..units).flat_map(below).collect();
+        edges.after.extend(&pairs);
+        edges.requires.extend(pairs);
+        (edges, (1..=WIDTH).collect())
+    });
+}
