@@ -386,7 +386,7 @@ fn a_budget_that_passed_while_the_machine_slept_still_leaves_time_to_kill() {
     machine.done();
     machine.now = machine.now.plus(60_000);
     machine.time_out();
-    assert_eq!(machine.done(), ["kill db", "kill web"]);
+    assert_eq!(machine.done(), ["kill web", "kill db"]);
     machine.exited("web", 137);
     machine.exited("db", 137);
     assert_eq!(
