@@ -2,6 +2,7 @@
 //! that a later one takes away.
 
 use crate::failure::{At, Fault};
+use crate::options::Limits;
 use crate::user::User;
 use std::os::fd::AsFd;
 use sys::caps::{self, Capabilities, number};
@@ -29,11 +30,20 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities::of(&[
 /// New files are not writable for group and others, as in every container runtime.
 pub(crate) const UMASK: u32 = 0o022;
 
-/// Limits that are inherited by whatever is executed.
-pub(crate) fn limit(open_files: (u64, u64)) -> Result<(), Fault> {
-    let (soft, hard) = open_files;
-    rlimit::limit_open_files(soft, hard).at("limit open files", "")?;
-    rlimit::unlimit_processes().at("unlimit processes", "")
+/// Open files, soft and hard: Docker's default since version 25 and systemd's since 240. select(2) breaks above 1024;
+/// who needs more raises its soft limit itself.
+const OPEN_FILES: (u64, u64) = (1024, 524_288);
+
+/// Limits that are handed down to whatever is executed.
+pub(crate) fn limit(limits: Limits) -> Result<(), Fault> {
+    match limits {
+        Limits::Inherited => Ok(()),
+        Limits::Default => {
+            let (soft, hard) = OPEN_FILES;
+            rlimit::limit_open_files(soft, hard).at("limit open files", "")?;
+            rlimit::unlimit_processes().at("unlimit processes", "")
+        }
+    }
 }
 
 /// Become this user, for good. A user other than root has no capability, only the bounding set.

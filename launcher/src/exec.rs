@@ -75,7 +75,7 @@ fn start(options: &Options, report: &mut Report) -> Result<Fork, Failed> {
     sys::rlimit::set_umask(confine::UMASK);
     let spec: ExecSpec = at_step("spec", read_spec())?;
     at_step("limits", reset_oom_score())?;
-    at_step("limits", confine::limit(options.open_files))?;
+    at_step("limits", confine::limit(options.limits))?;
     let joined = at_step("join", join(options, &spec))?;
     let forked = at_step("fork", sys::program::fork().at("fork", ""))?;
     if let Fork::Parent(child) = forked {
@@ -149,7 +149,7 @@ fn become_command(spec: &ExecSpec, joined: Joined, report: &mut Report) -> Resul
     )?;
     at_step(
         "exec",
-        sys::signal::reset_for_child().at("reset signals", ""),
+        sys::program::reset_signals().at("reset signals", ""),
     )?;
     let program = Program::find(&spec.argv, &environment, &spec.container.image);
     let program = at_step("exec", program)?;

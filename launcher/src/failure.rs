@@ -119,6 +119,10 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
+            Problem::System { doing, source } if sys::path::is_link_refused(source) => write!(
+                f,
+                "cannot {doing}: a symbolic link on the way leads nowhere, or through /proc"
+            ),
             Problem::System { doing, source } if source.raw_os_error().is_some() => {
                 write!(f, "cannot {doing}")
             }

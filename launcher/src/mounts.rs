@@ -193,7 +193,6 @@ pub(crate) fn mount_all(
                 (tree, target)
             }
         };
-        refuse_proc(&target, &mount.target)?;
         if mount.read_only {
             tree.set_attributes(attribute::READ_ONLY, Depth::Recursive)
                 .at("make read-only", &mount.target)?;
@@ -213,6 +212,7 @@ fn bind(root: &Root, mount: &Planned, source: &str, tree: Tree) -> Result<(Tree,
         path::make_file(root.as_fd(), Path::new(target), Links::Follow)
             .map_err(|error| wrong_kind(error, target, "a file, as the source is one"))?
     };
+    refuse_proc(&made, target)?;
     Ok((tree, made))
 }
 
@@ -227,6 +227,7 @@ fn folder_target(root: &Root, target: &str) -> Result<(OwnedFd, Option<OwnedFd>)
     };
     let handle = path::make_folder(root.as_fd(), path, Links::Follow)
         .map_err(|error| wrong_kind(error, target, expected))?;
+    refuse_proc(&handle, target)?;
     Ok((handle, content))
 }
 

@@ -17,19 +17,22 @@ pub(crate) enum OverlayOptions {
     Page,
 }
 
-/// `launcher run|exec [--state DIR] [--nofile SOFT:HARD] [--overlay one-by-one|page]`
+/// Limits of the workload (getrlimit(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limits {
+    Default,
+    /// Those of whoever starts the launcher; to raise a hard limit takes `CAP_SYS_RESOURCE`, which a test may lack.
+    Inherited,
+}
+
+/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// In place of /var.
     pub(crate) state: PathBuf,
-    /// Limit of open files, soft and hard.
-    pub(crate) open_files: (u64, u64),
+    pub(crate) limits: Limits,
     pub(crate) overlay: OverlayOptions,
 }
-
-/// Docker's default since version 25 and systemd's since 240: select(2) breaks above 1024, who needs more raises its
-/// soft limit itself.
-const OPEN_FILES: (u64, u64) = (1024, 524_288);
 
 /// The first kernel whose overlayfs has `lowerdir+`.
 const LOWERDIR_ONE_BY_ONE_SINCE: (u32, u32) = (6, 8);
@@ -38,8 +41,7 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<(Mode, Self), String> {
-        let usage =
-            "use: launcher run|exec [--state DIR] [--nofile SOFT:HARD] [--overlay one-by-one|page]";
+        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page]";
         let mode = match arguments.next().as_deref() {
             Some("run") => Mode::Run,
             Some("exec") => Mode::Exec,
@@ -47,7 +49,7 @@ impl Options {
         };
         let mut options = Self {
             state: PathBuf::from(sys::paths::STATE),
-            open_files: OPEN_FILES,
+            limits: Limits::Default,
             overlay: if sys::namespace::kernel_version() >= LOWERDIR_ONE_BY_ONE_SINCE {
                 OverlayOptions::OneByOne
             } else {
@@ -58,13 +60,8 @@ impl Options {
             let value = arguments.next();
             match (name.as_str(), value.as_deref()) {
                 ("--state", Some(folder)) => options.state = PathBuf::from(folder),
-                ("--nofile", Some(limits)) => {
-                    let parsed = limits
-                        .split_once(':')
-                        .and_then(|(soft, hard)| Some((soft.parse().ok()?, hard.parse().ok()?)));
-                    options.open_files =
-                        parsed.ok_or_else(|| format!("--nofile {limits}: give SOFT:HARD"))?;
-                }
+                ("--limits", Some("default")) => options.limits = Limits::Default,
+                ("--limits", Some("inherited")) => options.limits = Limits::Inherited,
                 ("--overlay", Some("one-by-one")) => options.overlay = OverlayOptions::OneByOne,
                 ("--overlay", Some("page")) => options.overlay = OverlayOptions::Page,
                 _ => return Err(format!("{name}: {usage}")),
@@ -105,14 +102,14 @@ mod tests {
         let (mode, options) = parse("run").unwrap();
         assert_eq!(mode, Mode::Run);
         assert_eq!(options.images(), Path::new("/var/images"));
-        assert_eq!(options.open_files, (1024, 524_288));
+        assert_eq!(options.limits, Limits::Default);
     }
 
     #[test]
     fn the_state_can_be_elsewhere() {
-        let (_, options) = parse("exec --state /tmp/x --nofile 10:20 --overlay page").unwrap();
+        let (_, options) = parse("exec --state /tmp/x --limits inherited --overlay page").unwrap();
         assert_eq!(options.containers(), Path::new("/tmp/x/containers"));
-        assert_eq!(options.open_files, (10, 20));
+        assert_eq!(options.limits, Limits::Inherited);
         assert_eq!(options.overlay, OverlayOptions::Page);
     }
 
@@ -120,7 +117,7 @@ mod tests {
     fn what_is_unknown_is_refused() {
         assert!(parse("walk").is_err());
         assert!(parse("run --state").is_err());
-        assert!(parse("run --nofile 7").is_err());
+        assert!(parse("run --limits 7").is_err());
         assert!(parse("run --volatile yes").is_err());
     }
 }

@@ -68,7 +68,7 @@ const STEPS: [Step; 12] = [
     step("read_only", |launch| launch.protect_root()),
     step("pivot", |launch| launch.pivot()),
     step("hostname", |launch| launch.set_names()),
-    step("limits", |launch| confine::limit(launch.options.open_files)),
+    step("limits", |launch| confine::limit(launch.options.limits)),
 ];
 
 const fn step(name: &'static str, act: fn(&mut Launch<'_>) -> Result<(), Fault>) -> Step {
@@ -250,7 +250,7 @@ impl<'a> Launch<'a> {
         }
         at_step(
             "exec",
-            sys::signal::reset_for_child().at("reset signals", ""),
+            sys::program::reset_signals().at("reset signals", ""),
         )?;
         at_step("exec", Program::find(argv, &environment, &container.image))
     }

@@ -13,6 +13,24 @@ pub fn enter_network(namespace: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// A mount namespace of the caller's own, from which nothing is seen outside (unshare(2), `CLONE_NEWNS`).
+///
+/// # Errors
+/// As unshare(2).
+pub fn separate_mounts() -> io::Result<()> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+    crate::mount::make_all_private()
+}
+
+/// A network namespace of the caller's own, with nothing but loopback, down (unshare(2), `CLONE_NEWNET`).
+///
+/// # Errors
+/// As unshare(2).
+pub fn separate_network() -> io::Result<()> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNET)?;
+    Ok(())
+}
+
 /// Enter all namespaces of a process at once (Linux 5.8), but for its user namespace. The PID namespace holds for
 /// children only; root and current folder become the other process's.
 ///

@@ -1,0 +1,136 @@
+//! What is wrong is said with step and path.
+
+use crate::harness::Machine;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use sys::pidfd::Ended;
+use unit::{Mount, MountKind};
+
+pub(crate) fn a_missing_image_is_named(machine: &mut Machine) {
+    let outcome = machine.launch(&["cwd"]).run();
+    let failure = outcome.failure();
+    assert_eq!(
+        (failure.step.as_str(), failure.path.as_str()),
+        ("image", "docker.io/library/probe:1")
+    );
+    assert_eq!(outcome.ended, Ended::Code(125));
+}
+
+pub(crate) fn a_missing_command_says_where_it_was_looked_for(machine: &mut Machine) {
+    machine.image().commit();
+    let launch = machine.launch(&[]).change(|container| {
+        container.entrypoint = Some(vec!["redis-server".into()]);
+        container.env.insert("PATH".into(), "/usr/bin:/bin".into());
+    });
+    let outcome = launch.run();
+    let failure = outcome.failure();
+    assert_eq!(
+        (failure.step.as_str(), failure.path.as_str(), failure.errno),
+        ("exec", "redis-server", 0)
+    );
+    assert_eq!(
+        failure.message,
+        "command not found in image docker.io/library/probe:1 (looked in /usr/bin:/bin)"
+    );
+    assert_eq!(outcome.ended, Ended::Code(127));
+    let nothing = launch.change(|container| container.entrypoint = Some(Vec::new()));
+    let failure = nothing.failure();
+    assert!(
+        failure.step == "command" && failure.message.contains("set container.command"),
+        "{failure:?}"
+    );
+}
+
+pub(crate) fn what_cannot_be_executed_says_why(machine: &mut Machine) {
+    let image = machine.image();
+    let file = |name: &str, text: &[u8], mode: u32| {
+        let path = image.file(name, "");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    file("bin/plain", b"echo", 0o644);
+    file("bin/script", b"#!/bin/bash\n", 0o755);
+    file("bin/text", b"echo hello", 0o755);
+    let mut arm = [0u8; 64];
+    arm[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    arm[16..20].copy_from_slice(&[2, 0, 183, 0]);
+    file("bin/arm", &arm, 0o755);
+    image.commit();
+    for (command, path, expected, errno) in [
+        ("plain", "/bin/plain", "not executable", 13),
+        ("script", "/bin/script", "names /bin/bash", 2),
+        ("text", "/bin/text", "no ELF header", 8),
+        ("arm", "/bin/arm", "for arm64", 8),
+        ("/bin", "/bin", "is a folder", 0),
+    ] {
+        let launch = machine
+            .launch(&[])
+            .change(|container| container.entrypoint = Some(vec![command.into()]));
+        let outcome = launch.run();
+        let failure = outcome.failure();
+        assert_eq!(
+            (failure.step.as_str(), failure.path.as_str(), failure.errno),
+            ("exec", path, errno),
+            "{failure:?}"
+        );
+        assert!(failure.message.contains(expected), "{failure:?}");
+        assert_eq!(outcome.ended, Ended::Code(126));
+    }
+}
+
+pub(crate) fn an_unknown_user_is_named(machine: &mut Machine) {
+    machine.image().commit();
+    let failure = machine
+        .launch(&["cwd"])
+        .change(|container| container.user = Some("ghost".into()))
+        .failure();
+    assert_eq!(
+        (failure.step.as_str(), failure.path.as_str()),
+        ("user", "/etc/passwd")
+    );
+    assert!(failure.message.contains("no user ghost"), "{failure:?}");
+}
+
+pub(crate) fn a_missing_bind_source_is_named(machine: &mut Machine) {
+    machine.image().commit();
+    let mount = Mount {
+        kind: MountKind::Bind {
+            source: "/no/such/place".into(),
+        },
+        target: "/mnt".into(),
+        read_only: false,
+    };
+    let failure = machine.launch(&["cwd"]).mount(mount).failure();
+    assert_eq!(
+        (failure.step.as_str(), failure.path.as_str()),
+        ("mount", "/no/such/place")
+    );
+    assert!(
+        failure.message.contains("does not exist on the machine"),
+        "{failure:?}"
+    );
+}
+
+pub(crate) fn a_volume_on_a_file_is_refused(machine: &mut Machine) {
+    let image = machine.image();
+    image.file("data", "a file");
+    image.commit();
+    let mount = Mount {
+        kind: MountKind::Volume {
+            name: "data".into(),
+        },
+        target: "/data".into(),
+        read_only: false,
+    };
+    let failure = machine.launch(&["cwd"]).mount(mount).failure();
+    assert_eq!(
+        (failure.step.as_str(), failure.path.as_str()),
+        ("mount", "/data")
+    );
+    assert_eq!(failure.message, "must be a folder in the image");
+}
+
+pub(crate) fn a_broken_specification_is_reported(machine: &mut Machine) {
+    let outcome = machine.launch(&[]).start_with(b"{").finish();
+    assert_eq!(outcome.failure().step, "spec");
+}

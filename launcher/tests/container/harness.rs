@@ -1,0 +1,285 @@
+//! A machine of its own for each case, and what PID 1 does to start a container.
+
+use crate::image::Image;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use sys::clone::{CONTAINER_NAMESPACES, Child, Spawn, spawn};
+use sys::mount::{FileSystem, attribute};
+use sys::pidfd::{self, Ended};
+use unit::{
+    Container, ExecSpec, LaunchFailure, LaunchNetwork, LaunchReport, LaunchSpec, Mount, Resources,
+    UnitName,
+};
+
+pub(crate) const IMAGE: &str = "docker.io/library/probe:1";
+
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|status| status.uid() == 0)
+}
+
+/// Mounts and network of the test are its own from here on; /tmp is a tmpfs that goes with it.
+pub(crate) fn separate() {
+    sys::namespace::separate_mounts().unwrap();
+    sys::namespace::separate_network().unwrap();
+    let tree = FileSystem::open(c"tmpfs")
+        .unwrap()
+        .mount(attribute::NOSUID)
+        .unwrap();
+    tree.attach(File::open("/tmp").unwrap().as_fd()).unwrap();
+}
+
+/// State of a machine with one image.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) state: PathBuf,
+    images: usize,
+}
+
+impl Machine {
+    pub(crate) fn new(name: &str) -> Self {
+        // Option values of overlayfs are at most 255 bytes long, so names of cases are not part of the path.
+        let number = name.bytes().fold(0u32, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        let state = PathBuf::from(format!("/tmp/{number:08x}"));
+        fs::create_dir_all(&state).unwrap();
+        Self { state, images: 0 }
+    }
+
+    /// The image that containers are started from, to be changed and then committed.
+    pub(crate) fn image(&mut self) -> Image {
+        self.images += 1;
+        Image::new(&self.state.join("images"), IMAGE, self.images)
+    }
+
+    pub(crate) fn image_without_layers(&mut self) -> Image {
+        self.images += 1;
+        Image::empty(&self.state.join("images"), IMAGE, self.images)
+    }
+
+    /// A container of the committed image that executes these probe commands, separated by `--`.
+    pub(crate) fn launch(&self, probe: &[&str]) -> Launch {
+        Launch {
+            state: self.state.clone(),
+            program: env!("CARGO_BIN_EXE_launcher").to_owned(),
+            options: vec!["--limits".into(), "inherited".into()],
+            spec: LaunchSpec {
+                unit: UnitName::new("web@1").unwrap(),
+                run: 1,
+                container: Container {
+                    image: IMAGE.to_owned(),
+                    entrypoint: None,
+                    command: Some(probe.iter().map(|word| (*word).to_owned()).collect()),
+                    env: BTreeMap::new(),
+                    working_dir: None,
+                    user: None,
+                    hostname: "web-1".to_owned(),
+                    read_only: false,
+                    stop_signal: None,
+                },
+                resources: Resources::default(),
+                mounts: Vec::new(),
+                network: LaunchNetwork::Namespace,
+                hosts: "127.0.0.1 localhost\n10.0.0.2 web-1\n".to_owned(),
+                resolv_conf: "nameserver 10.0.0.1\n".to_owned(),
+            },
+        }
+    }
+
+    /// What the probe says to these commands, in a container like `launch` makes it.
+    pub(crate) fn answers(&self, probe: &[&str]) -> Vec<String> {
+        self.launch(probe).run().answers()
+    }
+}
+
+/// One start of the launcher.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    state: PathBuf,
+    /// The launcher.
+    pub(crate) program: String,
+    pub(crate) options: Vec<String>,
+    pub(crate) spec: LaunchSpec,
+}
+
+/// A running launcher or container.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    report: File,
+    stdout: File,
+    stderr: File,
+}
+
+/// What was seen when it had ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) reports: Vec<LaunchReport>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) ended: Ended,
+}
+
+impl Launch {
+    pub(crate) fn mount(mut self, mount: Mount) -> Self {
+        self.spec.mounts.push(mount);
+        self
+    }
+
+    pub(crate) fn change(mut self, change: impl FnOnce(&mut Container)) -> Self {
+        change(&mut self.spec.container);
+        self
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let text = serde_json::to_vec(&self.spec).unwrap();
+        self.start_with(&text)
+    }
+
+    /// With these bytes as the specification.
+    pub(crate) fn start_with(&self, spec: &[u8]) -> Running {
+        let network = File::open("/proc/self/ns/net").unwrap();
+        self.clone_launcher("run", CONTAINER_NAMESPACES, spec, &[(network.as_fd(), 5)])
+    }
+
+    pub(crate) fn run(&self) -> Outcome {
+        self.start().finish()
+    }
+
+    /// Runs it and gives the failure that it must report.
+    pub(crate) fn failure(&self) -> LaunchFailure {
+        self.run().failure()
+    }
+
+    /// One more process in the running container.
+    pub(crate) fn exec(
+        &self,
+        container: &Running,
+        spec: &ExecSpec,
+        console: Option<BorrowedFd<'_>>,
+    ) -> Running {
+        let mut extra = vec![(container.child.pidfd.as_fd(), 5)];
+        extra.extend(console.map(|console| (console, 6)));
+        let text = serde_json::to_vec(spec).unwrap();
+        self.clone_launcher("exec", 0, &text, &extra)
+    }
+
+    pub(crate) fn exec_spec(&self, container: &Running, probe: &[&str]) -> ExecSpec {
+        let argv = ["probe", "probe"].iter().chain(probe);
+        ExecSpec {
+            unit: self.spec.unit.clone(),
+            pid: container.child.pid,
+            container: self.spec.container.clone(),
+            argv: argv.map(|word| (*word).to_owned()).collect(),
+            tty: false,
+            env: Vec::new(),
+            user: String::new(),
+            working_dir: String::new(),
+        }
+    }
+}
+
+impl Launch {
+    fn clone_launcher(
+        &self,
+        mode: &str,
+        namespaces: i32,
+        spec: &[u8],
+        extra: &[(BorrowedFd<'_>, i32)],
+    ) -> Running {
+        let text = |text: &str| CString::new(text).unwrap();
+        let program = text(&self.program);
+        let mut arguments = vec![
+            text("launcher"),
+            text(mode),
+            text("--state"),
+            text(self.state.to_str().unwrap()),
+        ];
+        arguments.extend(self.options.iter().map(|option| text(option)));
+        let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
+        let spec = sys::memfd::sealed("spec", spec).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let (stdout, stdout_write) = std::io::pipe().unwrap();
+        let (stderr, stderr_write) = std::io::pipe().unwrap();
+        let (report, report_write) = std::io::pipe().unwrap();
+        let mut descriptors = vec![
+            (null.as_fd(), 0),
+            (stdout_write.as_fd(), 1),
+            (stderr_write.as_fd(), 2),
+            (spec.as_fd(), 3),
+            (report_write.as_fd(), 4),
+        ];
+        descriptors.extend(extra);
+        let child = spawn(&Spawn {
+            namespaces,
+            cgroup: None,
+            program: &program,
+            arguments: &arguments,
+            environment: &[],
+            descriptors: &descriptors,
+        })
+        .unwrap();
+        let file = |reader: std::io::PipeReader| File::from(OwnedFd::from(reader));
+        Running {
+            child,
+            report: file(report),
+            stdout: file(stdout),
+            stderr: file(stderr),
+        }
+    }
+}
+
+impl Running {
+    /// Waits until the workload runs (or never will).
+    pub(crate) fn reports(&mut self) -> Vec<LaunchReport> {
+        let mut text = String::new();
+        self.report.read_to_string(&mut text).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    pub(crate) fn finish(mut self) -> Outcome {
+        let reports = self.reports();
+        let mut stdout = String::new();
+        let mut stderr = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        let ended = pidfd::wait(self.child.pidfd.as_fd()).unwrap();
+        Outcome {
+            reports,
+            stdout,
+            stderr,
+            ended,
+        }
+    }
+
+    pub(crate) fn kill(self) -> Outcome {
+        pidfd::signal(self.child.pidfd.as_fd(), 9).unwrap();
+        self.finish()
+    }
+}
+
+impl Outcome {
+    /// Lines of the workload, which must have run and ended well.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        assert!(
+            matches!(self.reports.as_slice(), [LaunchReport::Prepared { .. }])
+                && self.ended == Ended::Code(0),
+            "{self:?}"
+        );
+        self.stdout.lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn failure(&self) -> LaunchFailure {
+        match self.reports.last() {
+            Some(LaunchReport::Failed(failure)) => failure.clone(),
+            other => panic!("no failure but {other:?}; {self:?}"),
+        }
+    }
+}

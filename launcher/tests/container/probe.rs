@@ -1,0 +1,90 @@
+//! What runs inside: a list of small commands, each answered by one line or block on standard output.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// First argument that makes this program the probe.
+pub(crate) const NAME: &str = "probe";
+
+/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`;
+/// separated by `--`.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    for command in arguments.split(|argument| argument == "--") {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let answer = match words.as_slice() {
+            ["cat", path] => {
+                text(fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+            }
+            ["ls", path] => text(list(path)),
+            ["stat", path] => text(status(path)),
+            ["write", path, content] => text(write(path, content)),
+            ["make", path] => text(fs::create_dir(path).map(|()| "ok".to_owned())),
+            ["env", name] => std::env::var(name).unwrap_or_else(|_| "unset".to_owned()),
+            ["cwd"] => text(std::env::current_dir().map(|path| path.display().to_string())),
+            // Less the one that lists them.
+            ["fds"] => text(list("/proc/self/fd").map(|names| names.replace(" 3", ""))),
+            ["tty"] => {
+                text(fs::read_link("/proc/self/fd/0").map(|path| path.display().to_string()))
+            }
+            ["echo", words] => (*words).to_owned(),
+            ["exit", code] => return ExitCode::from(code.parse::<u8>().unwrap_or(99)),
+            ["sleep"] => {
+                let _ = std::io::stdout().flush();
+                std::thread::sleep(std::time::Duration::from_secs(60));
+                "woke up".to_owned()
+            }
+            ["line"] => {
+                let mut byte = [0];
+                let mut line = Vec::new();
+                while byte != *b"\n" && std::io::stdin().read_exact(&mut byte).is_ok() {
+                    line.push(byte[0]);
+                }
+                String::from_utf8_lossy(&line).trim_end().to_owned()
+            }
+            unknown => format!("unknown command {unknown:?}"),
+        };
+        println!("{answer}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn text(result: std::io::Result<String>) -> String {
+    match result {
+        Ok(text) => text.trim_end().to_owned(),
+        Err(error) => format!("errno {}", error.raw_os_error().unwrap_or(0)),
+    }
+}
+
+fn list(path: &str) -> std::io::Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names.join(" "))
+}
+
+fn status(path: &str) -> std::io::Result<String> {
+    let status = fs::symlink_metadata(path)?;
+    Ok(format!(
+        "{:o} {}:{} {}",
+        status.permissions().mode(),
+        status.uid(),
+        status.gid(),
+        status.size()
+    ))
+}
+
+/// Opens without O_CREAT where the file is there, as a shell's `>` on /proc and /dev does not.
+fn write(path: &str, content: &str) -> std::io::Result<String> {
+    let mut file = if Path::new(path).exists() {
+        fs::OpenOptions::new().write(true).open(path)?
+    } else {
+        fs::File::create(path)?
+    };
+    file.write_all(content.as_bytes())?;
+    Ok("ok".to_owned())
+}

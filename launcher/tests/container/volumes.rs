@@ -1,0 +1,150 @@
+//! What outlives a container, and what does not.
+
+use crate::harness::Machine;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use unit::{Mount, MountKind};
+
+fn mount(kind: MountKind, target: &str) -> Mount {
+    Mount {
+        kind,
+        target: target.to_owned(),
+        read_only: false,
+    }
+}
+
+fn named(name: &str) -> MountKind {
+    MountKind::Volume {
+        name: name.to_owned(),
+    }
+}
+
+pub(crate) fn a_volume_takes_over_the_images_content_once(machine: &mut Machine) {
+    let image = machine.image();
+    image.file("var/lib/app/seed", "from the image");
+    let folder = image.folder("var/lib/app");
+    chown(&folder, Some(1000), Some(1001)).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+    image.commit();
+    let data = |probe: &[&str]| {
+        machine
+            .launch(probe)
+            .mount(mount(named("data"), "/var/lib/app"))
+            .run()
+            .answers()
+    };
+    let answers = data(&[
+        "cat",
+        "/var/lib/app/seed",
+        "--",
+        "stat",
+        "/var/lib/app",
+        "--",
+        "write",
+        "/var/lib/app/seed",
+        "kept in volume",
+    ]);
+    assert_eq!(answers[0], "from the image");
+    assert!(answers[1].starts_with("40750 1000:1001"), "{answers:?}");
+    assert_eq!(data(&["cat", "/var/lib/app/seed"]), ["kept in volume"]);
+    assert!(!machine.state.join("volumes/data/filling").exists());
+}
+
+pub(crate) fn an_images_volume_belongs_to_the_unit(machine: &mut Machine) {
+    let mut image = machine.image();
+    image.config["Volumes"] = serde_json::json!({ "/data": {} });
+    image.commit();
+    machine.answers(&["write", "/data/file", "x"]);
+    assert!(machine.state.join("volumes/web@1:data/data/file").exists());
+    let launch = machine
+        .launch(&["ls", "/data"])
+        .mount(mount(named("own"), "/data"));
+    assert_eq!(
+        launch.run().answers(),
+        [""],
+        "the unit's own mount replaces it"
+    );
+}
+
+pub(crate) fn a_bind_shows_the_machines_folder_and_can_be_read_only(machine: &mut Machine) {
+    machine.image().commit();
+    let source = machine.state.join("source");
+    fs::create_dir_all(&source).unwrap();
+    fs::write(source.join("file"), "machine's").unwrap();
+    let bind = |path: &std::path::Path| MountKind::Bind {
+        source: path.to_str().unwrap().to_owned(),
+    };
+    let probe = [
+        "cat",
+        "/mnt/file",
+        "--",
+        "write",
+        "/mnt/new",
+        "x",
+        "--",
+        "cat",
+        "/one",
+        "--",
+        "write",
+        "/one",
+        "x",
+    ];
+    let mut launch = machine
+        .launch(&probe)
+        .mount(mount(bind(&source), "/mnt"))
+        .mount(mount(bind(&source.join("file")), "/one"));
+    launch.spec.mounts[1].read_only = true;
+    assert_eq!(
+        launch.run().answers(),
+        ["machine's", "ok", "machine's", "errno 30"]
+    );
+    assert!(source.join("new").exists());
+    let whole = machine
+        .launch(&["ls", "/host/tmp", "--", "cat", "/host/proc/1/comm"])
+        .mount(mount(MountKind::Bind { source: "/".into() }, "/host"));
+    assert!(
+        whole.run().answers()[0].split(' ').count() >= 1,
+        "a bind of / does not contain the container itself"
+    );
+}
+
+pub(crate) fn a_tmpfs_has_its_size_and_mode(machine: &mut Machine) {
+    machine.image().commit();
+    let tmpfs = MountKind::Tmpfs {
+        size: 8192,
+        mode: 0o1770,
+    };
+    let long = "x".repeat(9000);
+    let probe = [
+        "stat",
+        "/scratch",
+        "--",
+        "write",
+        "/scratch/a",
+        "x",
+        "--",
+        "write",
+        "/scratch/b",
+        &long,
+    ];
+    let answers = machine
+        .launch(&probe)
+        .mount(mount(tmpfs, "/scratch"))
+        .run()
+        .answers();
+    assert!(answers[0].starts_with("41770 0:0"), "{answers:?}");
+    assert_eq!(answers[1..], ["ok", "errno 28"]);
+}
+
+pub(crate) fn the_writable_layer_is_kept_until_the_image_changes(machine: &mut Machine) {
+    machine.image().commit();
+    machine.answers(&["write", "/kept", "x"]);
+    assert_eq!(machine.answers(&["cat", "/kept"]), ["x"]);
+    let image = machine.image();
+    image.file("new", "image");
+    image.commit();
+    assert_eq!(
+        machine.answers(&["cat", "/kept", "--", "cat", "/new"]),
+        ["errno 2", "image"]
+    );
+}
