@@ -7,6 +7,7 @@ use crate::plan::subnet::{self, Subnet};
 use std::fs;
 
 pub(crate) const NAME: &str = "keelson0";
+const BRIDGE_NETFILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bridge {
@@ -45,6 +46,11 @@ impl Bridge {
         route::add_address(&mut batch, bridge.address());
         set_link(&mut batch, LinkKey::Index(index), &up);
         socket.run(&batch)?;
+        // Where br_netfilter is loaded it translates addresses inside the bridge, and a container that asks for a port of
+        // its own is sent back through the port it came from, which a bridge doesn't do. Nothing here needs it.
+        if fs::exists(BRIDGE_NETFILTER).unwrap_or(false) {
+            write_sysctl(BRIDGE_NETFILTER, "0");
+        }
         // So that 127.0.0.1:PORT of the machine reaches a published port; the firewall drops what others send there.
         write_sysctl(
             &format!("/proc/sys/net/ipv4/conf/{NAME}/route_localnet"),

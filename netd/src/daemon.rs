@@ -9,14 +9,14 @@
 //! Each part knows its next time; the loop sleeps until the smallest. When PID 1 goes, so does this program, and
 //! leaves everything as it is.
 
+use crate::address_file::{self, AddressWriter};
 use crate::containers::{Attached, Containers, MachineFacts, Patience};
 use crate::dhcp::port::DhcpPort;
 use crate::link;
-use crate::machine::{Action, Event, LinkConfig, Listening, Machine};
+use crate::machine::{Action, Event, Listening, Machine};
 use crate::netlink::route::{self, Link};
 use crate::netlink::{NetlinkError, Socket};
 use crate::places::{Keep, Places, replace};
-use crate::plan::addresses::{AddressFile, FILE_VERSION};
 use crate::plan::command_line::{self, Wish};
 use crate::plan::files;
 use crate::plan::subnet::Subnet;
@@ -36,10 +36,6 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// So long a unit waits for the link of its former run to go before it gets another address. The kernel takes some
 /// ten milliseconds; more only when somebody else holds the namespace.
 const FORMER_LINK_WAIT_MS: u64 = 1_000;
-/// Addresses of units that start together are written together.
-const WRITE_DELAY_MS: u64 = 100;
-/// After a failed write (a full disk): not in a hurry.
-const WRITE_RETRY_MS: u64 = 60_000;
 
 #[derive(Debug)]
 struct Waiting {
@@ -59,7 +55,7 @@ pub(crate) struct Daemon {
     dhcp: Option<(Listening, DhcpPort)>,
     containers: Containers,
     waiting: VecDeque<Waiting>,
-    write_at_ms: Option<u64>,
+    writer: AddressWriter,
 }
 
 /// Whether to go on.
@@ -98,9 +94,13 @@ impl Daemon {
             route,
             machine,
             dhcp: None,
-            containers: Containers::new(&taken, read_addresses(&places), first_link)?,
+            containers: Containers::new(
+                &taken,
+                address_file::read(&places.addresses()),
+                first_link,
+            )?,
             waiting: VecDeque::new(),
-            write_at_ms: None,
+            writer: AddressWriter::new(places.addresses()),
             places,
         };
         daemon.list_links()?;
@@ -126,7 +126,7 @@ impl Daemon {
                     _ => self.hear_dhcp(),
                 };
                 if flow == Flow::End {
-                    self.write_addresses(u64::MAX);
+                    self.writer.finish(self.containers.addresses());
                     return Ok(());
                 }
             }
@@ -147,10 +147,14 @@ impl Daemon {
 
     fn deadline_ms(&self) -> Option<u64> {
         let waiting = self.waiting.iter().map(|waiting| waiting.until_ms).min();
-        [self.machine.deadline_ms(), waiting, self.write_at_ms]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.machine.deadline_ms(),
+            waiting,
+            self.writer.deadline_ms(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn do_what_is_due(&mut self, now_ms: u64) {
@@ -164,7 +168,7 @@ impl Daemon {
         {
             self.retry_waiting();
         }
-        self.write_addresses(now_ms);
+        self.writer.work(now_ms, self.containers.addresses());
     }
 
     fn hear_init(&mut self) -> io::Result<Flow> {
@@ -228,9 +232,7 @@ impl Daemon {
                 self.send(&NetReply::AttachFailed { unit, run, message }, None);
             }
         }
-        if self.containers.addresses().has_changed() {
-            self.write_at_ms.get_or_insert(now_ms + WRITE_DELAY_MS);
-        }
+        self.writer.notice(now_ms, self.containers.addresses());
     }
 
     fn retry_waiting(&mut self) {
@@ -313,21 +315,20 @@ impl Daemon {
                 link,
                 config,
                 reply,
-            } => match link::configure(&mut self.route, link, &config) {
-                Ok(()) => {
-                    self.configured(&config);
-                    self.send(&reply, None);
+            } => {
+                // First: the link's gateway may be an address that the bridge has.
+                let network = Subnet::of(config.address, config.prefix);
+                self.containers.machine_is_on(network);
+                match link::configure(&mut self.route, link, &config) {
+                    Ok(()) => {
+                        self.write_resolvers();
+                        self.send(&reply, None);
+                    }
+                    Err(error) => {
+                        self.tell_machine(Event::ConfigureFailed(&error.to_string()));
+                    }
                 }
-                Err(error) => {
-                    log::error!("{error}");
-                    self.send(
-                        &NetReply::Degraded {
-                            message: error.to_string(),
-                        },
-                        None,
-                    );
-                }
-            },
+            }
             Action::Deconfigure { link, config } => {
                 self.report(|daemon| link::deconfigure(&mut daemon.route, link, &config));
                 self.write_resolvers();
@@ -340,12 +341,6 @@ impl Daemon {
         if let Err(error) = act(self) {
             log::warn!("{error}");
         }
-    }
-
-    fn configured(&mut self, config: &LinkConfig) {
-        self.containers
-            .machine_is_on(Subnet::of(config.address, config.prefix));
-        self.write_resolvers();
     }
 
     fn write_resolvers(&mut self) {
@@ -402,28 +397,6 @@ impl Daemon {
             log::error!("can't answer PID 1: {error}");
         }
     }
-
-    fn write_addresses(&mut self, now_ms: u64) {
-        if self.write_at_ms.is_none_or(|at| now_ms < at) {
-            return;
-        }
-        self.write_at_ms = None;
-        let Some(file) = self.containers.addresses().changed_file() else {
-            return;
-        };
-        let path = self.places.addresses();
-        let written = serde_json::to_vec_pretty(&file)
-            .map_err(io::Error::from)
-            .and_then(|text| replace(&path, &text, Keep::OverPowerCut));
-        if let Err(error) = written {
-            log::error!(
-                "can't write {}: {error}; after a reboot units may have other addresses",
-                path.display()
-            );
-            self.containers.addresses().write_again();
-            self.write_at_ms = Some(now_ms.saturating_add(WRITE_RETRY_MS));
-        }
-    }
 }
 
 const TOKEN_INIT: u64 = 0;
@@ -448,38 +421,4 @@ fn hostname() -> Option<String> {
         .trim()
         .to_owned();
     (!name.is_empty() && name != "(none)" && name != "localhost").then_some(name)
-}
-
-/// A file that can't be read is put aside: units then get new addresses, and somebody may want to look at it.
-fn read_addresses(places: &Places) -> AddressFile {
-    let path = places.addresses();
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return AddressFile::default(),
-        Err(error) => {
-            log::error!(
-                "can't read {}: {error}; units get new addresses",
-                path.display()
-            );
-            return AddressFile::default();
-        }
-    };
-    let trouble = match serde_json::from_slice::<AddressFile>(&text) {
-        Ok(file) if file.version == FILE_VERSION => return file,
-        Ok(file) => format!(
-            "it is of version {}, this release knows {FILE_VERSION}",
-            file.version
-        ),
-        Err(error) => error.to_string(),
-    };
-    let aside = path.with_extension("bad");
-    log::error!(
-        "{}: {trouble}; units get new addresses, the file is kept as {}",
-        path.display(),
-        aside.display()
-    );
-    if let Err(error) = fs::rename(&path, &aside) {
-        log::warn!("can't rename {}: {error}", path.display());
-    }
-    AddressFile::default()
 }

@@ -24,6 +24,9 @@ const LINK_WAIT_MS: u64 = 3_000;
 /// A server on the local network answers within milliseconds; a busy one, or a switch port that is learning, in seconds.
 const LEASE_WAIT_MS: u64 = 10_000;
 
+/// A configuration that the kernel refuses is tried again, but not in a hurry.
+const CONFIGURE_RETRY_MS: u64 = 10_000;
+
 /// What a link gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LinkConfig {
@@ -64,6 +67,8 @@ pub(crate) enum Event<'a> {
     LinkGone(u32),
     /// A DHCP message.
     Message(&'a [u8]),
+    /// `Configure` could not be done; why, in one line.
+    ConfigureFailed(&'a str),
     /// Time has passed.
     Tick,
 }
@@ -78,7 +83,7 @@ pub(crate) enum Action {
         server: Ipv4Addr,
         message: Vec<u8>,
     },
-    /// `reply` once it is done; `Degraded` with the error when it can't be.
+    /// `reply` once it is done; `Event::ConfigureFailed` when it can't be.
     Configure {
         link: u32,
         config: LinkConfig,
@@ -111,6 +116,8 @@ pub(crate) struct Machine {
     links: BTreeMap<u32, Link>,
     chosen: Option<Chosen>,
     told: Option<NetReply>,
+    /// The kernel has refused a configuration: no link is chosen before this time.
+    retry_at_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -140,6 +147,7 @@ impl Machine {
             links: BTreeMap::new(),
             chosen: None,
             told: None,
+            retry_at_ms: None,
         }
     }
 
@@ -147,6 +155,17 @@ impl Machine {
         match event {
             Event::Link(link) => self.link_seen(now_ms, link, actions),
             Event::LinkGone(link) => self.link_gone(link),
+            Event::ConfigureFailed(why) => {
+                // It is not in force, so there is nothing to undo.
+                self.chosen = None;
+                self.retry_at_ms = Some(now_ms.saturating_add(CONFIGURE_RETRY_MS));
+                let reply = NetReply::Degraded {
+                    message: why.to_owned(),
+                };
+                self.told = Some(reply.clone());
+                actions.push(Action::Tell(reply));
+                return;
+            }
             Event::Message(bytes) => {
                 self.with_client(actions, |client, outputs| {
                     client.receive(now_ms, bytes, outputs)
@@ -168,7 +187,10 @@ impl Machine {
             .and_then(|chosen| chosen.client.as_ref()?.deadline_ms());
         let report = self.told.is_none().then(|| self.report_at_ms());
         let turn = self.next_in_turn().map(|_| self.turn_ends_ms());
-        [client, report, turn].into_iter().flatten().min()
+        [client, report, turn, self.retry_at_ms]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(crate) fn listening(&self) -> Option<Listening> {
@@ -258,6 +280,10 @@ impl Machine {
 
     /// The link in use stays in use while it works; otherwise the first candidate with a carrier takes its place.
     fn choose(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        if self.retry_at_ms.is_some_and(|at| now_ms < at) {
+            return;
+        }
+        self.retry_at_ms = None;
         let next = match &self.chosen {
             Some(chosen) if chosen.carrier => self
                 .next_in_turn()
@@ -433,7 +459,8 @@ impl Machine {
             .as_ref()
             .is_some_and(|chosen| chosen.carrier && chosen.config.is_some());
         let patient = self.told.is_none() && now_ms < self.report_at_ms();
-        if works || patient {
+        let refused = self.retry_at_ms.is_some();
+        if works || patient || refused {
             return;
         }
         let reply = NetReply::Degraded {
@@ -505,6 +532,7 @@ mod tests {
             physical: true,
             up: carrier,
             carrier,
+            operational: carrier,
             mtu: 1500,
             peer: None,
         }
@@ -659,6 +687,21 @@ mod tests {
         assert_eq!(machine.listening().unwrap().link, 3);
         handle(&mut machine, 2 * LEASE_WAIT_MS, Event::Tick);
         assert_eq!(machine.listening().unwrap().link, 2);
+    }
+
+    #[test]
+    fn a_configuration_that_the_kernel_refuses_is_told_and_tried_again() {
+        let mut machine = machine(STATIC);
+        handle(&mut machine, 0, Event::Link(&link(2, true)));
+        let actions = handle(&mut machine, 1, Event::ConfigureFailed("no such gateway"));
+        assert_eq!(degraded(&actions), Some("no such gateway"));
+        assert_eq!(handle(&mut machine, 2, Event::Link(&link(2, true))), []);
+        assert_eq!(machine.deadline_ms(), Some(1 + CONFIGURE_RETRY_MS));
+        let actions = handle(&mut machine, 1 + CONFIGURE_RETRY_MS, Event::Tick);
+        assert!(
+            matches!(actions[..], [Action::Configure { .. }]),
+            "{actions:?}"
+        );
     }
 
     #[test]

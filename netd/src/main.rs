@@ -12,10 +12,11 @@
 //!   tells which runs there are, and no container notices.
 //! - The number of firewall rules does not depend on the number of containers or ports; every change is one transaction.
 //! - An address has one hardware address, and is on one link at most.
-//! - One thread, no runtime; nothing waits but poll(2).
+//! - One thread, no runtime; nothing waits but poll(2). (A file that must outlive a power cut is written by a thread.)
 //!
 //! To add a feature: the rule in `plan`, the message in `netlink`, and a test in tests/netns that a packet sees it.
 
+mod address_file;
 mod bridge;
 mod containers;
 mod daemon;

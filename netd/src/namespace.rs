@@ -15,12 +15,17 @@ use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 /// Name of a container's link, inside.
 const INNER_LINK: &str = "eth0";
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// Namespaces made in quiet moments, so that a start need not wait for one (0.4 ms, and more in an emulated machine).
 const PREPARED: usize = 2;
+/// On kernels before 6.8 the link watch is waited for: it runs within a millisecond, so 50 of them are plenty.
+const LINK_WATCH_PAUSE: Duration = Duration::from_micros(200);
+const LINK_WATCH_TRIES: u32 = 250;
 /// As Docker has them: a port below 1024 needs no privilege in a namespace of one's own, and `ping` none at all.
 const SYSCTLS: [(&str, &str); 2] = [
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
@@ -232,8 +237,23 @@ impl Namespace {
         };
         set_link(&mut batch, LinkKey::Name(wiring.name), &up);
         outside.run(&batch)?;
-        Ok(())
+        wait_until_operational(&mut self.inside, INNER_LINK)?;
+        wait_until_operational(outside, wiring.name)
     }
+}
+
+/// A link that has just got its carrier drops what is sent until the kernel's link watch has run, which it does in the
+/// background; a first packet lost is a second until it is sent again. Asking for a link makes the kernel (since 6.8)
+/// do that work before it answers.
+fn wait_until_operational(socket: &mut Socket, name: &str) -> Result<(), NamespaceError> {
+    for _ in 0..LINK_WATCH_TRIES {
+        if route::link_named(socket, name)?.operational {
+            return Ok(());
+        }
+        thread::sleep(LINK_WATCH_PAUSE);
+    }
+    log::warn!("link {name} is not operational yet; its first packets may be lost");
+    Ok(())
 }
 
 fn own_namespace() -> Result<OwnedFd, NamespaceError> {

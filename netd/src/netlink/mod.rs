@@ -9,7 +9,7 @@
 //!
 //! Why no netlink crate: nftables needs an encoder of our own in any case (`netlink-packet-netfilter` has the framing
 //! but neither nat, masquerade, ct nor fib), the same attribute writer serves the ten rtnetlink messages used here,
-//! and an asynchronous runtime would be most of this program's memory. See docs/decisions/0050-netlink.md.
+//! and an asynchronous runtime would be most of this program's memory.
 //!
 //! Invariants: the kernel handles a request inside sendmsg(2) and queues every error before it returns, so a request
 //! without an error in the queue has succeeded and no acknowledgement is asked for. A batch for nftables is one

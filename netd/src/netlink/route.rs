@@ -22,13 +22,17 @@ const AF_INET6: u16 = 10;
 const ARPHRD_ETHER: u16 = 1;
 const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 8;
+const IFF_RUNNING: u32 = 1 << 6;
 const IFF_LOWER_UP: u32 = 1 << 16;
+/// `IF_OPER_UP` (linux/if.h).
+const OPERSTATE_UP: u8 = 6;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
@@ -67,7 +71,10 @@ pub(crate) struct Link {
     /// Ethernet, and not made by software: `IFLA_LINKINFO` names no kind.
     pub(crate) physical: bool,
     pub(crate) up: bool,
+    /// There is somebody at the other end, and the kernel has taken note of it: what is sent goes out.
     pub(crate) carrier: bool,
+    /// The kernel has said so in `operstate` too (some drivers never do).
+    pub(crate) operational: bool,
     pub(crate) mtu: u32,
     /// The other end of a veth, an index of the namespace that it is in.
     pub(crate) peer: Option<u32>,
@@ -91,7 +98,8 @@ impl Link {
             loopback: flags & IFF_LOOPBACK != 0,
             physical: u16::from_ne_bytes([head[2], head[3]]) == ARPHRD_ETHER,
             up: flags & IFF_UP != 0,
-            carrier: flags & IFF_LOWER_UP != 0,
+            carrier: flags & IFF_LOWER_UP != 0 && flags & IFF_RUNNING != 0,
+            operational: false,
             mtu: 0,
             peer: None,
         };
@@ -104,6 +112,7 @@ impl Link {
                 IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
                 IFLA_MTU => link.mtu = number(value).unwrap_or(0),
                 IFLA_LINK => link.peer = number(value),
+                IFLA_OPERSTATE => link.operational = value == [OPERSTATE_UP],
                 IFLA_LINKINFO => {
                     let made = attributes(value).any(|(kind, _)| kind == IFLA_INFO_KIND);
                     link.physical = link.physical && !made;
@@ -417,7 +426,7 @@ mod tests {
 
     fn link(kind: Option<&str>) -> Option<Link> {
         let mut batch = Batch::new();
-        let mut head = link_head(3, IFF_UP | IFF_LOWER_UP, 0);
+        let mut head = link_head(3, IFF_UP | IFF_RUNNING | IFF_LOWER_UP, 0);
         head[2..4].copy_from_slice(&ARPHRD_ETHER.to_ne_bytes());
         batch.message(RTM_NEWLINK, 0, &head, "", |a| {
             a.text(IFLA_IFNAME, "eth0");
