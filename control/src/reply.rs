@@ -79,7 +79,7 @@ pub struct UnitStatus {
     /// `container`, `target`
     pub kind: String,
     pub description: String,
-    /// `inactive`, `waiting`, `preparing`, `starting`, `running`, `stopping`, `backoff`, `finished`, `failed`
+    /// `inactive`, `waiting`, `preparing`, `starting`, `running`, `stopping`, `releasing`, `backoff`, `finished`, `failed`
     pub state: String,
     /// Why it is in that state, one line: last exit, failed step, what it waits for.
     pub reason: String,

@@ -57,7 +57,7 @@ impl Machine {
         }
         let how = match ended {
             Ended::Code(code) => format!("exited with status {code}"),
-            Ended::Signal(signal) => format!("was killed by {}", sys::signal::name(signal)),
+            Ended::Signal(signal) => format!("was killed by {}", unit::signal::display(signal)),
         };
         let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
             return;

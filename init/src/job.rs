@@ -238,7 +238,9 @@ impl Machine {
         let message = match ended {
             _ if !errors.is_empty() => errors,
             Ended::Code(code) => format!("store exited with status {code}"),
-            Ended::Signal(signal) => format!("store was killed by {}", sys::signal::name(signal)),
+            Ended::Signal(signal) => {
+                format!("store was killed by {}", unit::signal::display(signal))
+            }
         };
         match job.purpose {
             Purpose::Preload => self.preloaded(ok, &message, job.started_ms),

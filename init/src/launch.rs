@@ -182,7 +182,7 @@ impl Machine {
             let reason = match (&entry.report.failure, ended) {
                 (Some(failure), _) => failure_text(failure),
                 (None, Ended::Signal(signal)) => {
-                    format!("launcher: killed by {}", sys::signal::name(signal))
+                    format!("launcher: killed by {}", unit::signal::display(signal))
                 }
                 (None, Ended::Code(code)) => {
                     format!("launcher: exited with status {code} before the workload ran")

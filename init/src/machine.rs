@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     /// Ready and failed default units, once every one of them is one of both.
     pub(crate) settled: Option<(u32, u32)>,
     pub(crate) ending: Option<Ending>,
+    /// Units that an operator has stopped for longer than this boot, as stored.
+    stopped: Vec<supervisor::UnitId>,
     pub(crate) null: File,
     pub(crate) log: File,
     pub(crate) registry: Registry,
@@ -117,6 +119,7 @@ impl Machine {
             waiting_for_images: Vec::new(),
             settled: None,
             ending: None,
+            stopped: Vec::new(),
             null: OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -178,13 +181,31 @@ impl Machine {
 
     fn settle_events(&mut self) {
         let mut actions = Vec::new();
+        let mut any = false;
         while let Some(event) = self.events.pop_front() {
+            any = true;
             self.supervisor
                 .handle(Timestamp(since_boot_ms()), event, &mut actions);
             for action in actions.drain(..) {
                 self.perform(action);
             }
         }
+        if any {
+            self.store_stopped();
+        }
+    }
+
+    fn store_stopped(&mut self) {
+        let stopped = self.supervisor.stopped_units();
+        if stopped == self.stopped {
+            return;
+        }
+        if let Err(error) = crate::stopped::write(&self.set, &stopped) {
+            console::warn(format_args!(
+                "stopped units will be started by the next boot: {error}"
+            ));
+        }
+        self.stopped = stopped;
     }
 
     fn perform(&mut self, action: Action) {

@@ -1,7 +1,6 @@
 //! Requests of the control socket: answered from what is known, or handed to the supervisor.
 
 use crate::connection::{Connection, Incoming, Last, Waits};
-use crate::console;
 use crate::job::Purpose;
 use crate::machine::Machine;
 use crate::source::descriptors_needed;
@@ -151,24 +150,7 @@ impl Machine {
         self.wait(id, Waits::Outcome);
         self.reply(id, &Reply::Accepted);
         let event = event(units, Some(Ticket(id)));
-        self.remember_stops(&event);
         self.event(event);
-    }
-
-    /// What an operator stopped by hand stays down over a reboot where its unit says `unless-stopped`.
-    fn remember_stops(&self, event: &Event) {
-        let result = match event {
-            Event::Stop { units, .. } => crate::stopped::add(&self.set, units),
-            Event::Start { units, .. } | Event::Restart { units, .. } => {
-                crate::stopped::remove(&self.set, units)
-            }
-            _ => Ok(()),
-        };
-        if let Err(error) = result {
-            console::warn(format_args!(
-                "stopped units will be started by the next boot: {error}"
-            ));
-        }
     }
 
     pub(crate) fn outcome(&mut self, ticket: Ticket, outcome: Outcome) {

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use control::reply::{Denial, UnitStatus};
-use supervisor::{Exit, Failure, Goal, State, UnitId};
+use supervisor::{Goal, State, UnitId};
 use sys::clock::since_boot_ms;
 use unit::{Port, UnitKind};
 
@@ -49,7 +49,7 @@ impl Machine {
         let now = since_boot_ms();
         let state = self.supervisor.state(id);
         let since_ms = self.supervisor.since(id).0;
-        let last_exit = self.supervisor.last_exit(id).map(exit_text);
+        let last_exit = self.supervisor.last_exit(id).map(|exit| exit.to_string());
         let next_start_ms = self
             .supervisor
             .next_start(id)
@@ -58,8 +58,8 @@ impl Machine {
             name: unit.name.to_string(),
             kind: "target".into(),
             description: unit.description.clone(),
-            state: state_name(state).into(),
-            reason: self.reason(id, state),
+            state: state.name().into(),
+            reason: self.reason(id),
             goal: match self.supervisor.goal(id) {
                 Goal::Up => "up".into(),
                 Goal::Down => "down".into(),
@@ -109,53 +109,21 @@ impl Machine {
     }
 
     /// Why it is in that state: one line.
-    pub(crate) fn reason(&self, id: UnitId, state: &State) -> String {
-        let ended = || match self.supervisor.last_failure(id) {
-            Some(failure) => self.failure_text(failure),
-            None => self
-                .supervisor
-                .last_exit(id)
-                .map(exit_text)
-                .unwrap_or_default(),
-        };
-        match state {
-            State::Waiting => {
-                let waits: Vec<u32> = self
-                    .supervisor
-                    .waits_for(id)
-                    .into_iter()
-                    .map(|unit| unit.0)
-                    .collect();
-                format!("waits for {}", self.names(&waits).join(", "))
-            }
+    pub(crate) fn reason(&self, id: UnitId) -> String {
+        match self.supervisor.state(id) {
             State::Preparing { .. } if self.preload.is_some() => {
                 "images of the release are being loaded".into()
             }
-            State::Preparing { .. } => "network is being made".into(),
-            State::Backoff { .. } => ended(),
-            State::Failed {
-                reason: Failure::RestartLimit,
-            } => format!("restarted too often; last: {}", ended()),
-            State::Failed { reason } => self.failure_text(reason),
-            State::Finished { exit } => exit_text(*exit),
-            State::Stopping { killed: true, .. } => {
-                "did not end within stop_timeout: killed".into()
-            }
+            State::Preparing { .. } => "its network is being made".into(),
             State::Inactive
+            | State::Waiting
             | State::Starting { .. }
             | State::Running { .. }
             | State::Stopping { .. }
-            | State::Releasing { .. } => String::new(),
-        }
-    }
-
-    fn failure_text(&self, failure: &Failure) -> String {
-        match failure {
-            Failure::Exited { exit } => exit_text(*exit),
-            Failure::PrepareFailed { reason } | Failure::SpawnFailed { reason } => reason.clone(),
-            Failure::StartTimeout => "did not get ready within start_timeout".into(),
-            Failure::Dependency { unit } => format!("{} failed", self.names(&[unit.0]).join("")),
-            Failure::RestartLimit => "restarted too often".into(),
+            | State::Releasing { .. }
+            | State::Backoff { .. }
+            | State::Finished { .. }
+            | State::Failed { .. } => self.supervisor.reason(id),
         }
     }
 
@@ -176,66 +144,28 @@ impl Machine {
         let Some(name) = self.set.get(id.0).map(|unit| unit.name.clone()) else {
             return;
         };
-        let now = since_boot_ms();
-        self.chart.entered(name.as_str(), state_name(&state), now);
+        self.chart
+            .entered(name.as_str(), state.name(), since_boot_ms());
         let run = self.supervisor.run(id).map_or(0, |run| run.0);
-        let reason = self.reason(id, &state);
-        match &state {
-            State::Running { .. } => self.note(&name, run, "started".into()),
-            State::Backoff { until } => {
-                let wait = until.0.saturating_sub(now);
-                crate::console::say(format_args!(
-                    "unit {name}: {reason}; next start in {wait} ms"
-                ));
-                self.note(&name, run, format!("{reason}; next start in {wait} ms"));
-            }
-            State::Failed { .. } => {
-                crate::console::say(format_args!("unit {name} failed: {reason}"));
-                self.note(&name, run, format!("failed: {reason}"));
-            }
-            State::Finished { exit } => self.note(&name, run, exit_text(*exit)),
-            State::Stopping { killed: true, .. } => self.note(&name, run, reason),
-            State::Stopping { .. } => self.note(&name, run, "stopping".into()),
-            State::Inactive if run != 0 => self.note(&name, run, "stopped".into()),
+        let reason = self.reason(id);
+        let message = match &state {
+            State::Running { .. } => "started".into(),
+            State::Backoff { .. } => reason,
+            State::Failed { .. } => format!("failed: {reason}"),
+            State::Finished { exit } => exit.to_string(),
+            State::Stopping { killed: true, .. } => reason,
+            State::Stopping { .. } => "stopping".into(),
+            State::Inactive if run != 0 => "stopped".into(),
             State::Inactive
             | State::Waiting
             | State::Preparing { .. }
             | State::Starting { .. }
-            | State::Releasing { .. } => {}
+            | State::Releasing { .. } => return,
+        };
+        if matches!(state, State::Backoff { .. } | State::Failed { .. }) {
+            crate::console::say(format_args!("unit {name}: {message}"));
         }
-    }
-}
-
-fn state_name(state: &State) -> &'static str {
-    match state {
-        State::Inactive => "inactive",
-        State::Waiting => "waiting",
-        State::Preparing { .. } => "preparing",
-        State::Starting { .. } => "starting",
-        State::Running { .. } => "running",
-        State::Stopping { .. } | State::Releasing { .. } => "stopping",
-        State::Backoff { .. } => "backoff",
-        State::Finished { .. } => "finished",
-        State::Failed { .. } => "failed",
-    }
-}
-
-fn exit_text(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exited with status {code}"),
-        Exit::Signal {
-            signal,
-            out_of_memory: true,
-        } => {
-            format!(
-                "killed by {}: out of memory (its limit is in resources.memory)",
-                sys::signal::name(signal)
-            )
-        }
-        Exit::Signal {
-            signal,
-            out_of_memory: false,
-        } => format!("killed by {}", sys::signal::name(signal)),
+        self.note(&name, run, message);
     }
 }
 

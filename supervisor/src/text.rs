@@ -21,12 +21,16 @@ impl fmt::Display for Exit {
             Self::Signal {
                 signal,
                 out_of_memory: false,
-            } => write!(f, "killed by signal {signal}"),
+            } => write!(f, "killed by {}", unit::signal::display(*signal)),
             Self::Signal {
                 signal,
                 out_of_memory: true,
             } => {
-                write!(f, "killed by signal {signal} (out of memory)")
+                write!(
+                    f,
+                    "killed by {} (out of memory: the limit is resources.memory)",
+                    unit::signal::display(*signal)
+                )
             }
         }
     }

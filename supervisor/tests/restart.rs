@@ -91,7 +91,7 @@ fn a_signal_is_no_success() {
     assert_eq!(machine.state("web"), "backoff");
     assert_eq!(
         machine.reason("web"),
-        "killed by signal 9 (out of memory); next start in 100 ms"
+        "killed by SIGKILL (out of memory: the limit is resources.memory); next start in 100 ms"
     );
 }
 

@@ -42,6 +42,16 @@ const NAMES: &[(&str, i32)] = &[
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
+/// `SIGTERM`; `signal 35` for one without a name.
+#[must_use]
+pub fn display(signal: i32) -> String {
+    let known = NAMES.iter().find(|(_, number)| *number == signal);
+    known.map_or_else(
+        || format!("signal {signal}"),
+        |(name, _)| format!("SIG{name}"),
+    )
+}
+
 /// `SIGTERM`, `term`, `15`, `SIGRTMIN+3`.
 pub fn parse(text: &str) -> Result<i32, Fault> {
     let fault = || {

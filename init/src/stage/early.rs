@@ -88,12 +88,11 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
 fn leave_rootfs() -> Result<(), StageError> {
     let step = |what: &'static str| move |errno: nix::errno::Errno| StageError::io(what, errno);
     let none = None::<&str>;
-    mount(Some("/"), "/sysroot", none, MsFlags::MS_BIND, none)
-        .map_err(step("bind / to /sysroot"))?;
+    mount(Some("/"), "/mnt", none, MsFlags::MS_BIND, none).map_err(step("bind / to /mnt"))?;
     let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NODEV;
-    mount(none, "/sysroot", none, read_only, none).map_err(step("make /sysroot read-only"))?;
-    nix::unistd::chdir("/sysroot").map_err(step("/sysroot"))?;
-    mount(Some("."), "/", none, MsFlags::MS_MOVE, none).map_err(step("move /sysroot to /"))?;
+    mount(none, "/mnt", none, read_only, none).map_err(step("make /mnt read-only"))?;
+    nix::unistd::chdir("/mnt").map_err(step("/mnt"))?;
+    mount(Some("."), "/", none, MsFlags::MS_MOVE, none).map_err(step("move /mnt to /"))?;
     nix::unistd::chroot(".").map_err(step("change root"))?;
     nix::unistd::chdir("/").map_err(step("/"))?;
     // What containers do to their mounts stays with them.
