@@ -430,15 +430,15 @@ impl Containers {
         &mut self.addresses
     }
 
-    /// Something that can be done while nobody waits; false when there is nothing.
-    pub(crate) fn use_quiet_moment(&mut self) -> bool {
-        if self.bridge.is_err() || self.namespaces.is_stocked() {
-            return false;
-        }
+    /// There is something that can be done while nobody waits.
+    pub(crate) fn has_quiet_work(&self) -> bool {
+        self.bridge.is_ok() && !self.namespaces.is_stocked()
+    }
+
+    pub(crate) fn use_quiet_moment(&mut self) {
         if let Err(error) = self.namespaces.stock() {
             log::warn!("{error}");
         }
-        true
     }
 }
 

@@ -37,6 +37,9 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// ten milliseconds; more only when somebody else holds the namespace.
 const FORMER_LINK_WAIT_MS: u64 = 1_000;
 
+/// While an answer of a DHCP server is to be expected, nothing else is begun.
+const DHCP_QUIET: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 struct Waiting {
     request: AttachRequest,
@@ -73,14 +76,18 @@ impl Daemon {
         let mut route = Socket::route()?;
         let found = route::addresses(&mut route)?;
         let wish = wish(&places);
-        let mut taken: Vec<_> = route::links(&mut route)?
-            .into_iter()
+        let links = route::links(&mut route)?;
+        let mut taken: Vec<_> = links
+            .iter()
             .filter(|link| link.physical)
             .flat_map(|link| found.iter().filter(move |found| found.link == link.index))
             .map(|found| Subnet::of(found.address, found.prefix))
             .collect();
         if let Wish::Static { config, .. } = &wish {
             taken.push(Subnet::of(config.address, config.prefix));
+        }
+        if let Some(loopback) = links.iter().find(|link| link.loopback) {
+            link::bring_up(&mut route, loopback.index)?;
         }
         let seed = RandomState::new().hash_one(now_ms);
         let hostname = hostname();
@@ -112,13 +119,24 @@ impl Daemon {
         loop {
             let now_ms = since_boot_ms();
             self.do_what_is_due(now_ms);
-            let mut ready = self.poll(Some(Duration::ZERO))?;
-            if ready.is_empty() && !self.containers.use_quiet_moment() {
-                let wait = self
-                    .deadline_ms()
-                    .map(|at| at.saturating_sub(since_boot_ms()));
-                ready = self.poll(wait.map(Duration::from_millis))?;
-            }
+            let wait = self
+                .deadline_ms()
+                .map(|at| at.saturating_sub(since_boot_ms()));
+            let wait = wait.map(Duration::from_millis);
+            let ready = if self.containers.has_quiet_work() {
+                let quiet = if self.dhcp.is_some() {
+                    DHCP_QUIET
+                } else {
+                    Duration::ZERO
+                };
+                let ready = self.poll(Some(wait.map_or(quiet, |wait| wait.min(quiet))))?;
+                if ready.is_empty() {
+                    self.containers.use_quiet_moment();
+                }
+                ready
+            } else {
+                self.poll(wait)?
+            };
             for token in ready {
                 let flow = match token {
                     TOKEN_INIT => self.hear_init()?,

@@ -19,11 +19,9 @@ impl Namespace {
             unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
             OwnedFd::from(File::open("/proc/thread-self/ns/net").expect("namespace"))
         };
-        let namespace = Self(thread::scope(|scope| {
+        Self(thread::scope(|scope| {
             scope.spawn(make).join().expect("thread")
-        }));
-        namespace.ip("link set lo up");
-        namespace
+        }))
     }
 
     #[must_use]

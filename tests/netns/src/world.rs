@@ -52,6 +52,7 @@ impl World {
             root: std::env::temp_dir().join(folder),
             dhcp: None,
         };
+        world.outside.ip("link set lo up");
         let machine = world.machine.path();
         world.outside.ip(&format!(
             "link add wan0 type veth peer name eth0 netns {machine}"

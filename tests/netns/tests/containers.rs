@@ -500,6 +500,7 @@ fn a_hundred_containers_need_no_more_rules_than_one() {
             format!("u{number} {OUTSIDE} hi")
         );
     }
+    println!("memory of netd, PSS: {}", proportional_memory(netd.pid()));
     let start = Instant::now();
     for number in 0..100 {
         netd.detach(&format!("u{number}"), number + 1);
@@ -508,6 +509,13 @@ fn a_hundred_containers_need_no_more_rules_than_one() {
     println!("100 detaches and one attach: {:?}", start.elapsed());
     settle();
     assert!(descriptors(&netd) <= descriptors_of_one);
+}
+
+/// `1234 kB`, of /proc/PID/smaps_rollup.
+fn proportional_memory(pid: u32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.unwrap().trim().to_owned()
 }
 
 #[test]
