@@ -182,8 +182,10 @@ impl ModuleIndex {
     }
 }
 
+/// What stands before the first colon. (ACPI's patterns have a star there, and no bus has one in its name: `acpi*:PNP0C0C:*`.)
 fn bus(alias: &str) -> String {
-    alias.split_once(':').map_or("", |(bus, _)| bus).to_owned()
+    let bus = alias.split_once(':').map_or("", |(bus, _)| bus);
+    bus.trim_end_matches('*').to_owned()
 }
 
 /// fnmatch(3) as kmod uses it: `*`, `?` and `[…]`.
@@ -261,6 +263,13 @@ mod tests {
         assert!(!matches_glob("a[0-3]c", "a4c"));
         assert!(matches_glob("fs-ext4", "fs-ext4"));
         assert!(!matches_glob("fs-ext4", "fs-ext3"));
+    }
+
+    #[test]
+    fn an_acpi_device_finds_its_module_by_a_pattern_with_a_star_before_the_colon() {
+        let alias = "alias acpi*:QEMU0002:* qemu_fw_cfg\n";
+        let index = ModuleIndex::parse(Path::new("/m"), "", alias, "");
+        assert_eq!(index.resolve("acpi:QEMU0002:"), ["qemu_fw_cfg"]);
     }
 
     #[test]
