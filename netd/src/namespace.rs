@@ -3,6 +3,7 @@
 //! This program has one thread. It enters a namespace only between two lines of this file and comes back before it
 //! does anything else; if it can't come back, it ends, and starts again where it belongs.
 
+use crate::bridge;
 use crate::netlink::route::{
     self, Link, LinkAddress, LinkChange, LinkKey, Mac, Route, VethPair, set_link,
 };
@@ -238,7 +239,9 @@ impl Namespace {
         set_link(&mut batch, LinkKey::Name(wiring.name), &up);
         outside.run(&batch)?;
         wait_until_operational(&mut self.inside, INNER_LINK)?;
-        wait_until_operational(outside, wiring.name)
+        wait_until_operational(outside, wiring.name)?;
+        // The bridge gets its carrier with its first port.
+        wait_until_operational(outside, bridge::NAME)
     }
 }
 
