@@ -182,7 +182,7 @@ mod tests {
         let sizes: Vec<u64> = table
             .partitions
             .iter()
-            .map(|partition| partition.sectors() * 512 >> 20)
+            .map(|partition| (partition.sectors() * 512) >> 20)
             .collect();
         assert_eq!(sizes, [1, 512, 128]);
         let esp_start = table.partitions[1].first * 512;

@@ -35,7 +35,7 @@ mod uki;
 
 pub use error::BuildError;
 pub use kernel::KernelFiles;
-pub use options::{Artefacts, ImageOptions};
+pub use options::{Artefacts, ImageOptions, Reuse};
 pub use size::Size;
 
 use error::{at, content as bad_content};
@@ -55,9 +55,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// - `panic=10`: a dead kernel boots again, ten seconds after having said why.
 /// - `printk.devkmsg=on`: our programs' lines in the log are not rate-limited away.
 /// - `random.trust_cpu=on`, `random.trust_bootloader=on`: the seed of CPU and firmware counts, nothing waits for entropy.
+/// - `cryptomgr.notests`: no self-tests of every cipher at every boot, as the kernel's own default has it (a quarter of
+///   the instructions between kernel start and init; a FIPS kernel ignores this and tests).
 /// - `8250.nr_uarts=4`: the ports that machines have; the distribution's 32 are probed one by one.
 pub const CMDLINE: &str = "console=ttyS0 loglevel=5 panic=10 printk.devkmsg=on rdinit=/init \
-random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4";
+random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4 cryptomgr.notests";
 
 /// Build an image. Steps whose inputs have not changed cost little.
 ///
@@ -204,16 +206,21 @@ fn segments(
     system: &Tree,
     modules: &Tree,
 ) -> Result<[Segment; 4], BuildError> {
-    let cache = host::paths::cache().join("segments");
+    let folder = host::paths::cache().join("segments");
+    let cache = match options.reuse {
+        Reuse::Segments => Some(folder.as_path()),
+        Reuse::Nothing => None,
+    };
     let (mut units, mut preload) = (Tree::default(), Tree::default());
+    root::built(&mut units);
     content::units(&mut units, &options.units)?;
     content::preload(&mut preload, &options.preload)?;
     std::thread::scope(|scope| {
-        let modules = scope.spawn(|| Segment::new("modules", modules, Content::Plain, &cache));
-        let system = Segment::new("system", system, Content::Plain, &cache)?;
-        let units = Segment::new("units", &units, Content::Plain, &cache)?;
-        let preload = Segment::new("preload", &preload, Content::Packed, &cache)?;
-        let broken = |_| bad_content(&cache, "compression of the modules was aborted");
+        let modules = scope.spawn(|| Segment::new("modules", modules, Content::Plain, cache));
+        let system = Segment::new("system", system, Content::Plain, cache)?;
+        let units = Segment::new("units", &units, Content::Plain, cache)?;
+        let preload = Segment::new("preload", &preload, Content::Packed, cache)?;
+        let broken = |_| bad_content(&folder, "compression of the modules was aborted");
         Ok([system, units, modules.join().map_err(broken)??, preload])
     })
 }

@@ -23,6 +23,8 @@ pub struct ImageOptions {
     pub qcow2: bool,
     /// How the target programs are compiled.
     pub profile: Profile,
+    /// Whether parts compressed by an earlier build are used again.
+    pub reuse: Reuse,
     /// Whether packages are taken from the cache or looked up anew.
     pub freshness: Freshness,
 }
@@ -37,9 +39,20 @@ impl Default for ImageOptions {
             disk: Some(crate::disk::BYTES),
             qcow2: false,
             profile: Profile::Os,
+            reuse: Reuse::Segments,
             freshness: Freshness::Cached,
         }
     }
+}
+
+/// What an earlier build may give to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// Compressed parts of the initramfs whose content is the same.
+    #[default]
+    Segments,
+    /// Compress everything again (to prove that the same comes out).
+    Nothing,
 }
 
 /// What [`crate::build`] made.

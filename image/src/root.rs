@@ -78,6 +78,18 @@ pub(crate) fn system(
     Ok(tree)
 }
 
+/// `usr/lib/keelson/built`: seconds since 1970, below which the clock of a machine never stands. `SOURCE_DATE_EPOCH`, or
+/// the date of the commit that is built; without either there is no such file. It is not in the system's part, which
+/// would have to be compressed again after every commit.
+pub(crate) fn built(tree: &mut Tree) {
+    let mut git = host::run::command_in(&host::paths::workspace(), "git");
+    let commit = || host::run::output(git.args(["log", "-1", "--format=%ct"])).ok();
+    let date = std::env::var("SOURCE_DATE_EPOCH").ok().or_else(commit);
+    if let Some(seconds) = date.and_then(|text| text.trim().parse::<u64>().ok()) {
+        tree.file("usr/lib/keelson/built", 0o644, format!("{seconds}\n"));
+    }
+}
+
 /// `etc/os-release`, which the boot loader shows too.
 pub(crate) fn os_release(version: &str) -> Result<String, BuildError> {
     let path = data().join("skeleton/usr/lib/os-release");

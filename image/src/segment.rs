@@ -38,21 +38,28 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Compress a tree, or take it from `cache` when the same tree was compressed before.
+    /// Compress a tree, or take it from `cache`, where there is one, when the same tree was compressed before.
     pub(crate) fn new(
         name: &'static str,
         tree: &Tree,
         content: Content,
-        cache: &Path,
+        cache: Option<&Path>,
     ) -> Result<Self, BuildError> {
         let archive = cpio::archive(tree, cpio::date());
-        let level = if content == Content::Plain {
-            LEVEL
-        } else {
-            LEVEL_PACKED
+        let level = match content {
+            Content::Plain => LEVEL,
+            Content::Packed => LEVEL_PACKED,
+        };
+        let bytes = tree.bytes();
+        let Some(cache) = cache else {
+            let compressed = compress(&archive, level).map_err(at(name))?;
+            return Ok(Self {
+                name,
+                bytes,
+                compressed,
+            });
         };
         let file = cache.join(format!("{name}-{}-{level}.zst", digest::of(&archive)));
-        let bytes = tree.bytes();
         if let Ok(compressed) = std::fs::read(&file) {
             return Ok(Self {
                 name,
