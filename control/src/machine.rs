@@ -22,8 +22,37 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a machine may take to say that it is there: an emulated one boots in some 15 s.
-pub const REACH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For the machine to say that it is there.
+    pub reach: Duration,
+    /// For the outcome, from the start of the call; `None`: for ever.
+    pub outcome: Option<Duration>,
+}
+
+impl Patience {
+    /// An emulated machine boots in some 15 s; what PID 1 answers from what it knows, it answers at once.
+    pub const USUAL: Self = Self {
+        reach: Duration::from_secs(60),
+        outcome: Some(Duration::from_secs(90)),
+    };
+
+    /// For what may take its time: a stop, a load, a boot.
+    pub const LONG: Self = Self {
+        reach: Duration::from_secs(600),
+        outcome: None,
+    };
+
+    /// Not longer than this in all.
+    #[must_use]
+    pub fn at_most(self, timeout: Duration) -> Self {
+        Self {
+            reach: timeout,
+            outcome: Some(timeout),
+        }
+    }
+}
 
 /// Where a machine's control socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,19 +123,18 @@ impl Machine {
         }
     }
 
-    /// Make a request without streams and wait for its outcome, with `progress` told what comes before it.
+    /// Make a request without streams and wait for its outcome; `progress` is told what comes before it.
     ///
     /// # Errors
-    /// As [`Self::call`], and when the answer does not come within `timeout` (`None`: wait for ever).
+    /// As [`Self::call`], and when the outcome does not come in time.
     pub fn ask(
         &self,
         request: &Request,
-        timeout: Option<Duration>,
+        patience: Patience,
         mut progress: impl FnMut(&Reply),
     ) -> Result<Reply, CallError> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let reach = timeout.map_or(REACH_TIMEOUT, |timeout| timeout.min(REACH_TIMEOUT));
-        let mut call = self.call(request, None, reach)?;
+        let deadline = patience.outcome.map(|outcome| Instant::now() + outcome);
+        let mut call = self.call(request, None, patience.reach)?;
         loop {
             match call.wait(&[], deadline)? {
                 Some(Happening::Reply(reply)) if reply.is_final() => return Ok(reply),
@@ -118,9 +146,8 @@ impl Machine {
                 }
                 Some(_) => {}
                 None => {
-                    return Err(CallError::NoAnswer {
-                        waited: timeout.unwrap_or_default(),
-                    });
+                    let waited = patience.outcome.unwrap_or_default();
+                    return Err(CallError::NoAnswer { waited });
                 }
             }
         }

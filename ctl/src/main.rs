@@ -1,3 +1,7 @@
-//! keelctl.
+//! keelctl: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ctl::run(std::env::args_os().skip(1))
+}

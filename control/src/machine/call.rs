@@ -25,6 +25,8 @@ pub enum Happening {
     Output(Channel, Vec<u8>),
     /// Nobody reads stdin any more.
     StdinGone,
+    /// There was no room for stdin, and now there is.
+    StdinRoom,
     /// One of the caller's own descriptors is ready: its position.
     Ready(usize),
     /// Every stream has ended.
@@ -114,9 +116,17 @@ impl Call {
         others: &[BorrowedFd<'_>],
         deadline: Option<Instant>,
     ) -> Result<Option<Happening>, CallError> {
+        let blocked = self.stdin_room() == 0;
         loop {
+            match &mut self.link {
+                Link::Local(local) => local.flush(&mut self.happened)?,
+                Link::Port(port) => port.flush()?,
+            }
             if let Some(happening) = self.happened.pop_front() {
                 return Ok(Some(happening));
+            }
+            if blocked && self.stdin_room() > 0 {
+                return Ok(Some(Happening::StdinRoom));
             }
             let ended = match &mut self.link {
                 Link::Local(local) => {
@@ -232,6 +242,14 @@ pub(super) struct Local {
 }
 
 impl Local {
+    fn flush(&mut self, happened: &mut VecDeque<Happening>) -> Result<(), CallError> {
+        let flushed = self.client.flush().map_err(io_error("control socket"))?;
+        if flushed.stdin_gone {
+            happened.push_back(Happening::StdinGone);
+        }
+        Ok(())
+    }
+
     fn wait(
         &mut self,
         others: &[BorrowedFd<'_>],
@@ -242,9 +260,6 @@ impl Local {
         let control = io_error("control socket");
         if self.client.is_over() && self.outputs.is_empty() {
             return Ok(Progress::Ended);
-        }
-        if self.client.flush().map_err(&control)?.stdin_gone {
-            happened.push_back(Happening::StdinGone);
         }
         // What is left in the pipes is there already.
         let now = self.client.is_over().then(Instant::now);

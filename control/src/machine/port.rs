@@ -74,7 +74,6 @@ impl Port {
         if self.over {
             return Ok(Progress::Ended);
         }
-        self.write()?;
         let reach_end = self.reaching.map(|(since, reach)| since + reach);
         let until = deadline.into_iter().chain(reach_end).min();
         let interest = if self.session.output().is_empty() {
@@ -109,7 +108,10 @@ impl Port {
         }
     }
 
-    fn write(&mut self) -> Result<(), CallError> {
+    pub(super) fn flush(&mut self) -> Result<(), CallError> {
+        if self.over {
+            return Ok(());
+        }
         loop {
             let sent = self.session.send(Channel::Control, &self.request);
             self.request.drain(..sent);
@@ -212,6 +214,15 @@ fn free_port(folder: &Path, deadline: Instant) -> Result<(PathBuf, File), CallEr
             });
         }
         std::thread::sleep(PORT_RETRY);
+    }
+}
+
+/// Tells the relay at once that nobody listens any more; it would learn it from QEMU a moment later.
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.session.close("");
+        // What does not go without waiting is of no use to anybody.
+        let _ = self.flush();
     }
 }
 

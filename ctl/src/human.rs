@@ -1,0 +1,132 @@
+//! Amounts, times and names as people read them, and text of others made safe for a terminal.
+
+/// `0B`, `999B`, `1.2K`, `64M`, `1.0G`: powers of 1024, two digits where there is one before the point.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let mut tenths = u128::from(bytes) * 10;
+    let mut unit = "";
+    for next in UNITS {
+        tenths = tenths.div_ceil(1024);
+        unit = next;
+        if tenths < 10_000 {
+            break;
+        }
+    }
+    if tenths < 100 {
+        format!("{}.{}{unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{}{unit}", tenths / 10)
+    }
+}
+
+/// `0s`, `59s`, `2m 13s`, `3h 5m`, `12d 4h`: the two largest parts.
+pub(crate) fn age(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// `redis:7` for `docker.io/library/redis:7`, as everybody writes it.
+pub(crate) fn image(reference: &str) -> &str {
+    let hub = reference.strip_prefix("docker.io/").unwrap_or(reference);
+    hub.strip_prefix("library/").unwrap_or(hub)
+}
+
+/// A command as a shell would take it.
+pub(crate) fn command(arguments: &[String]) -> String {
+    let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
+    quoted.join(" ")
+}
+
+fn quote(argument: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        printable(argument)
+    } else {
+        format!("'{}'", printable(argument).replace('\'', "'\\''"))
+    }
+}
+
+/// At most so many characters.
+pub(crate) fn cut(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(characters.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+/// Without control characters: text of units and programs must not drive the operator's terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            printable.extend(c.escape_default())
+        } else {
+            printable.push(c)
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_two_or_three_digits() {
+        let cases = [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.0K"),
+            (1_300_000, "1.3M"),
+            (64 << 20, "64M"),
+            (1 << 30, "1.0G"),
+            (1000 << 20, "1.0G"),
+            (u64::MAX, "16E"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(size(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn ages_show_their_two_largest_parts() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (133, "2m 13s"),
+            (11_100, "3h 5m"),
+            (1_051_200, "12d 4h"),
+        ] {
+            assert_eq!(age(seconds * 1000), text);
+        }
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        let arguments = ["sh", "-c", "echo 'x' $Y", ""].map(str::to_owned);
+        assert_eq!(command(&arguments), r"sh -c 'echo '\''x'\'' $Y' ''");
+    }
+
+    #[test]
+    fn control_characters_are_shown_not_sent() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\n");
+    }
+
+    #[test]
+    fn the_default_registry_goes_without_saying() {
+        assert_eq!(image("docker.io/library/redis:7"), "redis:7");
+        assert_eq!(image("docker.io/grafana/loki:3"), "grafana/loki:3");
+        assert_eq!(image("quay.io/a/b:1"), "quay.io/a/b:1");
+    }
+}

@@ -1,0 +1,266 @@
+//! `keelctl status`: a unit in detail, or the machine in short.
+
+use crate::failure::Failure;
+use crate::options::Invocation;
+use crate::output::{self, Colour, paint};
+use crate::{human, logs, ps};
+use control::machine::{Machine, Patience};
+use control::reply::{Reply, UnitStatus};
+use control::request::{LogsRequest, Request};
+
+/// Log lines shown below a unit.
+const LOG_LINES: u64 = 10;
+
+pub(crate) fn status(
+    invocation: &Invocation,
+    machine: &Machine,
+    names: &[String],
+) -> Result<(), Failure> {
+    if names.is_empty() {
+        return overview(invocation, machine);
+    }
+    let patience = invocation.patience(Patience::USUAL);
+    let mut units = Vec::new();
+    for name in names {
+        match machine.ask(&Request::Status { unit: name.clone() }, patience, |_| {})? {
+            Reply::Unit(unit) => units.push(*unit),
+            other => return Err(Failure::from_reply(other)),
+        }
+    }
+    if invocation.json {
+        return match &units[..] {
+            [unit] => output::json(unit),
+            several => output::json(several),
+        };
+    }
+    let coloured = output::coloured();
+    for (number, unit) in units.iter().enumerate() {
+        let gap = if number > 0 { "\n" } else { "" };
+        output::print(&format!("{gap}{}", render(unit, coloured)))?;
+        if unit.kind == "container" {
+            output::print(&last_lines(machine, &unit.name, patience))?;
+        }
+    }
+    Ok(())
+}
+
+fn last_lines(machine: &Machine, unit: &str, patience: Patience) -> String {
+    let request = LogsRequest {
+        units: vec![unit.to_owned()],
+        tail: Some(LOG_LINES),
+        prefix: true,
+        ..LogsRequest::default()
+    };
+    match logs::collect(machine, request, patience) {
+        Ok(text) if text.is_empty() => String::new(),
+        Ok(text) => {
+            let lines: String = text
+                .lines()
+                .map(|line| human::printable(line) + "\n")
+                .collect();
+            format!("\n{lines}")
+        }
+        Err(failure) => format!("\n(no log lines: {failure})\n"),
+    }
+}
+
+fn overview(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
+    let units = ps::ask(invocation, machine)?;
+    if invocation.json {
+        return output::json(&units);
+    }
+    output::print(&render_overview(&units, output::coloured()))
+}
+
+/// Whether an operator has to look at it.
+fn needs_attention(unit: &UnitStatus) -> bool {
+    matches!(unit.state.as_str(), "failed" | "backoff") || !unit.diagnostics.is_empty()
+}
+
+fn render_overview(units: &[UnitStatus], coloured: bool) -> String {
+    let mut states: Vec<(&str, usize)> = Vec::new();
+    for unit in units {
+        match states.iter_mut().find(|(state, _)| *state == unit.state) {
+            Some((_, count)) => *count += 1,
+            None => states.push((&unit.state, 1)),
+        }
+    }
+    states.sort_by_key(|(state, count)| (std::cmp::Reverse(*count), *state));
+    let counts: Vec<String> = states
+        .iter()
+        .map(|(state, count)| format!("{count} {}", human::printable(state)))
+        .collect();
+    let attention: Vec<&UnitStatus> = units.iter().filter(|unit| needs_attention(unit)).collect();
+    let (word, colour) = if attention.is_empty() {
+        ("well", Colour::Green)
+    } else {
+        ("degraded", Colour::Red)
+    };
+    let mut text = format!(
+        "{} {word}: {} units ({})\n",
+        paint("●", colour, coloured),
+        units.len(),
+        counts.join(", ")
+    );
+    for unit in attention {
+        let state = paint(&unit.state, output::state_colour(&unit.state), coloured);
+        text.push_str(&format!(
+            "  {} {state}: {}\n",
+            human::printable(&unit.name),
+            human::printable(&unit.reason)
+        ));
+    }
+    text
+}
+
+fn render(unit: &UnitStatus, coloured: bool) -> String {
+    let colour = output::state_colour(&unit.state);
+    let mut text = format!(
+        "{} {}",
+        paint("●", colour, coloured),
+        human::printable(&unit.name)
+    );
+    if !unit.description.is_empty() {
+        text.push_str(&format!(" - {}", human::printable(&unit.description)));
+    }
+    text.push('\n');
+    for (name, value) in fields(unit) {
+        let value = human::printable(&value);
+        let value = if name == "State" {
+            paint(&value, colour, coloured)
+        } else {
+            value
+        };
+        text.push_str(&format!("{name:>12}: {value}\n"));
+    }
+    for diagnostic in &unit.diagnostics {
+        text.push_str(&format!(
+            "\n{}\n",
+            paint(&human::printable(diagnostic), Colour::Red, coloured)
+        ));
+    }
+    text
+}
+
+/// What is worth a line, in the order in which an operator asks for it.
+fn fields(unit: &UnitStatus) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    let mut add = |name, value: String| {
+        if !value.is_empty() {
+            fields.push((name, value));
+        }
+    };
+    let wish = match (unit.goal.as_str(), unit.state.as_str()) {
+        ("down", state) if state != "inactive" => ", to be stopped",
+        ("up", "inactive") => ", to be started",
+        _ => "",
+    };
+    add(
+        "State",
+        format!("{} for {}{wish}", unit.state, human::age(unit.age_ms)),
+    );
+    add("Reason", unit.reason.clone());
+    add(
+        "Next start",
+        unit.next_start_ms
+            .map_or_else(String::new, |next| format!("in {}", human::age(next))),
+    );
+    add("Last exit", unit.last_exit.clone().unwrap_or_default());
+    add(
+        "Restarts",
+        if unit.restarts > 0 {
+            unit.restarts.to_string()
+        } else {
+            String::new()
+        },
+    );
+    add("Image", unit.image.clone());
+    add("Command", human::command(&unit.command));
+    add(
+        "Main PID",
+        unit.pid.map_or_else(String::new, |pid| pid.to_string()),
+    );
+    add("Memory", memory(unit));
+    add("Address", unit.address.clone().unwrap_or_default());
+    add("Ports", unit.ports.join(", "));
+    add("Requires", unit.requires.join(", "));
+    add("Wants", unit.wants.join(", "));
+    add("After", unit.after.join(", "));
+    add("Source", unit.source.clone());
+    fields
+}
+
+fn memory(unit: &UnitStatus) -> String {
+    match (unit.memory, unit.memory_max) {
+        (Some(now), Some(max)) => format!("{} of {}", human::size(now), human::size(max)),
+        (Some(now), None) => format!("{}, no limit", human::size(now)),
+        (None, Some(max)) => format!("limit {}", human::size(max)),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redis() -> UnitStatus {
+        UnitStatus {
+            name: "redis@3".into(),
+            kind: "container".into(),
+            description: "Redis, the third".into(),
+            state: "backoff".into(),
+            reason: "killed by SIGKILL (out of memory)".into(),
+            goal: "up".into(),
+            image: "docker.io/library/redis:7".into(),
+            command: vec!["redis-server".into()],
+            address: Some("10.88.0.4".into()),
+            ports: vec!["0.0.0.0:7003->6379/tcp".into()],
+            age_ms: 300,
+            restarts: 4,
+            memory_max: Some(1 << 30),
+            last_exit: Some("killed by SIGKILL (out of memory)".into()),
+            next_start_ms: Some(3200),
+            source: "/usr/lib/keelson/units/redis@.container.toml".into(),
+            after: vec!["network.target".into()],
+            ..UnitStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_unit_says_why_it_is_as_it_is() {
+        let text = "\
+● redis@3 - Redis, the third
+       State: backoff for 0s
+      Reason: killed by SIGKILL (out of memory)
+  Next start: in 3s
+   Last exit: killed by SIGKILL (out of memory)
+    Restarts: 4
+       Image: docker.io/library/redis:7
+     Command: redis-server
+      Memory: limit 1.0G
+     Address: 10.88.0.4
+       Ports: 0.0.0.0:7003->6379/tcp
+       After: network.target
+      Source: /usr/lib/keelson/units/redis@.container.toml
+";
+        assert_eq!(render(&redis(), false), text);
+    }
+
+    #[test]
+    fn the_machine_is_degraded_when_a_unit_needs_attention() {
+        let well = UnitStatus {
+            name: "web".into(),
+            state: "running".into(),
+            ..UnitStatus::default()
+        };
+        assert_eq!(
+            render_overview(std::slice::from_ref(&well), false),
+            "● well: 1 units (1 running)\n"
+        );
+        let text = "\
+● degraded: 2 units (1 backoff, 1 running)
+  redis@3 backoff: killed by SIGKILL (out of memory)
+";
+        assert_eq!(render_overview(&[well, redis()], false), text);
+    }
+}

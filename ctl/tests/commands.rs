@@ -1,0 +1,242 @@
+//! What an operator types and sees, by the control socket and by a serial port alike.
+
+mod support;
+
+use support::{Machine, Way};
+
+const WAYS: [Way; 2] = [Way::Socket, Way::Serial];
+
+#[test]
+fn tables_and_details_are_printed() {
+    let machine = Machine::start();
+    for way in WAYS {
+        let ps = machine.run(way, &["ps"], b"");
+        assert_eq!(ps.expect(0).text().lines().count(), 3, "{}", ps.text());
+        assert!(
+            ps.text()
+                .contains("redis@1  redis:7  redis-server --port 6379  running"),
+            "{}",
+            ps.text()
+        );
+        let status = machine
+            .run(way, &["status", "redis@1"], b"")
+            .expect(0)
+            .text();
+        assert!(
+            status.contains("Last exit: killed by SIGKILL (out of memory)"),
+            "{status}"
+        );
+        assert!(status.ends_with("\n\nline 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\nline 9\nline 10\n"), "{status}");
+        let overview = machine.run(way, &["status"], b"").expect(0).text();
+        assert_eq!(overview, "● well: 2 units (2 running)\n");
+        let images = machine.run(way, &["image", "ls"], b"").expect(0).text();
+        assert!(
+            images.contains("docker.io/library/redis:7  abababababab  19M"),
+            "{images}"
+        );
+        assert_eq!(
+            machine.run(way, &["ps", "-q"], b"").expect(0).text(),
+            "redis@1\nweb\n"
+        );
+        let trace = machine.run(way, &["trace", "--dump"], b"").expect(0).text();
+        assert_eq!(trace, "12 start redis@1\n40 up redis@1\n");
+    }
+}
+
+/// The fields that people script against: they are added to, never renamed. `KEELCTL_BLESS=1` writes the file anew.
+#[test]
+fn json_fields_stay_what_they_are() {
+    let machine = Machine::start();
+    for way in WAYS {
+        let mut all = String::new();
+        for words in [
+            &["ps", "--json"][..],
+            &["status", "redis@1", "--json"],
+            &["image", "ls", "--json"],
+            &["boot-chart", "--json"],
+            &["trace", "--dump", "--json"],
+            &["version", "--json"],
+        ] {
+            all.push_str(&format!("== {}\n", words.join(" ")));
+            all.push_str(&machine.run(way, words, b"").expect(0).text());
+        }
+        golden("json.txt", &all);
+    }
+}
+
+#[test]
+fn a_boot_chart_is_an_svg_file() {
+    let machine = Machine::start();
+    for way in WAYS {
+        let file = machine.folder().join("boot.svg");
+        machine
+            .run(way, &["boot-chart", "-o", file.to_str().unwrap()], b"")
+            .expect(0);
+        golden("boot.svg", &std::fs::read_to_string(&file).unwrap());
+        let printed = machine.run(way, &["boot-chart"], b"").expect(0).text();
+        assert_eq!(printed, std::fs::read_to_string(&file).unwrap());
+    }
+}
+
+fn golden(name: &str, found: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if std::env::var_os("KEELCTL_BLESS").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "not as in {}; look at it and set KEELCTL_BLESS=1:\n{found}",
+        path.display()
+    );
+}
+
+#[test]
+fn every_exit_status_means_one_thing() {
+    let machine = Machine::start();
+    for way in WAYS {
+        let done = machine.run(way, &["start", "redis@1"], b"");
+        assert_eq!(done.expect(0).text(), "");
+        assert_eq!(
+            done.stderr, "keelctl: asked \\u{1b}[2Jnicely\n",
+            "a message can't drive the terminal"
+        );
+        let failed = machine.run(way, &["restart", "broken"], b"");
+        assert!(
+            failed
+                .expect(1)
+                .stderr
+                .ends_with("keelctl: unit `broken`: exec: /bin/x: no such file\n"),
+            "{}",
+            failed.stderr
+        );
+        let usage = machine.run(way, &["start"], b"");
+        assert!(
+            usage.expect(2).stderr.contains("name at least one unit"),
+            "{}",
+            usage.stderr
+        );
+        let near = machine.run(way, &["status", "redis"], b"");
+        assert_eq!(
+            near.expect(3).stderr,
+            "keelctl: no unit `redis`; is it `redis@1`?\n"
+        );
+        let unknown = machine.run(way, &["stop", "nothing"], b"");
+        assert!(
+            unknown
+                .expect(3)
+                .stderr
+                .contains("no unit `nothing`; `keelctl ps` lists them"),
+            "{}",
+            unknown.stderr
+        );
+        machine.run(way, &["wait-ready"], b"").expect(0);
+        machine.run(way, &["poweroff"], b"").expect(0);
+    }
+}
+
+#[test]
+fn no_machine_is_an_exit_status_of_its_own() {
+    let nowhere = support::Folder::new();
+    let ran = |place: &std::path::Path| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_keelctl"))
+            .args(["ps", "--timeout", "1"])
+            .env("KEELSON_MACHINE", place)
+            .output()
+            .unwrap();
+        support::Ran::from(output)
+    };
+    let empty = ran(nowhere.path());
+    assert!(
+        empty
+            .expect(4)
+            .stderr
+            .contains("no Keelson machine answers at"),
+        "{}",
+        empty.stderr
+    );
+    // QEMU has gone and left its socket behind.
+    drop(std::os::unix::net::UnixListener::bind(nowhere.path().join("control.0.sock")).unwrap());
+    let stale = ran(nowhere.path());
+    assert!(
+        stale
+            .expect(4)
+            .stderr
+            .contains("no Keelson machine answers at"),
+        "{}",
+        stale.stderr
+    );
+    // QEMU is there, and nobody in it.
+    let silent = support::Folder::new();
+    let _listener =
+        std::os::unix::net::UnixListener::bind(silent.path().join("control.0.sock")).unwrap();
+    let ran = ran(silent.path());
+    assert!(
+        ran.expect(4).stderr.contains("has not answered for 1 s"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn check_needs_no_machine_and_shows_the_place() {
+    let folder = support::Folder::new();
+    let good = folder.path().join("web.container.toml");
+    std::fs::write(
+        &good,
+        "[container]\nimage = \"docker.io/library/redis:7\"\n",
+    )
+    .unwrap();
+    let check = |path: &std::path::Path, words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keelctl"));
+        support::Ran::from(command.arg("check").arg(path).args(words).output().unwrap())
+    };
+    assert_eq!(
+        check(&good, &[]).expect(0).text(),
+        "no errors, 0 warnings\n"
+    );
+    let bad = folder.path().join("bad.container.toml");
+    std::fs::write(
+        &bad,
+        "[container]\nimage = \"docker.io/library/redis:7\"\nimagee = 3\n",
+    )
+    .unwrap();
+    let found = check(folder.path(), &[]);
+    assert!(
+        found.expect(1).stderr.contains("bad.container.toml:3:1"),
+        "{}",
+        found.stderr
+    );
+    assert!(found.stderr.contains("^^^^^^"), "{}", found.stderr);
+    assert!(
+        found.text().contains("1 unit will not be loaded"),
+        "{}",
+        found.text()
+    );
+    let json = check(&bad, &["--json"]);
+    let diagnostics: serde_json::Value = serde_json::from_str(&json.expect(1).text()).unwrap();
+    assert_eq!(diagnostics[0]["line"], 3);
+    assert!(
+        check(&folder.path().join("none.toml"), &[])
+            .expect(1)
+            .stderr
+            .contains("none.toml: no such file")
+    );
+}
+
+#[test]
+fn output_that_nobody_reads_ends_quietly() {
+    let machine = Machine::start();
+    for way in WAYS {
+        let mut child = machine.keelctl(way, &["logs", "-f"]).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(141));
+        assert_eq!(output.stderr, b"");
+    }
+    machine
+        .init
+        .wait_for("both queries are cancelled", |seen| seen.cancelled == 2);
+}

@@ -1,0 +1,322 @@
+//! What PID 1 says, as far as keelctl can see it.
+
+use control::frame::{self, REQUEST_BYTES_MAX};
+use control::reply::{BootChart, ChartSpan, ChartUnit, Denial, ImageSummary, Reply, UnitStatus};
+use control::request::{ExecRequest, Request, RequestFrame};
+use nix::pty::openpty;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What was asked of it, and what came in.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) requests: Vec<Request>,
+    /// Connections that the client has closed before their end.
+    pub(crate) cancelled: usize,
+    /// Bytes of the last archive.
+    pub(crate) archive: Vec<u8>,
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeInit(Arc<Mutex<Seen>>);
+
+impl FakeInit {
+    pub(crate) fn start(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
+        let init = Self(Arc::default());
+        let server = init.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let (server, connection) = (server.clone(), connection.unwrap());
+                std::thread::spawn(move || server.serve(connection));
+            }
+        });
+        init
+    }
+
+    pub(crate) fn seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    /// Wait until it is so.
+    pub(crate) fn wait_for(&self, what: &str, so: impl Fn(&Seen) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.seen(|seen| so(seen)) {
+            assert!(Instant::now() < end, "waited in vain for: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn serve(&self, mut connection: UnixStream) {
+        let Some((request, descriptors)) = read_request(&connection) else {
+            return;
+        };
+        self.seen(|seen| seen.requests.push(request.clone()));
+        let mut say = |reply: &Reply| {
+            let _ = connection.write_all(&frame::encode(reply).unwrap());
+        };
+        match request {
+            Request::Ps => say(&Reply::Units(vec![unit("redis@1"), unit("web")])),
+            Request::Status { unit: name } if name == "redis@1" => {
+                say(&Reply::Unit(Box::new(unit(&name))))
+            }
+            Request::Status { unit } => say(&unknown(&unit)),
+            Request::Start { units } | Request::Stop { units } | Request::Restart { units } => {
+                say(&Reply::Accepted);
+                say(&Reply::Progress {
+                    message: "asked \x1b[2Jnicely".into(),
+                });
+                match units.iter().find(|unit| *unit != "redis@1") {
+                    None => say(&Reply::Done),
+                    Some(unit) if unit == "broken" => {
+                        say(&Reply::Failed {
+                            message: "unit `broken`: exec: /bin/x: no such file".into(),
+                        });
+                    }
+                    Some(unit) => say(&unknown(unit)),
+                }
+            }
+            Request::ImageLs => say(&Reply::Images(vec![image()])),
+            Request::BootChart => say(&Reply::BootChart(chart())),
+            Request::Trace => say(&Reply::Trace(vec![
+                "12 start redis@1".into(),
+                "40 up redis@1".into(),
+            ])),
+            Request::WaitReady => say(&Reply::Done),
+            // The machine is gone before it can say more.
+            Request::PowerOff | Request::Reboot => say(&Reply::Accepted),
+            Request::ImageLoad => self.load(&mut say, descriptors),
+            Request::Logs(request) => {
+                let mut output = File::from(descriptors.into_iter().next().unwrap());
+                let mut lines = 0u64;
+                while lines < 10 || request.follow {
+                    lines += 1;
+                    if writeln!(output, "line {lines}").is_err() {
+                        self.seen(|seen| seen.cancelled += 1);
+                        return;
+                    }
+                    if lines > 10 {
+                        if self.left(&connection) {
+                            return;
+                        }
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                drop(output);
+                let _ = connection.write_all(&frame::encode(&Reply::Done).unwrap());
+            }
+            Request::Exec(request) => self.exec(&connection, &request, descriptors),
+        }
+    }
+
+    /// Whether the client has gone; counted.
+    fn left(&self, connection: &UnixStream) -> bool {
+        connection.set_nonblocking(true).unwrap();
+        let left = matches!((&*connection).read(&mut [0; 16]), Ok(0));
+        connection.set_nonblocking(false).unwrap();
+        if left {
+            self.seen(|seen| seen.cancelled += 1);
+        }
+        left
+    }
+
+    /// As the store: everything up to the end, or a refusal after the first bytes.
+    fn load(&self, say: &mut dyn FnMut(&Reply), descriptors: Vec<OwnedFd>) {
+        let mut archive = File::from(descriptors.into_iter().next().unwrap());
+        let mut bytes = vec![0; 512];
+        archive.read_exact(&mut bytes).unwrap_or(());
+        if bytes.starts_with(b"forged") {
+            drop(archive);
+            say(&Reply::Failed {
+                message: "digest of layer 1 does not match".into(),
+            });
+            return;
+        }
+        say(&Reply::Progress {
+            message: "reading".into(),
+        });
+        archive.read_to_end(&mut bytes).unwrap();
+        self.seen(|seen| seen.archive = bytes);
+        say(&Reply::Done);
+    }
+
+    /// As the launcher: a process of this machine stands for one in a container.
+    fn exec(&self, connection: &UnixStream, request: &ExecRequest, descriptors: Vec<OwnedFd>) {
+        let say = |reply: &Reply| {
+            let mut connection = connection;
+            let _ = connection.write_all(&frame::encode(reply).unwrap());
+        };
+        if request.unit != "redis@1" {
+            say(&unknown(&request.unit));
+            return;
+        }
+        let mut riders = descriptors.into_iter();
+        let mut command = Command::new("setsid");
+        if request.tty {
+            let console = riders.next().unwrap();
+            let pty = openpty(None, None).unwrap();
+            sys::socket::send(console.as_fd(), b"terminal", &[pty.master.as_fd()]).unwrap();
+            let (slave, two) = (
+                pty.slave.try_clone().unwrap(),
+                pty.slave.try_clone().unwrap(),
+            );
+            command
+                .arg("--ctty")
+                .stdin(pty.slave)
+                .stdout(slave)
+                .stderr(two);
+        } else {
+            let mut next = || Stdio::from(riders.next().unwrap());
+            command.stdin(next()).stdout(next()).stderr(next());
+        }
+        command.arg("--wait").args(&request.argv);
+        for variable in &request.env {
+            let (name, value) = variable.split_once('=').unwrap();
+            command.env(name, value);
+        }
+        let mut child = command.spawn().unwrap();
+        // Our copies of its descriptors: with them, it would never see an end.
+        drop(command);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if self.left(connection) {
+                let _ = child.kill();
+                let _ = child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap());
+        say(&Reply::Exited { code });
+    }
+}
+
+fn read_request(connection: &UnixStream) -> Option<(Request, Vec<OwnedFd>)> {
+    let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 4096];
+    loop {
+        let (count, riders) = sys::socket::receive(connection.as_fd(), &mut buffer).ok()?;
+        descriptors.extend(riders);
+        bytes.extend_from_slice(&buffer[..count]);
+        match frame::decode::<RequestFrame>(&bytes, REQUEST_BYTES_MAX).unwrap() {
+            Some((frame, _)) => return Some((frame.request, descriptors)),
+            None if count == 0 => return None,
+            None => {}
+        }
+    }
+}
+
+fn unknown(unit: &str) -> Reply {
+    let nearest = unit.starts_with("redis").then(|| "redis@1".to_owned());
+    Reply::Denied {
+        reason: Denial::UnknownUnit {
+            unit: unit.to_owned(),
+            nearest,
+        },
+    }
+}
+
+fn unit(name: &str) -> UnitStatus {
+    UnitStatus {
+        name: name.into(),
+        kind: "container".into(),
+        description: "Redis, the first".into(),
+        state: "running".into(),
+        reason: "started".into(),
+        goal: "up".into(),
+        image: "docker.io/library/redis:7".into(),
+        command: vec!["redis-server".into(), "--port".into(), "6379".into()],
+        pid: Some(412),
+        address: Some("10.88.0.2".into()),
+        ports: vec!["0.0.0.0:7001->6379/tcp".into()],
+        since_ms: 2901,
+        age_ms: 133_000,
+        restarts: 2,
+        run: 3,
+        memory: Some(3 << 20),
+        memory_max: Some(1 << 30),
+        last_exit: Some("killed by SIGKILL (out of memory)".into()),
+        next_start_ms: None,
+        source: "/usr/lib/keelson/units/redis@.container.toml".into(),
+        requires: Vec::new(),
+        wants: Vec::new(),
+        after: vec!["network.target".into()],
+        diagnostics: Vec::new(),
+    }
+}
+
+fn image() -> ImageSummary {
+    ImageSummary {
+        reference: "docker.io/library/redis:7".into(),
+        digest: format!("sha256:{}", "ab".repeat(32)),
+        size: 19 << 20,
+        layers: 3,
+        created: "2026-11-20T10:11:12Z".into(),
+    }
+}
+
+pub(crate) fn chart() -> BootChart {
+    let stage = |name: &str, start_ms, end_ms, ok| ChartSpan {
+        name: name.into(),
+        start_ms,
+        end_ms,
+        ok,
+    };
+    let states = |states: &[(&str, u64)]| {
+        states
+            .iter()
+            .map(|(s, at)| ((*s).to_owned(), *at))
+            .collect()
+    };
+    let unit = |name: &str, all: &[(&str, u64)]| ChartUnit {
+        name: name.into(),
+        states: states(all),
+    };
+    BootChart {
+        stages: vec![
+            stage("mounts", 1900, 1912, true),
+            stage("modules", 1912, 2104, true),
+            stage("state", 2104, 2350, true),
+            stage("network", 2350, 2610, false),
+        ],
+        units: vec![
+            unit("default.target", &[("waiting", 2400), ("running", 3412)]),
+            unit(
+                "redis@1",
+                &[
+                    ("waiting", 2400),
+                    ("preparing", 2410),
+                    ("starting", 2700),
+                    ("running", 2901),
+                ],
+            ),
+            unit(
+                "redis@2",
+                &[
+                    ("preparing", 2415),
+                    ("starting", 2720),
+                    ("failed", 2930),
+                    ("backoff", 2931),
+                    ("starting", 3100),
+                    ("running", 3300),
+                ],
+            ),
+            unit(
+                "migrate",
+                &[("preparing", 2420), ("starting", 2750), ("finished", 3000)],
+            ),
+            unit("web", &[("waiting", 2400), ("inactive", 2500)]),
+        ],
+    }
+}

@@ -1,0 +1,132 @@
+//! One port, driven by hand: what its host does is what its client sees.
+
+use control::frame;
+use control::reply::Reply;
+use control::serial::{Channel, Event, Session, Streams, new_session_id};
+use relay::Port;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+struct Bench {
+    host: UnixStream,
+    port: Port,
+    pid1: UnixListener,
+    socket: PathBuf,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let socket = std::env::temp_dir().join(format!("relay-{name}-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&socket);
+        let pid1 = UnixListener::bind(&socket).unwrap();
+        let (host, device) = UnixStream::pair().unwrap();
+        host.set_nonblocking(true).unwrap();
+        device.set_nonblocking(true).unwrap();
+        let port = Port::new(
+            "keelson.control.0".into(),
+            File::from(OwnedFd::from(device)),
+        );
+        Self {
+            host,
+            port,
+            pid1,
+            socket,
+        }
+    }
+
+    /// Carry both ways until nothing moves, and collect what the host learns.
+    fn settle(&mut self, session: &mut Session) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        for _ in 0..20 {
+            if let Ok(bytes) = self.host.write(session.output()) {
+                session.wrote(bytes);
+            }
+            self.port.pump(&self.socket);
+            match self.host.read(&mut buffer) {
+                Ok(bytes) => session.receive(&buffer[..bytes]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            events.extend(std::iter::from_fn(|| session.next_event()));
+        }
+        events
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+#[test]
+fn a_host_that_hangs_up_takes_its_client_with_it() {
+    let mut bench = Bench::new("hangup");
+    let mut session = Session::host(new_session_id(), Streams::None);
+    session.send(Channel::Control, b"half a requ");
+    assert_eq!(
+        bench.settle(&mut session).first(),
+        Some(&Event::Established)
+    );
+    let (mut client, _) = bench.pid1.accept().unwrap();
+    bench.port.hung_up();
+    let mut request = Vec::new();
+    client.read_to_end(&mut request).unwrap();
+    assert_eq!(request, b"half a requ");
+    assert!(bench.port.descriptors().is_empty());
+
+    let mut next = Session::host(new_session_id(), Streams::None);
+    next.send(Channel::Control, b"x");
+    assert_eq!(bench.settle(&mut next).first(), Some(&Event::Established));
+    assert!(bench.pid1.accept().is_ok());
+}
+
+#[test]
+fn a_reply_comes_back_and_the_session_closes_with_the_connection() {
+    let mut bench = Bench::new("reply");
+    let mut session = Session::host(new_session_id(), Streams::None);
+    session.send(Channel::Control, b"x");
+    bench.settle(&mut session);
+    let (mut client, _) = bench.pid1.accept().unwrap();
+    let reply = frame::encode(&Reply::Done).unwrap();
+    client.write_all(&reply).unwrap();
+    drop(client);
+    let events = bench.settle(&mut session);
+    assert_eq!(events.first(), Some(&Event::Data(Channel::Control, reply)));
+    assert_eq!(events.last(), Some(&Event::Closed(String::new())));
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_no_more_than_a_window() {
+    let mut bench = Bench::new("window");
+    let mut session = Session::host(new_session_id(), Streams::Input);
+    session.send(Channel::Control, b"x");
+    bench.settle(&mut session);
+    let _client = bench.pid1.accept().unwrap();
+    let mut sent = 0;
+    for _ in 0..50 {
+        sent += session.send(Channel::Stdin, &[7; 1 << 16]);
+        bench.settle(&mut session);
+    }
+    let pipe_bytes = 64 << 10;
+    assert!(
+        sent <= control::serial::WINDOW_BYTES + 2 * pipe_bytes,
+        "{sent}"
+    );
+    assert!(session.room(Channel::Control) > 0);
+}
+
+#[test]
+fn without_a_control_socket_the_host_is_told() {
+    let mut bench = Bench::new("nobody");
+    std::fs::remove_file(&bench.socket).unwrap();
+    let mut session = Session::host(new_session_id(), Streams::Pipes);
+    let events = bench.settle(&mut session);
+    let Some(Event::Closed(why)) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert!(why.contains("No such file"), "{why}");
+}
