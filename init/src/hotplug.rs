@@ -15,24 +15,17 @@ impl Machine {
         if event.get("SUBSYSTEM") == Some("input") {
             self.find_power_buttons();
         }
-        if event.get("SUBSYSTEM") == Some("virtio-ports") && has_control_port() {
-            let kind = crate::source::HelperKind::Relay;
-            if self.helpers.iter().any(|helper| {
-                helper.kind == kind && helper.pid.is_none() && helper.start_at.is_none()
-            }) {
-                self.start_helper(kind);
-            }
+        if event.get("SUBSYSTEM") == Some("virtio-ports") {
+            self.find_control_ports();
         }
         let Some(alias) = event.get("MODALIAS") else {
             return;
         };
         // Most devices have a driver already, or none in this release.
-        if self
-            .boot
-            .modules
-            .resolve(alias)
+        let modules = self.boot.modules.resolve(alias);
+        if modules
             .iter()
-            .all(|module| self.boot.modules.is_loaded(module))
+            .all(|module| crate::module_index::is_live(module))
         {
             return;
         }

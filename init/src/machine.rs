@@ -69,6 +69,7 @@ pub(crate) struct Machine {
     /// Ready and failed default units, once every one of them is one of both.
     pub(crate) settled: Option<(u32, u32)>,
     pub(crate) ending: Option<Ending>,
+    pub(crate) drivers_started_ms: Option<u64>,
     /// Units that an operator has stopped for longer than this boot, as stored.
     stopped: Vec<supervisor::UnitId>,
     pub(crate) null: File,
@@ -119,6 +120,7 @@ impl Machine {
             waiting_for_images: Vec::new(),
             settled: None,
             ending: None,
+            drivers_started_ms: None,
             stopped: Vec::new(),
             null: OpenOptions::new()
                 .read(true)
@@ -151,14 +153,13 @@ impl Machine {
     /// # Errors
     /// When the kernel refuses to wait: there is nothing left to do.
     pub(crate) fn run(mut self) -> io::Result<PowerAction> {
-        for kind in HelperKind::ALL {
-            if kind != HelperKind::Relay || crate::hotplug::has_control_port() {
-                self.start_helper(kind);
-            }
-        }
+        self.start_helper(HelperKind::Logd);
+        self.await_network_drivers();
         self.start_preload();
         let _except = crate::stopped::read(&self.set);
         self.event(Event::StartDefault);
+        // A child that ended before its end could be signalled.
+        self.reap();
         loop {
             self.settle_events();
             if let Some(action) = self.ended() {
@@ -323,6 +324,7 @@ impl Machine {
                     Some(ChildKind::Exec { connection }) => self.exec_ended(connection, ended),
                     Some(ChildKind::Helper { kind }) => self.helper_ended(kind, ended),
                     Some(ChildKind::Job { job }) => self.job_ended(job, ended),
+                    Some(ChildKind::Drivers { wave }) => self.drivers_ended(wave, ended),
                     Some(ChildKind::Modprobe) | None => {}
                 },
                 Ok(None) => return,
@@ -395,6 +397,25 @@ impl Machine {
             Err(error) => console::warn(format_args!("hot-plug: {error}")),
         }
         self.find_power_buttons();
+        self.find_watchdog();
+        self.find_control_ports();
+    }
+
+    /// The relay runs where there is a port for it.
+    pub(crate) fn find_control_ports(&mut self) {
+        let kind = HelperKind::Relay;
+        let idle = |helper: &Helper| {
+            helper.kind == kind && helper.pid.is_none() && helper.start_at.is_none()
+        };
+        if crate::hotplug::has_control_port() && self.helpers.iter().any(idle) {
+            self.start_helper(kind);
+        }
+    }
+
+    pub(crate) fn find_watchdog(&mut self) {
+        if self.watchdog.is_some() {
+            return;
+        }
         match Watchdog::arm("/dev/watchdog0".as_ref(), limits::WATCHDOG_S) {
             Ok(watchdog) => {
                 console::say(format_args!(

@@ -10,7 +10,8 @@
 //! block is a child process. Bulk data never passes through here: clients hand over their descriptors.
 //! A failure ends as an event, a reply or a line on the console, never as a panic; if there is one all the same, `gasp`.
 //!
-//! The same program is `/sbin/modprobe` (`modprobe`), by the name it is called with.
+//! By the name it is called with, the same program is `/sbin/modprobe` (`modprobe`), and the child that loads drivers
+//! (`drivers`).
 
 #![cfg_attr(
     not(test),
@@ -27,6 +28,7 @@ mod chart;
 mod cmdline;
 mod connection;
 mod console;
+mod drivers;
 mod durable;
 mod exec;
 mod gasp;
@@ -58,6 +60,9 @@ fn main() -> ExitCode {
     let name = arguments.next().unwrap_or_default();
     if name.ends_with("modprobe") {
         return modprobe::main(arguments);
+    }
+    if name == "modload" {
+        return drivers::main(arguments);
     }
     if std::process::id() != 1 {
         eprintln!("init: this is PID 1 of Keelson, started by the kernel; talk to it with keelctl");

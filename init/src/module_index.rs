@@ -105,11 +105,6 @@ impl ModuleIndex {
         index
     }
 
-    /// Loaded by this process, or refused, or not part of the release.
-    pub(crate) fn is_loaded(&self, module: &str) -> bool {
-        self.loaded.contains(module)
-    }
-
     /// The modules that drive a device, or answer to a name.
     pub(crate) fn resolve(&self, alias: &str) -> Vec<String> {
         let name = normalise(alias);
@@ -132,6 +127,8 @@ impl ModuleIndex {
     pub(crate) fn load(&mut self, name: &str) -> Result<(), ModuleError> {
         // Depth first with an explicit stack: (name, what it needs has been pushed).
         let mut stack = vec![(normalise(name), false)];
+        // A cycle of soft dependencies ends where it comes back to a module that is being seen to.
+        let mut begun = HashSet::new();
         while let Some((name, ready)) = stack.pop() {
             if self.loaded.contains(&name) {
                 continue;
@@ -141,37 +138,30 @@ impl ModuleIndex {
                 continue;
             };
             if !ready {
-                let needs: Vec<String> = module.needs.iter().rev().cloned().collect();
-                stack.push((name.clone(), true));
-                stack.extend(
-                    needs
-                        .into_iter()
-                        .filter(|need| !self.loaded.contains(need))
-                        .map(|need| (need, false)),
-                );
-                // A cycle of soft dependencies ends here: the second visit finds the module marked.
-                if stack.len() > self.modules.len().saturating_mul(2) {
-                    break;
+                if begun.insert(name.clone()) {
+                    let needs: Vec<String> = module.needs.iter().rev().cloned().collect();
+                    stack.push((name, true));
+                    stack.extend(needs.into_iter().map(|need| (need, false)));
                 }
-                continue;
-            }
-            // Another process may have loaded it, and its file may have been freed since.
-            if Path::new("/sys/module")
-                .join(&name)
-                .join("initstate")
-                .exists()
-            {
-                self.loaded.insert(name);
                 continue;
             }
             let path = self.folder.join(&module.file);
             // Marked first: a module that was refused once is not tried again for each of its aliases.
             self.loaded.insert(name.clone());
-            sys::module::load(&path, c"").map_err(|source| ModuleError {
-                module: name,
-                source,
-            })?;
-            self.used.push(path);
+            // Another process may load it at the same time, and free its file.
+            if is_live(&name) {
+                continue;
+            }
+            match sys::module::load(&path, c"") {
+                Ok(()) => self.used.push(path),
+                Err(_) if is_live(&name) => {}
+                Err(source) => {
+                    return Err(ModuleError {
+                        module: name,
+                        source,
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -180,6 +170,14 @@ impl ModuleIndex {
     pub(crate) fn take_loaded(&mut self) -> Vec<PathBuf> {
         std::mem::take(&mut self.used)
     }
+}
+
+/// Loaded, by whomever (Documentation/ABI/stable/sysfs-module).
+pub(crate) fn is_live(module: &str) -> bool {
+    Path::new("/sys/module")
+        .join(module)
+        .join("initstate")
+        .exists()
 }
 
 /// What stands before the first colon. (ACPI's patterns have a star there, and no bus has one in its name: `acpi*:PNP0C0C:*`.)

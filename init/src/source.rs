@@ -70,6 +70,10 @@ pub(crate) enum ChildKind {
     Job {
         job: u64,
     },
+    /// Loads drivers of the boot.
+    Drivers {
+        wave: crate::drivers::Wave,
+    },
     /// Loads a module for a device that has come.
     Modprobe,
 }

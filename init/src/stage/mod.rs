@@ -94,6 +94,8 @@ pub(crate) struct Boot {
     pub units: Option<Loaded>,
     pub hostname: String,
     pub machine_id: String,
+    /// The child that loads the network's drivers, and when it was started.
+    pub network_drivers: Option<(sys::clone::Child, u64)>,
 }
 
 impl Boot {
@@ -133,15 +135,23 @@ impl Boot {
 
     /// Give the memory of a file of the release back: the boot has used it up, and the next boot unpacks it again.
     pub(crate) fn free(&self, path: &Path) {
-        let Some(root) = &self.release_root else {
-            return;
-        };
-        let Ok(relative) = path.strip_prefix("/") else {
-            return;
-        };
-        // Only memory is at stake; a file that was freed already is fine.
-        let _ = nix::unistd::unlinkat(root, relative, nix::unistd::UnlinkatFlags::NoRemoveDir);
+        if let Some(root) = &self.release_root {
+            free(root, path);
+        }
     }
+}
+
+/// Give the memory of a file of the release back.
+pub(crate) fn free(release_root: &OwnedFd, path: &Path) {
+    let Ok(relative) = path.strip_prefix("/") else {
+        return;
+    };
+    // Only memory is at stake; a file that was freed already is fine.
+    let _ = nix::unistd::unlinkat(
+        release_root,
+        relative,
+        nix::unistd::UnlinkatFlags::NoRemoveDir,
+    );
 }
 
 /// What failed, with the path or device it failed on.

@@ -1,27 +1,19 @@
-//! Drivers: the modules of every machine, then those whose hardware is there.
+//! Drivers of disks, which the next stage needs; everything else is loaded beside the boot (`drivers`).
 
 use super::{Boot, StageError};
 use crate::console;
+use crate::drivers::{self, Wave};
 use crate::module_index::ModuleIndex;
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// Names of the modules that every boot loads, one per line.
-const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
+use std::path::Path;
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
-    let list = fs::read_to_string(BOOT_LIST).map_err(|error| StageError::io(BOOT_LIST, error))?;
-    for name in list
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
-        if let Err(error) = boot.modules.load(name) {
-            console::warn(error);
-        }
+    // The network's drivers are on their way while the state partition is looked for.
+    match drivers::spawn_wave(Wave::Network, boot.release_root.as_ref()) {
+        Ok(child) => boot.network_drivers = Some((child, sys::clock::since_boot_ms())),
+        Err(error) => console::warn(format_args!("drivers of the network: {error}")),
     }
-    cold_plug(&mut boot.modules);
+    drivers::cold_plug(&mut boot.modules, Wave::Storage);
     for path in boot.modules.take_loaded() {
         boot.free(&path);
     }
@@ -45,46 +37,4 @@ pub(crate) fn index() -> Result<ModuleIndex, StageError> {
         &read("modules.alias")?,
         &read("modules.softdep")?,
     ))
-}
-
-/// Load what drives the devices that are there. Loading a bus driver brings new devices: look again until none is new.
-fn cold_plug(modules: &mut ModuleIndex) {
-    let mut seen = BTreeSet::new();
-    loop {
-        let fresh: Vec<String> = aliases()
-            .into_iter()
-            .filter(|alias| seen.insert(alias.clone()))
-            .collect();
-        if fresh.is_empty() {
-            return;
-        }
-        for module in fresh
-            .iter()
-            .flat_map(|alias| modules.resolve(alias))
-            .collect::<BTreeSet<_>>()
-        {
-            if let Err(error) = modules.load(&module) {
-                // ENODEV: the driver looked and this is not its device.
-                if error.source.raw_os_error() != Some(nix::libc::ENODEV) {
-                    console::warn(error);
-                }
-            }
-        }
-    }
-}
-
-/// `modalias` of every device on every bus (Documentation/ABI/testing/sysfs-bus-pci and its like).
-fn aliases() -> BTreeSet<String> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        fs::read_dir(path)
-            .map(|found| found.flatten().map(|entry| entry.path()).collect())
-            .unwrap_or_default()
-    };
-    folders(Path::new("/sys/bus"))
-        .iter()
-        .flat_map(|bus| folders(&bus.join("devices")))
-        .filter_map(|device| fs::read_to_string(device.join("modalias")).ok())
-        .map(|alias| alias.trim().to_owned())
-        .filter(|alias| !alias.is_empty())
-        .collect()
 }

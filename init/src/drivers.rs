@@ -1,0 +1,264 @@
+//! Kernel modules in three waves, so that nothing waits for what it does not need.
+//!
+//! ```text
+//! PID 1:    storage ─▶ state ─▶ units ─────────▶ event loop
+//! child:    network ───────────────────────────▶ netd ─▶ child: everything else
+//! ```
+//!
+//! Storage is loaded by PID 1 itself, before there is an event loop. The other waves are children, `/sbin/modload` by
+//! name, which is this program (see `main`); the kernel itself sorts out two of them that want the same module.
+
+use crate::console;
+use crate::machine::Machine;
+use crate::module_index::ModuleIndex;
+use crate::source::{ChildKind, HelperKind};
+use control::reply::ChartSpan;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use sys::clock::since_boot_ms;
+use sys::clone::{Child, Spawn, spawn};
+use sys::pidfd::Ended;
+
+/// Names of the modules that every container network needs, one per line.
+const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
+/// The release's root, writable, on this descriptor of the child.
+const RELEASE_ROOT: i32 = 3;
+
+/// Which devices get their drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wave {
+    /// Disks, and what hands units over to a virtual machine.
+    Storage,
+    /// Network cards, and what container networks are made of.
+    Network,
+    /// All that is left.
+    Rest,
+}
+
+impl Wave {
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Storage => c"storage",
+            Self::Network => c"network",
+            Self::Rest => c"rest",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        let all = [Self::Storage, Self::Network, Self::Rest];
+        all.into_iter()
+            .find(|wave| wave.name().to_str() == Ok(name))
+    }
+
+    /// Is a device of this alias part of the wave? PCI classes: 01 storage, 02 network, 06 bridges.
+    fn wants(self, alias: &str) -> bool {
+        let class = |class: &str| alias.starts_with("pci:") && alias.contains(class);
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| alias.starts_with(prefix));
+        // Devices of virtio's own bus are sorted below; the PCI side is one driver for all.
+        let virtio_pci = alias.starts_with("pci:v00001AF4");
+        match self {
+            Self::Storage => {
+                virtio_pci
+                    || class("bc01")
+                    || starts(&[
+                        "virtio:d00000002",
+                        "virtio:d00000008",
+                        "scsi:",
+                        "xen:vbd",
+                        "acpi:QEMU0002",
+                        "vmbus:",
+                    ])
+            }
+            Self::Network => {
+                virtio_pci || class("bc02") || starts(&["virtio:d00000001", "xen:vif", "vmbus:"])
+            }
+            Self::Rest => true,
+        }
+    }
+}
+
+/// Load what drives the devices that are there. Loading a bus driver brings new devices: look again until none is new.
+pub(crate) fn cold_plug(modules: &mut ModuleIndex, wave: Wave) {
+    let mut seen = BTreeSet::new();
+    loop {
+        let fresh: Vec<String> = aliases()
+            .into_iter()
+            .filter(|alias| wave.wants(alias) && seen.insert(alias.clone()))
+            .collect();
+        if fresh.is_empty() {
+            return;
+        }
+        let wanted: BTreeSet<String> = fresh
+            .iter()
+            .flat_map(|alias| modules.resolve(alias))
+            .collect();
+        for module in wanted {
+            if let Err(error) = modules.load(&module) {
+                // ENODEV: the driver looked and this is not its device.
+                if error.source.raw_os_error() != Some(nix::libc::ENODEV) {
+                    log::warn!("{error}");
+                }
+            }
+        }
+    }
+}
+
+/// `modalias` of every device on every bus (Documentation/ABI/testing/sysfs-bus-pci and its like).
+fn aliases() -> BTreeSet<String> {
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        fs::read_dir(path)
+            .map(|found| found.flatten().map(|entry| entry.path()).collect())
+            .unwrap_or_default()
+    };
+    folders(Path::new("/sys/bus"))
+        .iter()
+        .flat_map(|bus| folders(&bus.join("devices")))
+        .filter_map(|device| fs::read_to_string(device.join("modalias")).ok())
+        .map(|alias| alias.trim().to_owned())
+        .filter(|alias| !alias.is_empty())
+        .collect()
+}
+
+/// Start the child that loads a wave.
+///
+/// # Errors
+/// As clone3(2).
+pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child> {
+    let null = File::open("/dev/null")?;
+    let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
+    let root = match root {
+        Some(root) => root.try_clone()?,
+        None => null.try_clone()?.into(),
+    };
+    spawn(&Spawn {
+        namespaces: 0,
+        cgroup: None,
+        program: c"/usr/lib/keelson/bin/init",
+        arguments: &[c"modload", wave.name()],
+        environment: &[],
+        descriptors: &[
+            (null.as_fd(), 0),
+            (log.as_fd(), 1),
+            (log.as_fd(), 2),
+            (root.as_fd(), RELEASE_ROOT),
+        ],
+    })
+}
+
+/// `modload WAVE`: the child's side.
+pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    sys::kmsg::install("modload");
+    let Some(wave) = arguments.next().as_deref().and_then(Wave::of) else {
+        return ExitCode::FAILURE;
+    };
+    let root = sys::descriptor::inherited(RELEASE_ROOT).ok();
+    let mut modules = match crate::stage::module_index() {
+        Ok(modules) => modules,
+        Err(error) => {
+            log::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if wave == Wave::Network {
+        // Cards first: the machine's own address takes longest.
+        cold_plug(&mut modules, wave);
+        let list = fs::read_to_string(BOOT_LIST).unwrap_or_default();
+        for name in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            if let Err(error) = modules.load(name) {
+                log::warn!("{error}");
+            }
+        }
+    } else {
+        cold_plug(&mut modules, wave);
+    }
+    if let Some(root) = root {
+        for path in modules.take_loaded() {
+            crate::stage::free(&root, &path);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+impl Machine {
+    /// The child that loads the network's drivers was started by a stage; netd comes after it.
+    pub(crate) fn await_network_drivers(&mut self) {
+        match &self.boot.network_drivers {
+            Some((child, _)) => {
+                self.children.insert(
+                    child.pid,
+                    ChildKind::Drivers {
+                        wave: Wave::Network,
+                    },
+                );
+            }
+            None => self.start_helper(HelperKind::Netd),
+        }
+    }
+
+    pub(crate) fn drivers_ended(&mut self, wave: Wave, ended: Ended) {
+        if ended != Ended::Code(0) {
+            console::warn(format_args!("drivers of the {:?} wave: {ended:?}", wave));
+        }
+        let end_ms = since_boot_ms();
+        let start_ms = self.drivers_started_ms.unwrap_or(end_ms);
+        match wave {
+            Wave::Storage => {}
+            Wave::Network => {
+                let start_ms = self
+                    .boot
+                    .network_drivers
+                    .take()
+                    .map_or(end_ms, |(_, at)| at);
+                self.drivers_stage("drivers", start_ms, end_ms);
+                self.start_helper(HelperKind::Netd);
+                self.drivers_started_ms = Some(since_boot_ms());
+                match spawn_wave(Wave::Rest, self.boot.release_root.as_ref()) {
+                    Ok(child) => {
+                        self.children
+                            .insert(child.pid, ChildKind::Drivers { wave: Wave::Rest });
+                    }
+                    Err(error) => console::warn(format_args!("drivers: {error}")),
+                }
+            }
+            Wave::Rest => {
+                self.drivers_stage("more-drivers", start_ms, end_ms);
+                self.find_power_buttons();
+                self.find_watchdog();
+                self.find_control_ports();
+            }
+        }
+    }
+
+    fn drivers_stage(&mut self, name: &str, start_ms: u64, end_ms: u64) {
+        let took = end_ms.saturating_sub(start_ms);
+        console::say(format_args!("stage {name} ok {took} ms"));
+        let name = name.to_owned();
+        self.boot.chart.push(ChartSpan {
+            name,
+            start_ms,
+            end_ms,
+            ok: true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wave;
+
+    #[test]
+    fn each_device_has_its_wave() {
+        let disk = "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01";
+        let card = "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00";
+        let virtio = "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00";
+        assert!(Wave::Storage.wants(disk) && !Wave::Network.wants(disk));
+        assert!(Wave::Network.wants(card) && !Wave::Storage.wants(card));
+        assert!(Wave::Network.wants(virtio) && Wave::Storage.wants(virtio));
+        assert!(Wave::Rest.wants("cpu:type:x86"));
+    }
+}
