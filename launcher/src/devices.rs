@@ -1,12 +1,14 @@
-//! The mounts that every container has: /proc, /dev and what lies below, /sys.
+//! The mounts that every container has: /proc, /dev and what lies below, /sys; and the devices it may use.
 
 use crate::failure::{At, Fault};
 use crate::root::Root;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use sys::device_filter::{self, CharacterDevices};
 use sys::mount::{FileSystem, attribute};
 use sys::path::{self, Links};
+use unit::LaunchSpec;
 
 /// Name, major, minor (Documentation/admin-guide/devices.txt): the device files of the OCI runtime-spec.
 const DEVICES: [(&str, (u64, u64)); 6] = [
@@ -27,6 +29,31 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
+
+/// What may be read and written (moby, oci/devices): the files above, /dev/console, this and every ptmx, and the terminals
+/// that they make.
+const USABLE: [(u8, Option<u8>); 9] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(1)),
+    (5, Some(2)),
+    (136, None),
+];
+
+/// Keep every other device of the machine from the container's group, which is told by unit and run (as PID 1 names it).
+pub(crate) fn filter(cgroups: Option<&Path>, spec: &LaunchSpec) -> Result<(), Fault> {
+    let Some(cgroups) = cgroups else {
+        return Ok(());
+    };
+    let path = cgroups.join(format!("{}:{}", spec.unit, spec.run));
+    let group = std::fs::File::open(&path).at("open", &path)?;
+    let usable = USABLE.map(|(major, minor)| CharacterDevices { major, minor });
+    device_filter::attach(group.as_fd(), &usable).at("filter the devices of", &path)
+}
 
 /// A file system of its own for a container.
 struct SystemMount {

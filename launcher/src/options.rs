@@ -25,13 +25,15 @@ pub(crate) enum Limits {
     Inherited,
 }
 
-/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page]`
+/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// In place of /var.
     pub(crate) state: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) overlay: OverlayOptions,
+    /// In place of /sys/fs/cgroup/containers; None: no cgroup v2, and no device is kept from the container.
+    pub(crate) cgroups: Option<PathBuf>,
 }
 
 /// The first kernel whose overlayfs has `lowerdir+`.
@@ -41,7 +43,7 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<(Mode, Self), String> {
-        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page]";
+        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]";
         let mode = match arguments.next().as_deref() {
             Some("run") => Mode::Run,
             Some("exec") => Mode::Exec,
@@ -55,6 +57,7 @@ impl Options {
             } else {
                 OverlayOptions::Page
             },
+            cgroups: Some(PathBuf::from(sys::paths::CGROUP_CONTAINERS)),
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next();
@@ -64,6 +67,8 @@ impl Options {
                 ("--limits", Some("inherited")) => options.limits = Limits::Inherited,
                 ("--overlay", Some("one-by-one")) => options.overlay = OverlayOptions::OneByOne,
                 ("--overlay", Some("page")) => options.overlay = OverlayOptions::Page,
+                ("--cgroups", Some("none")) => options.cgroups = None,
+                ("--cgroups", Some(folder)) => options.cgroups = Some(PathBuf::from(folder)),
                 _ => return Err(format!("{name}: {usage}")),
             }
         }

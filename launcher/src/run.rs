@@ -103,6 +103,10 @@ pub(crate) fn at_step<T>(name: &str, result: Result<T, Fault>) -> Result<T, Fail
 fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> {
     sys::rlimit::set_umask(confine::UMASK);
     let spec: LaunchSpec = at_step("spec", read_spec())?;
+    at_step(
+        "devices",
+        devices::filter(options.cgroups.as_deref(), &spec),
+    )?;
     at_step("network", enter_network(&spec))?;
     at_step("limits", reset_oom_score())?;
     let image = at_step("image", find_image(options, &spec.container.image))?;

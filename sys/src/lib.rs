@@ -30,6 +30,7 @@ pub mod clone;
 pub mod credentials;
 pub mod descriptor;
 pub mod device;
+pub mod device_filter;
 pub mod epoll;
 pub mod folder;
 pub mod gpt;

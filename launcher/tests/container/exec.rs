@@ -12,7 +12,7 @@ fn container(machine: &mut Machine) -> (Launch, Running) {
     let mut image = machine.image();
     image.config["Env"] = serde_json::json!(["A=image"]);
     image.commit();
-    let launch = machine.launch(&["sleep"]);
+    let launch = machine.launch("sleep");
     let mut running = launch.start();
     assert!(matches!(
         running.reports().as_slice(),
@@ -25,30 +25,7 @@ pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) 
     let (launch, running) = container(machine);
     let mut spec = launch.exec_spec(
         &running,
-        &[
-            "cat",
-            "/proc/self/status",
-            "--",
-            "cat",
-            "/proc/1/comm",
-            "--",
-            "env",
-            "A",
-            "--",
-            "env",
-            "B",
-            "--",
-            "env",
-            "HOME",
-            "--",
-            "cwd",
-            "--",
-            "fds",
-            "--",
-            "write",
-            "/dev/stdout",
-            "again\n",
-        ],
+        "cat /proc/self/status -- cat /proc/1/comm -- env A -- env B -- env HOME -- cwd -- fds -- write /dev/stdout again:",
     );
     spec.user = "app".into();
     spec.env = vec!["B=more".into()];
@@ -65,7 +42,7 @@ pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) 
     assert_eq!(field("NoNewPrivs"), "1");
     assert_eq!(field("Uid"), "1000\t1000\t1000\t1000");
     assert_eq!(field("Groups"), "2000");
-    let rest = &lines[lines.len() - 8..];
+    let rest = &lines[lines.len() - 7..];
     assert_eq!(
         rest,
         [
@@ -75,8 +52,7 @@ pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) 
             "/home/app",
             "/var/lib",
             "0 1 2",
-            "again",
-            "ok"
+            "again:ok"
         ]
     );
     running.kill();
@@ -85,7 +61,7 @@ pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) 
 pub(crate) fn its_exit_status_is_passed_on(machine: &mut Machine) {
     let (launch, running) = container(machine);
     let outcome = launch
-        .exec(&running, &launch.exec_spec(&running, &["exit", "42"]), None)
+        .exec(&running, &launch.exec_spec(&running, "exit 42"), None)
         .finish();
     assert_eq!(outcome.ended, Ended::Code(42));
     running.kill();
@@ -93,12 +69,7 @@ pub(crate) fn its_exit_status_is_passed_on(machine: &mut Machine) {
 
 pub(crate) fn a_terminal_is_the_commands_own(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut spec = launch.exec_spec(
-        &running,
-        &[
-            "tty", "--", "env", "TERM", "--", "write", "/dev/tty", "t", "--", "line",
-        ],
-    );
+    let mut spec = launch.exec_spec(&running, "tty -- env TERM -- write /dev/tty t -- line");
     spec.tty = true;
     spec.user = "app".into();
     let (ours, theirs) = sys::socket::stream_pair().unwrap();
@@ -127,7 +98,7 @@ pub(crate) fn a_terminal_is_the_commands_own(machine: &mut Machine) {
 
 pub(crate) fn a_missing_command_is_reported(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut spec = launch.exec_spec(&running, &[]);
+    let mut spec = launch.exec_spec(&running, "");
     spec.argv = vec!["bash".into()];
     let outcome = launch.exec(&running, &spec, None).finish();
     let failure = outcome.failure();
@@ -141,7 +112,7 @@ pub(crate) fn a_missing_command_is_reported(machine: &mut Machine) {
 
 pub(crate) fn a_killed_launcher_takes_its_command_along(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut exec = launch.exec(&running, &launch.exec_spec(&running, &["sleep"]), None);
+    let mut exec = launch.exec(&running, &launch.exec_spec(&running, "sleep"), None);
     assert!(matches!(
         exec.reports().as_slice(),
         [LaunchReport::Prepared { .. }]

@@ -7,7 +7,7 @@ use sys::pidfd::Ended;
 use unit::{Mount, MountKind};
 
 pub(crate) fn a_missing_image_is_named(machine: &mut Machine) {
-    let outcome = machine.launch(&["cwd"]).run();
+    let outcome = machine.launch("cwd").run();
     let failure = outcome.failure();
     assert_eq!(
         (failure.step.as_str(), failure.path.as_str()),
@@ -18,7 +18,7 @@ pub(crate) fn a_missing_image_is_named(machine: &mut Machine) {
 
 pub(crate) fn a_missing_command_says_where_it_was_looked_for(machine: &mut Machine) {
     machine.image().commit();
-    let launch = machine.launch(&[]).change(|container| {
+    let launch = machine.launch("").change(|container| {
         container.entrypoint = Some(vec!["redis-server".into()]);
         container.env.insert("PATH".into(), "/usr/bin:/bin".into());
     });
@@ -64,7 +64,7 @@ pub(crate) fn what_cannot_be_executed_says_why(machine: &mut Machine) {
         ("/bin", "/bin", "is a folder", 0),
     ] {
         let launch = machine
-            .launch(&[])
+            .launch("")
             .change(|container| container.entrypoint = Some(vec![command.into()]));
         let outcome = launch.run();
         let failure = outcome.failure();
@@ -81,7 +81,7 @@ pub(crate) fn what_cannot_be_executed_says_why(machine: &mut Machine) {
 pub(crate) fn an_unknown_user_is_named(machine: &mut Machine) {
     machine.image().commit();
     let failure = machine
-        .launch(&["cwd"])
+        .launch("cwd")
         .change(|container| container.user = Some("ghost".into()))
         .failure();
     assert_eq!(
@@ -100,7 +100,7 @@ pub(crate) fn a_missing_bind_source_is_named(machine: &mut Machine) {
         target: "/mnt".into(),
         read_only: false,
     };
-    let failure = machine.launch(&["cwd"]).mount(mount).failure();
+    let failure = machine.launch("cwd").mount(mount).failure();
     assert_eq!(
         (failure.step.as_str(), failure.path.as_str()),
         ("mount", "/no/such/place")
@@ -122,7 +122,7 @@ pub(crate) fn a_volume_on_a_file_is_refused(machine: &mut Machine) {
         target: "/data".into(),
         read_only: false,
     };
-    let failure = machine.launch(&["cwd"]).mount(mount).failure();
+    let failure = machine.launch("cwd").mount(mount).failure();
     assert_eq!(
         (failure.step.as_str(), failure.path.as_str()),
         ("mount", "/data")
@@ -131,6 +131,6 @@ pub(crate) fn a_volume_on_a_file_is_refused(machine: &mut Machine) {
 }
 
 pub(crate) fn a_broken_specification_is_reported(machine: &mut Machine) {
-    let outcome = machine.launch(&[]).start_with(b"{").finish();
+    let outcome = machine.launch("").start_with(b"{").finish();
     assert_eq!(outcome.failure().step, "spec");
 }

@@ -33,6 +33,35 @@ pub(crate) fn separate() {
     tree.attach(File::open("/tmp").unwrap().as_fd()).unwrap();
 }
 
+/// A group of the test's own in the machine's cgroup v2 hierarchy, with one for the unit's run in it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    ours: PathBuf,
+    run: PathBuf,
+}
+
+impl Group {
+    /// None where there is no cgroup v2.
+    pub(crate) fn new() -> Option<Self> {
+        let place = PathBuf::from("/tmp/cgroup");
+        fs::create_dir_all(&place).ok()?;
+        let tree = FileSystem::open(c"cgroup2").ok()?.mount(0).ok()?;
+        tree.attach(File::open(&place).ok()?.as_fd()).ok()?;
+        let ours = place.join(format!("keelson-test-{}", std::process::id()));
+        let run = ours.join("web@1:1");
+        fs::create_dir_all(&run).ok()?;
+        Some(Self { ours, run })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What is left says the failure of the test itself.
+        let _ = fs::remove_dir(&self.run);
+        let _ = fs::remove_dir(&self.ours);
+    }
+}
+
 /// State of a machine with one image.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -63,18 +92,24 @@ impl Machine {
     }
 
     /// A container of the committed image that executes these probe commands, separated by `--`.
-    pub(crate) fn launch(&self, probe: &[&str]) -> Launch {
+    pub(crate) fn launch(&self, probe: &str) -> Launch {
         Launch {
             state: self.state.clone(),
             program: env!("CARGO_BIN_EXE_launcher").to_owned(),
-            options: vec!["--limits".into(), "inherited".into()],
+            options: vec![
+                "--limits".into(),
+                "inherited".into(),
+                "--cgroups".into(),
+                "none".into(),
+            ],
+            cgroup: None,
             spec: LaunchSpec {
                 unit: UnitName::new("web@1").unwrap(),
                 run: 1,
                 container: Container {
                     image: IMAGE.to_owned(),
                     entrypoint: None,
-                    command: Some(probe.iter().map(|word| (*word).to_owned()).collect()),
+                    command: Some(words(probe)),
                     env: BTreeMap::new(),
                     working_dir: None,
                     user: None,
@@ -92,9 +127,13 @@ impl Machine {
     }
 
     /// What the probe says to these commands, in a container like `launch` makes it.
-    pub(crate) fn answers(&self, probe: &[&str]) -> Vec<String> {
+    pub(crate) fn answers(&self, probe: &str) -> Vec<String> {
         self.launch(probe).run().answers()
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// One start of the launcher.
@@ -104,6 +143,8 @@ pub(crate) struct Launch {
     /// The launcher.
     pub(crate) program: String,
     pub(crate) options: Vec<String>,
+    /// The group it is born in.
+    cgroup: Option<File>,
     pub(crate) spec: LaunchSpec,
 }
 
@@ -133,6 +174,14 @@ impl Launch {
 
     pub(crate) fn change(mut self, change: impl FnOnce(&mut Container)) -> Self {
         change(&mut self.spec.container);
+        self
+    }
+
+    /// Born in that group, and its devices filtered.
+    pub(crate) fn in_group(mut self, group: &Group) -> Self {
+        let ours = group.ours.to_str().unwrap().to_owned();
+        self.options.extend(["--cgroups".to_owned(), ours]);
+        self.cgroup = Some(File::open(&group.run).unwrap());
         self
     }
 
@@ -169,13 +218,13 @@ impl Launch {
         self.clone_launcher("exec", 0, &text, &extra)
     }
 
-    pub(crate) fn exec_spec(&self, container: &Running, probe: &[&str]) -> ExecSpec {
-        let argv = ["probe", "probe"].iter().chain(probe);
+    pub(crate) fn exec_spec(&self, container: &Running, probe: &str) -> ExecSpec {
+        let argv = words(&format!("probe probe {probe}"));
         ExecSpec {
             unit: self.spec.unit.clone(),
             pid: container.child.pid,
             container: self.spec.container.clone(),
-            argv: argv.map(|word| (*word).to_owned()).collect(),
+            argv,
             tty: false,
             env: Vec::new(),
             user: String::new(),
@@ -217,7 +266,7 @@ impl Launch {
         descriptors.extend(extra);
         let child = spawn(&Spawn {
             namespaces,
-            cgroup: None,
+            cgroup: self.cgroup.as_ref().map(AsFd::as_fd),
             program: &program,
             arguments: &arguments,
             environment: &[],

@@ -52,6 +52,7 @@ const CASES: &[Case] = cases![
     privileges::a_user_may_open_standard_output_again,
     privileges::environment_umask_and_working_directory_are_set,
     privileges::no_descriptor_is_left_open,
+    privileges::devices_of_the_machine_cannot_be_used,
     paths::links_in_the_image_never_lead_out,
     paths::a_link_to_nowhere_in_place_of_a_folder_is_named,
     paths::a_link_in_place_of_a_system_folder_is_refused,
@@ -123,7 +124,11 @@ const BENCH_STARTS: usize = 300;
 fn bench(program: Option<&String>) {
     let mut machine = Machine::new("bench");
     machine.image().commit();
-    let mut launch = machine.launch(&["exit", "0"]);
+    let group = harness::Group::new();
+    let mut launch = machine.launch("exit 0");
+    if let Some(group) = &group {
+        launch = launch.in_group(group);
+    }
     if let Some(program) = program {
         launch.program.clone_from(program);
     }

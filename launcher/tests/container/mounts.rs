@@ -19,7 +19,7 @@ fn mounts(lines: &[String]) -> BTreeMap<String, (String, String, String)> {
     lines.iter().filter_map(parse).collect()
 }
 
-const MOUNTINFO: &[&str] = &["cat", "/proc/self/mountinfo"];
+const MOUNTINFO: &str = "cat /proc/self/mountinfo";
 
 pub(crate) fn every_container_has_the_standard_mounts(machine: &mut Machine) {
     machine.image().commit();
@@ -46,30 +46,7 @@ pub(crate) fn every_container_has_the_standard_mounts(machine: &mut Machine) {
 
 pub(crate) fn devices_and_links_are_those_of_the_oci_specification(machine: &mut Machine) {
     machine.image().commit();
-    let answers = machine.answers(&[
-        "ls",
-        "/dev",
-        "--",
-        "stat",
-        "/dev/null",
-        "--",
-        "stat",
-        "/dev/tty",
-        "--",
-        "write",
-        "/dev/null",
-        "x",
-        "--",
-        "write",
-        "/dev/full",
-        "x",
-        "--",
-        "ls",
-        "/dev/pts",
-        "--",
-        "stat",
-        "/dev/shm",
-    ]);
+    let answers = machine.answers("ls /dev -- stat /dev/null -- stat /dev/tty -- write /dev/null x -- write /dev/full x -- ls /dev/pts -- stat /dev/shm");
     assert_eq!(
         answers[0],
         "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
@@ -99,16 +76,7 @@ pub(crate) fn nothing_of_the_machine_is_mounted(machine: &mut Machine) {
             .all(|line| !line.contains("shared:") && !line.contains("master:")),
         "{lines:?}"
     );
-    let answers = machine.answers(&[
-        "ls",
-        "/",
-        "--",
-        "cat",
-        "/proc/1/comm",
-        "--",
-        "ls",
-        "/proc/sys/kernel/ns_last_pid",
-    ]);
+    let answers = machine.answers("ls / -- cat /proc/1/comm -- ls /proc/sys/kernel/ns_last_pid");
     assert_eq!(answers[1], "probe", "it is PID 1");
     assert!(!answers[0].contains("images"), "{}", answers[0]);
 }
@@ -125,11 +93,15 @@ pub(crate) fn masked_paths_tell_nothing(machine: &mut Machine) {
         .iter()
         .filter(|path| std::path::Path::new(path).exists())
     {
-        assert_eq!(machine.answers(&["stat", path])[0], "20666 0:0 0", "{path}");
+        assert_eq!(
+            machine.answers(&format!("stat {path}"))[0],
+            "20666 0:0 0",
+            "{path}"
+        );
     }
     for path in ["/proc/acpi", "/proc/scsi", "/sys/firmware"] {
         if std::path::Path::new(path).exists() {
-            let answers = machine.answers(&["ls", path, "--", "make", &format!("{path}/x")]);
+            let answers = machine.answers(&format!("ls {path} -- make {path}/x"));
             assert_eq!(answers, ["", "errno 30"], "{path}");
         }
     }
@@ -137,22 +109,7 @@ pub(crate) fn masked_paths_tell_nothing(machine: &mut Machine) {
 
 pub(crate) fn read_only_paths_cannot_be_written(machine: &mut Machine) {
     machine.image().commit();
-    let answers = machine.answers(&[
-        "write",
-        "/proc/sys/kernel/domainname",
-        "x",
-        "--",
-        "make",
-        "/sys/fs/cgroup/x",
-        "--",
-        "write",
-        "/proc/self/comm",
-        "mine",
-        "--",
-        "write",
-        "/proc/sysrq-trigger",
-        "?",
-    ]);
+    let answers = machine.answers("write /proc/sys/kernel/domainname x -- make /sys/fs/cgroup/x -- write /proc/self/comm mine -- write /proc/sysrq-trigger ?");
     assert_eq!(answers[..3], ["errno 30", "errno 30", "ok"]);
     // ENOENT: a kernel without it.
     assert!(
@@ -165,23 +122,7 @@ pub(crate) fn etc_files_are_the_specifications_and_writable(machine: &mut Machin
     let image = machine.image();
     image.file("etc/hosts", "from the image");
     image.commit();
-    let answers = machine.answers(&[
-        "cat",
-        "/etc/hosts",
-        "--",
-        "cat",
-        "/etc/resolv.conf",
-        "--",
-        "cat",
-        "/etc/hostname",
-        "--",
-        "write",
-        "/etc/hosts",
-        "mine",
-        "--",
-        "stat",
-        "/etc/resolv.conf",
-    ]);
+    let answers = machine.answers("cat /etc/hosts -- cat /etc/resolv.conf -- cat /etc/hostname -- write /etc/hosts mine -- stat /etc/resolv.conf");
     let expected = [
         "127.0.0.1 localhost",
         "10.0.0.2 web-1",
@@ -191,7 +132,7 @@ pub(crate) fn etc_files_are_the_specifications_and_writable(machine: &mut Machin
         "100644 0:0 20",
     ];
     assert_eq!(answers, expected);
-    let again = machine.answers(&["cat", "/etc/hosts"]);
+    let again = machine.answers("cat /etc/hosts");
     assert_eq!(again[0], "127.0.0.1 localhost", "new with each start");
 }
 
@@ -199,39 +140,9 @@ pub(crate) fn a_read_only_root_is_read_only_but_for_scratch_places(machine: &mut
     let image = machine.image();
     image.file("run/lock/keep", "kept");
     image.commit();
-    let probe = [
-        "write",
-        "/file",
-        "x",
-        "--",
-        "write",
-        "/etc/new",
-        "x",
-        "--",
-        "write",
-        "/tmp/x",
-        "x",
-        "--",
-        "write",
-        "/run/x",
-        "x",
-        "--",
-        "write",
-        "/var/tmp/x",
-        "x",
-        "--",
-        "cat",
-        "/run/lock/keep",
-        "--",
-        "stat",
-        "/tmp",
-        "--",
-        "write",
-        "/etc/hosts",
-        "x",
-    ];
+    let probe = "write /file x -- write /etc/new x -- write /tmp/x x -- write /run/x x -- write /var/tmp/x x -- cat /run/lock/keep -- stat /tmp -- write /etc/hosts x";
     let outcome = machine
-        .launch(&probe)
+        .launch(probe)
         .change(|container| container.read_only = true)
         .run();
     let answers = outcome.answers();
@@ -251,9 +162,7 @@ pub(crate) fn layers_lie_on_each_other_by_both_ways_of_mounting(machine: &mut Ma
     image.file("data/a", "upper");
     image.commit();
     for way in ["one-by-one", "page"] {
-        let mut launch = machine.launch(&[
-            "cat", "/data/a", "--", "cat", "/data/b", "--", "write", "/data/c", "x",
-        ]);
+        let mut launch = machine.launch("cat /data/a -- cat /data/b -- write /data/c x");
         launch
             .options
             .extend(["--overlay".to_owned(), way.to_owned()]);
@@ -264,7 +173,7 @@ pub(crate) fn layers_lie_on_each_other_by_both_ways_of_mounting(machine: &mut Ma
 
 pub(crate) fn an_image_without_layers_has_a_root(machine: &mut Machine) {
     machine.image_without_layers().commit();
-    let failure = machine.launch(&["cwd"]).failure();
+    let failure = machine.launch("cwd").failure();
     assert_eq!(
         (failure.step.as_str(), failure.path.as_str()),
         ("exec", "/bin/probe")

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// First argument that makes this program the probe.
 pub(crate) const NAME: &str = "probe";
 
-/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`;
+/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`;
 /// separated by `--`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     for command in arguments.split(|argument| argument == "--") {
@@ -22,6 +22,10 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             ["stat", path] => text(status(path)),
             ["write", path, content] => text(write(path, content)),
             ["make", path] => text(fs::create_dir(path).map(|()| "ok".to_owned())),
+            ["node", path, major, minor] => {
+                let number = |text: &str| text.parse().unwrap_or(0);
+                text(node(path, (number(major), number(minor))))
+            }
             ["env", name] => std::env::var(name).unwrap_or_else(|_| "unset".to_owned()),
             ["cwd"] => text(std::env::current_dir().map(|path| path.display().to_string())),
             // Less the one that lists them.
@@ -86,5 +90,12 @@ fn write(path: &str, content: &str) -> std::io::Result<String> {
         fs::File::create(path)?
     };
     file.write_all(content.as_bytes())?;
+    Ok("ok".to_owned())
+}
+
+fn node(path: &str, number: (u64, u64)) -> std::io::Result<String> {
+    let root = fs::File::open("/")?;
+    let name = path.trim_start_matches('/');
+    sys::device::make_character(std::os::fd::AsFd::as_fd(&root), name, 0o666, number)?;
     Ok("ok".to_owned())
 }

@@ -26,27 +26,19 @@ pub(crate) fn a_volume_takes_over_the_images_content_once(machine: &mut Machine)
     chown(&folder, Some(1000), Some(1001)).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
     image.commit();
-    let data = |probe: &[&str]| {
+    let data = |probe: &str| {
         machine
             .launch(probe)
             .mount(mount(named("data"), "/var/lib/app"))
             .run()
             .answers()
     };
-    let answers = data(&[
-        "cat",
-        "/var/lib/app/seed",
-        "--",
-        "stat",
-        "/var/lib/app",
-        "--",
-        "write",
-        "/var/lib/app/seed",
-        "kept in volume",
-    ]);
+    let answers = data(
+        "cat /var/lib/app/seed -- stat /var/lib/app -- write /var/lib/app/seed kept-in-volume",
+    );
     assert_eq!(answers[0], "from the image");
     assert!(answers[1].starts_with("40750 1000:1001"), "{answers:?}");
-    assert_eq!(data(&["cat", "/var/lib/app/seed"]), ["kept in volume"]);
+    assert_eq!(data("cat /var/lib/app/seed"), ["kept-in-volume"]);
     assert!(!machine.state.join("volumes/data/filling").exists());
 }
 
@@ -54,10 +46,10 @@ pub(crate) fn an_images_volume_belongs_to_the_unit(machine: &mut Machine) {
     let mut image = machine.image();
     image.config["Volumes"] = serde_json::json!({ "/data": {} });
     image.commit();
-    machine.answers(&["write", "/data/file", "x"]);
+    machine.answers("write /data/file x");
     assert!(machine.state.join("volumes/web@1:data/data/file").exists());
     let launch = machine
-        .launch(&["ls", "/data"])
+        .launch("ls /data")
         .mount(mount(named("own"), "/data"));
     assert_eq!(
         launch.run().answers(),
@@ -74,23 +66,9 @@ pub(crate) fn a_bind_shows_the_machines_folder_and_can_be_read_only(machine: &mu
     let bind = |path: &std::path::Path| MountKind::Bind {
         source: path.to_str().unwrap().to_owned(),
     };
-    let probe = [
-        "cat",
-        "/mnt/file",
-        "--",
-        "write",
-        "/mnt/new",
-        "x",
-        "--",
-        "cat",
-        "/one",
-        "--",
-        "write",
-        "/one",
-        "x",
-    ];
+    let probe = "cat /mnt/file -- write /mnt/new x -- cat /one -- write /one x";
     let mut launch = machine
-        .launch(&probe)
+        .launch(probe)
         .mount(mount(bind(&source), "/mnt"))
         .mount(mount(bind(&source.join("file")), "/one"));
     launch.spec.mounts[1].read_only = true;
@@ -100,7 +78,7 @@ pub(crate) fn a_bind_shows_the_machines_folder_and_can_be_read_only(machine: &mu
     );
     assert!(source.join("new").exists());
     let whole = machine
-        .launch(&["ls", "/host/tmp", "--", "cat", "/host/proc/1/comm"])
+        .launch("ls /host/tmp -- cat /host/proc/1/comm")
         .mount(mount(MountKind::Bind { source: "/".into() }, "/host"));
     assert!(
         whole.run().answers()[0].split(' ').count() >= 1,
@@ -115,18 +93,7 @@ pub(crate) fn a_tmpfs_has_its_size_and_mode(machine: &mut Machine) {
         mode: 0o1770,
     };
     let long = "x".repeat(9000);
-    let probe = [
-        "stat",
-        "/scratch",
-        "--",
-        "write",
-        "/scratch/a",
-        "x",
-        "--",
-        "write",
-        "/scratch/b",
-        &long,
-    ];
+    let probe = format!("stat /scratch -- write /scratch/a x -- write /scratch/b {long}");
     let answers = machine
         .launch(&probe)
         .mount(mount(tmpfs, "/scratch"))
@@ -138,13 +105,13 @@ pub(crate) fn a_tmpfs_has_its_size_and_mode(machine: &mut Machine) {
 
 pub(crate) fn the_writable_layer_is_kept_until_the_image_changes(machine: &mut Machine) {
     machine.image().commit();
-    machine.answers(&["write", "/kept", "x"]);
-    assert_eq!(machine.answers(&["cat", "/kept"]), ["x"]);
+    machine.answers("write /kept x");
+    assert_eq!(machine.answers("cat /kept"), ["x"]);
     let image = machine.image();
     image.file("new", "image");
     image.commit();
     assert_eq!(
-        machine.answers(&["cat", "/kept", "--", "cat", "/new"]),
+        machine.answers("cat /kept -- cat /new"),
         ["errno 2", "image"]
     );
 }
