@@ -4,7 +4,7 @@ mod support;
 
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::tcgetattr;
+use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -214,8 +214,8 @@ fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
 }
 
-/// Our own terminal, 31 rows of 97 characters, with keelctl in front of it.
-fn on_terminal(mut command: Command) -> (OpenptyResult, Child) {
+/// Our own terminal, 31 rows of 97 characters, its mode, and keelctl in front of it.
+fn on_terminal(mut command: Command) -> (OpenptyResult, Termios, Child) {
     let size = Winsize {
         ws_row: 31,
         ws_col: 97,
@@ -223,6 +223,7 @@ fn on_terminal(mut command: Command) -> (OpenptyResult, Child) {
         ws_ypixel: 0,
     };
     let pty = openpty(Some(&size), None).unwrap();
+    let before = tcgetattr(&pty.slave).unwrap();
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
     let child = command
         .stdin(end())
@@ -230,7 +231,7 @@ fn on_terminal(mut command: Command) -> (OpenptyResult, Child) {
         .stderr(end())
         .spawn()
         .unwrap();
-    (pty, child)
+    (pty, before, child)
 }
 
 /// What is written until `end` comes.
@@ -250,8 +251,7 @@ fn exec_with_a_terminal_is_interactive_and_leaves_the_terminal_as_it_was() {
     for way in WAYS {
         let script = "stty size; trap 'stty size; exit 5' WINCH; while read line; do echo \"<$line>\"; done; while :; do sleep 0.05; done";
         let command = machine.keelctl(way, &["exec", "-it", "redis@1", "--", "sh", "-c", script]);
-        let (pty, mut child) = on_terminal(command);
-        let before = tcgetattr(&pty.slave).unwrap();
+        let (pty, before, mut child) = on_terminal(command);
         let mut terminal = File::from(pty.master.try_clone().unwrap());
         read_until(&mut terminal, "31 97");
         assert!(tcgetattr(&pty.slave).unwrap() != before, "raw mode");
@@ -274,7 +274,7 @@ fn exec_with_a_terminal_is_interactive_and_leaves_the_terminal_as_it_was() {
 fn ctrl_d_ends_the_input_of_a_terminal() {
     let machine = Machine::start();
     for way in WAYS {
-        let (pty, mut child) =
+        let (pty, _, mut child) =
             on_terminal(machine.keelctl(way, &["exec", "-it", "redis@1", "cat"]));
         let mut terminal = File::from(pty.master.try_clone().unwrap());
         terminal.write_all(b"x\r").unwrap();
@@ -292,8 +292,7 @@ fn a_killed_exec_leaves_the_terminal_as_it_was_and_cancels_the_command() {
             way,
             &["exec", "-it", "redis@1", "sh", "-c", "echo up; sleep 60"],
         );
-        let (pty, mut child) = on_terminal(command);
-        let before = tcgetattr(&pty.slave).unwrap();
+        let (pty, before, mut child) = on_terminal(command);
         let mut terminal = File::from(pty.master.try_clone().unwrap());
         read_until(&mut terminal, "up");
         signal(&child, Signal::SIGTERM);
@@ -361,8 +360,9 @@ fn a_flood_that_nobody_reads_does_not_disturb_another_port() {
     for _ in 0..3 {
         machine.run(Way::Serial, &["ps"], b"").expect(0);
     }
-    flood.kill().unwrap();
-    flood.wait().unwrap();
+    // Blocked on its own output, and still in command of itself.
+    signal(&flood, Signal::SIGTERM);
+    assert_eq!(flood.wait().unwrap().code(), Some(143));
     machine
         .init
         .wait_for("the flood is cancelled", |seen| seen.cancelled == 1);

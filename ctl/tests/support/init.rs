@@ -195,6 +195,10 @@ impl FakeInit {
             }
             std::thread::sleep(Duration::from_millis(2));
         };
+        // What was cancelled may have ended by its closed streams before we looked.
+        if self.left(connection) {
+            return;
+        }
         let code = status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap());
