@@ -20,7 +20,7 @@ const LABELS: u64 = 200;
 const RIGHT: u64 = 170;
 const ROW: u64 = 22;
 const BAR: u64 = 14;
-const TOP: u64 = 84;
+const TOP: u64 = 104;
 const GAP: u64 = 34;
 const LEGEND: u64 = 46;
 /// Most grid lines that can be told apart.
@@ -52,7 +52,8 @@ pub fn svg(chart: &BootChart) -> String {
     let scale = Scale {
         span_ms: end_ms + end_ms.div_ceil(20),
     };
-    let stages = chart.stages.len() as u64 * ROW;
+    let kernel = kernel(chart);
+    let stages = (kernel.iter().len() + chart.stages.len()) as u64 * ROW;
     let units = chart.units.len() as u64 * ROW;
     let units_top = TOP + stages + GAP;
     let bottom = units_top + units;
@@ -70,14 +71,14 @@ pub fn svg(chart: &BootChart) -> String {
         r##"<text x="20" y="34" font-size="20" font-weight="600" fill="#1d2733">Keelson boot</text>"##
     ));
     svg.line(format_args!(
-        r##"<text x="165" y="34" font-size="14" fill="#5b6b7b">{}</text>"##,
+        r##"<text x="20" y="54" font-size="13" fill="#5b6b7b">{}</text>"##,
         escape(&summary(chart, end_ms))
     ));
     grid(&mut svg, &scale, bottom);
     svg.heading("STAGES", TOP);
-    for (stage, y) in chart
-        .stages
+    for (stage, y) in kernel
         .iter()
+        .chain(&chart.stages)
         .zip((TOP..).step_by(usize::try_from(ROW).unwrap_or(1)))
     {
         draw_stage(&mut svg, &scale, stage, y);
@@ -93,6 +94,18 @@ pub fn svg(chart: &BootChart) -> String {
     legend(&mut svg, bottom + 28);
     svg.line(format_args!("</svg>"));
     svg.0
+}
+
+/// What was before the first stage.
+fn kernel(chart: &BootChart) -> Option<ChartSpan> {
+    let end_ms = chart.stages.iter().map(|stage| stage.start_ms).min()?;
+    let name = "kernel".to_owned();
+    (end_ms > 0).then_some(ChartSpan {
+        name,
+        start_ms: 0,
+        end_ms,
+        ok: true,
+    })
 }
 
 /// Time → pixels.

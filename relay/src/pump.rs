@@ -116,21 +116,27 @@ impl Port {
         if !self.session.wants_input() {
             return false;
         }
-        match self.device.read(buffer) {
-            // What a port without a host reads (virtio_console: `port_fops_read`).
-            Ok(0) => {
-                self.hung_up();
-                false
+        // The driver gives a page at a time: a whole frame is gathered before anything is done about it.
+        let mut filled = 0;
+        let end = loop {
+            match self.device.read(&mut buffer[filled..]) {
+                Ok(0) if filled == buffer.len() => break None,
+                Ok(0) => break Some(None),
+                Ok(bytes) => filled += bytes,
+                Err(error) => break Some(Some(error)),
             }
-            Ok(bytes) => {
-                self.session.receive(&buffer[..bytes]);
-                while let Some(event) = self.session.next_event() {
-                    self.handle(event, control_socket);
-                }
-                true
-            }
-            Err(error) => self.port_failed(&error),
+        };
+        self.session.receive(&buffer[..filled]);
+        while let Some(event) = self.session.next_event() {
+            self.handle(event, control_socket);
         }
+        match end {
+            None => {}
+            // What a port without a host reads (virtio_console: `port_fops_read`).
+            Some(None) => self.hung_up(),
+            Some(Some(error)) => return self.port_failed(&error) || filled > 0,
+        }
+        filled > 0
     }
 
     fn port_failed(&mut self, error: &io::Error) -> bool {

@@ -1,6 +1,6 @@
 //! One side of a session: bytes in, events out; data in, bytes out. No I/O and no clock.
 
-use super::wire::{Greeting, encode, encode_data, encode_greeting, encode_preamble};
+use super::wire::{Greeting, PREAMBLE_BYTES, encode, encode_data, encode_greeting};
 use super::{Channel, Decoder, FRAME_DATA_MAX, Frame, SERIAL_VERSION, Streams, WINDOW_BYTES};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -32,6 +32,9 @@ pub enum Event {
     /// The session is broken off: one line that says by what.
     Lost(String),
 }
+
+/// What a preamble is written from.
+static ZEROS: [u8; 4096] = [0; 4096];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -71,6 +74,8 @@ pub struct Session {
     /// `Open` has been sent or received.
     open: bool,
     decoder: Decoder,
+    /// Zeros to be written before `output`.
+    zeros: usize,
     output: Vec<u8>,
     /// Bytes of `output` that are written.
     sent: usize,
@@ -91,7 +96,7 @@ impl Session {
     #[must_use]
     pub fn host(id: u64, streams: Streams) -> Self {
         let mut session = Self::new(Side::Host, id);
-        encode_preamble(&mut session.output);
+        session.zeros = PREAMBLE_BYTES;
         encode_greeting(&mut session.output, Greeting::Hello, id);
         encode(&mut session.output, id, &Frame::Open(streams));
         session.open = true;
@@ -103,7 +108,7 @@ impl Session {
     #[must_use]
     pub fn target() -> Self {
         let mut session = Self::new(Side::Target, 0);
-        encode_preamble(&mut session.output);
+        session.zeros = PREAMBLE_BYTES;
         session
     }
 
@@ -114,6 +119,7 @@ impl Session {
             id,
             open: false,
             decoder: Decoder::default(),
+            zeros: 0,
             output: Vec::new(),
             sent: 0,
             flows: [FULL; Channel::ALL.len()],
@@ -299,17 +305,23 @@ impl Session {
     pub fn hung_up(&mut self) {
         self.end();
         self.decoder.release();
-        self.output = Vec::new();
     }
 
     /// Bytes for the port.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        &self.output[self.sent..]
+        match self.zeros {
+            0 => &self.output[self.sent..],
+            zeros => &ZEROS[..zeros.min(ZEROS.len())],
+        }
     }
 
     /// The first `bytes` of [`Self::output`] are written.
     pub fn wrote(&mut self, bytes: usize) {
+        if self.zeros > 0 {
+            self.zeros = self.zeros.saturating_sub(bytes);
+            return;
+        }
         self.sent += bytes;
         if self.sent >= self.output.len() {
             self.drop_output();
@@ -320,8 +332,14 @@ impl Session {
     }
 
     fn drop_output(&mut self) {
-        self.output.clear();
+        self.zeros = 0;
         self.sent = 0;
+        if self.open {
+            self.output.clear();
+        } else {
+            // Between sessions, which is most of the time, a port holds no memory.
+            self.output = Vec::new();
+        }
     }
 }
 
@@ -351,10 +369,14 @@ mod tests {
 
     /// Carry everything that waits, and collect what it means.
     fn carry(from: &mut Session, to: &mut Session) -> Vec<Event> {
-        let bytes = from.output().to_vec();
-        from.wrote(bytes.len());
-        to.receive(&bytes);
-        std::iter::from_fn(|| to.next_event()).collect()
+        let mut events = Vec::new();
+        while !from.output().is_empty() {
+            let bytes = from.output().to_vec();
+            from.wrote(bytes.len());
+            to.receive(&bytes);
+            events.extend(std::iter::from_fn(|| to.next_event()));
+        }
+        events
     }
 
     fn established(streams: Streams) -> (Session, Session) {

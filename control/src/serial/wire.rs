@@ -186,10 +186,6 @@ impl Greeting {
     }
 }
 
-pub(super) fn encode_preamble(output: &mut Vec<u8>) {
-    output.resize(output.len() + PREAMBLE_BYTES, 0);
-}
-
 pub(super) fn encode_greeting(output: &mut Vec<u8>, greeting: Greeting, id: u64) {
     output.extend_from_slice(&MAGIC);
     output.extend_from_slice(&[greeting.byte(), SERIAL_VERSION]);
@@ -250,7 +246,12 @@ impl Decoder {
                 .position(|window| *window == MAGIC)
             else {
                 // The last bytes may be the beginning of one.
-                self.skip(rest.len().saturating_sub(MAGIC.len() - 1));
+                let tail = rest[rest.len().saturating_sub(MAGIC.len() - 1)..].to_vec();
+                // Anew, so that hunting holds no memory.
+                *self = Self {
+                    bytes: tail,
+                    start: 0,
+                };
                 return None;
             };
             let (kind, version, id, complement) = match rest.get(at + MAGIC.len()..) {
@@ -373,7 +374,7 @@ mod tests {
                 whole.len() - 1,
             ] {
                 let mut bytes = whole[..cut.min(whole.len())].to_vec();
-                encode_preamble(&mut bytes);
+                bytes.resize(bytes.len() + PREAMBLE_BYTES, 0);
                 encode_greeting(&mut bytes, Greeting::Hello, 42);
                 let mut decoder = Decoder::default();
                 decoder.feed(&bytes);
