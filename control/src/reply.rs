@@ -22,6 +22,7 @@ pub enum Reply {
     BootChart(BootChart),
     /// One line per entry of the ring.
     Trace(Vec<String>),
+    Top(Top),
     /// Progress of a long job, for a human.
     Progress {
         message: String,
@@ -148,4 +149,36 @@ pub struct ChartUnit {
     pub name: String,
     /// (state, entered at)
     pub states: Vec<(String, u64)>,
+}
+
+/// Memory in bytes, as the kernel counts it (proc_meminfo(5), smaps_rollup in proc_pid_smaps(5), cgroup v2).
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct Top {
+    /// Milliseconds since the kernel's start.
+    pub uptime_ms: u64,
+    /// What the kernel has to give: `MemTotal`.
+    pub memory: u64,
+    /// What a new program could have without harm: `MemAvailable`.
+    pub memory_available: u64,
+    /// What nothing uses: `MemFree`.
+    pub memory_free: u64,
+    /// Of all containers together, page cache included.
+    pub containers_memory: u64,
+    pub containers_processes: u64,
+    /// Every process that is not in a container, by process id.
+    pub programs: Vec<Program>,
+}
+
+/// One process of the system itself.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct Program {
+    /// `init`, `netd`, …
+    pub name: String,
+    pub pid: i32,
+    /// Bytes: its own memory, and its share of what it has in common with others (`Pss`).
+    pub pss: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Milliseconds of processor time so far.
+    pub cpu_ms: u64,
 }

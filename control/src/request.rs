@@ -41,6 +41,8 @@ pub enum Request {
     BootChart,
     /// The last decisions of the supervisor.
     Trace,
+    /// Memory, and what the machine's own programs use.
+    Top,
     /// Answered when every default unit is ready, or one of them has failed for good.
     WaitReady,
     PowerOff,

@@ -20,6 +20,7 @@ Images
 
 Machine
   wait-ready              wait until all default units are ready
+  top                     memory, and what Keelson's own programs use
   boot-chart [-o FILE]    SVG of the boot: stages and units over time
   trace --dump            the last decisions of the supervisor
   poweroff, reboot
@@ -94,6 +95,10 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "trace",
         "Usage: keelctl trace --dump\n\nThe supervisor's last events and what it did about each, one line per entry.\n",
+    ),
+    (
+        "top",
+        "Usage: keelctl top\n\nMemory of the machine and of its containers; memory (PSS), processor time and descriptors of each program that\nis not in a container.\n",
     ),
     (
         "wait-ready",

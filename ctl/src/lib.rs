@@ -1,7 +1,7 @@
 //! `keelctl`, the operator's command line, on the machine and on the build host.
 //!
 //! ```text
-//! arguments ─options─▶ Command ─▶ ps, status, act, logs, exec, image, check, boot_chart ─▶ stdout
+//! arguments ─options─▶ Command ─▶ ps, status, act, logs, exec, image, check, top, boot_chart ─▶ stdout
 //!                                  │ request ▲ replies, output
 //!                                  └─▶ control::machine ─▶ control socket, or serial port
 //! ```
@@ -32,6 +32,7 @@ mod signals;
 mod status;
 mod table;
 mod time;
+mod top;
 
 use control::machine::Machine;
 use failure::Failure;
@@ -66,6 +67,7 @@ fn perform(invocation: &Invocation) -> Result<u8, Failure> {
         Command::Act(request) => act::act(invocation, &machine()?, request),
         Command::End(request) => act::end(invocation, &machine()?, request),
         Command::Trace => act::trace(invocation, &machine()?),
+        Command::Top => top::top(invocation, &machine()?),
         Command::Logs(request) => return logs::logs(invocation, &machine()?, request),
         Command::Exec {
             request,

@@ -32,6 +32,7 @@ pub(crate) enum Command {
     /// The machine's end.
     End(Request),
     Trace,
+    Top,
     Logs(LogsRequest),
     Exec {
         request: ExecRequest,
@@ -190,6 +191,7 @@ impl Words {
                 units: self.units()?,
             }),
             "wait-ready" => self.nothing_else(Command::Act(Request::WaitReady))?,
+            "top" => self.nothing_else(Command::Top)?,
             "poweroff" => self.nothing_else(Command::End(Request::PowerOff))?,
             "reboot" => self.nothing_else(Command::End(Request::Reboot))?,
             "logs" => self.logs()?,
@@ -485,6 +487,7 @@ mod tests {
             "wait-ready",
             "boot-chart",
             "trace",
+            "top",
             "poweroff",
             "reboot",
             "version",

@@ -55,6 +55,7 @@ fn json_fields_stay_what_they_are() {
             &["image", "ls", "--json"],
             &["boot-chart", "--json"],
             &["trace", "--dump", "--json"],
+            &["top", "--json"],
             &["version", "--json"],
         ] {
             all.push_str(&format!("== {}\n", words.join(" ")));

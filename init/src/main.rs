@@ -52,6 +52,7 @@ mod source;
 mod stage;
 mod status;
 mod stopped;
+mod top;
 
 use std::process::ExitCode;
 

@@ -57,6 +57,7 @@ impl Machine {
                 let lines = self.supervisor.trace();
                 self.reply_last(id, &Reply::Trace(lines));
             }
+            Request::Top => self.reply_last(id, &Reply::Top(crate::top::top())),
             Request::WaitReady => self.wait_ready(id),
             Request::Logs(query) => {
                 if let Some(unknown) = query

@@ -92,6 +92,7 @@ pub(crate) fn descriptors_needed(request: &Request) -> usize {
         | Request::ImageLs
         | Request::BootChart
         | Request::Trace
+        | Request::Top
         | Request::WaitReady
         | Request::PowerOff
         | Request::Reboot => 0,

@@ -27,6 +27,12 @@ impl std::fmt::Display for CgroupError {
 impl std::error::Error for CgroupError {}
 
 impl Cgroup {
+    /// A group that is there, or is not: that shows when it is used.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
     /// Make the group, or take it over when it is there.
     ///
     /// # Errors

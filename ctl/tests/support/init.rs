@@ -1,7 +1,9 @@
 //! What PID 1 says, as far as keelctl can see it.
 
 use control::frame::{self, REQUEST_BYTES_MAX};
-use control::reply::{BootChart, ChartSpan, ChartUnit, Denial, ImageSummary, Reply, UnitStatus};
+use control::reply::{
+    BootChart, ChartSpan, ChartUnit, Denial, ImageSummary, Program, Reply, Top, UnitStatus,
+};
 use control::request::{ExecRequest, Request, RequestFrame};
 use nix::pty::openpty;
 use std::fs::File;
@@ -89,6 +91,7 @@ impl FakeInit {
                 "12 start redis@1".into(),
                 "40 up redis@1".into(),
             ])),
+            Request::Top => say(&Reply::Top(top())),
             Request::WaitReady => say(&Reply::Done),
             // The machine is gone before it can say more.
             Request::PowerOff | Request::Reboot => say(&Reply::Accepted),
@@ -267,6 +270,24 @@ fn image() -> ImageSummary {
         size: 19 << 20,
         layers: 3,
         created: "2026-11-20T10:11:12Z".into(),
+    }
+}
+
+fn top() -> Top {
+    Top {
+        uptime_ms: 133_000,
+        memory: 2 << 30,
+        memory_available: 1900 << 20,
+        memory_free: 1800 << 20,
+        containers_memory: 10 << 20,
+        containers_processes: 2,
+        programs: vec![Program {
+            name: "init".into(),
+            pid: 1,
+            pss: 2 << 20,
+            descriptors: 40,
+            cpu_ms: 1250,
+        }],
     }
 }
 

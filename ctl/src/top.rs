@@ -1,0 +1,91 @@
+//! `keelctl top`: memory, and what the machine's own programs use.
+
+use crate::failure::Failure;
+use crate::options::Invocation;
+use crate::table::{Cell, table};
+use crate::{human, output};
+use control::machine::{Machine, Patience};
+use control::reply::{Program, Reply, Top};
+use control::request::Request;
+
+pub(crate) fn top(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
+    let request = Request::Top;
+    match machine.ask(&request, invocation.patience(Patience::USUAL), |_| {})? {
+        Reply::Top(top) if invocation.json => output::json(&top),
+        Reply::Top(top) => output::print(&render(&top)),
+        other => Err(Failure::from_reply(other)),
+    }
+}
+
+fn render(top: &Top) -> String {
+    let system: u64 = top.programs.iter().map(|program| program.pss).sum();
+    let head = format!(
+        "up {}, memory {}, available {}\ncontainers: {} in {}\nsystem: {} in {}\n\n",
+        human::age(top.uptime_ms),
+        human::size(top.memory),
+        human::size(top.memory_available),
+        human::size(top.containers_memory),
+        processes(top.containers_processes),
+        human::size(system),
+        processes(top.programs.len() as u64),
+    );
+    let rows = top.programs.iter().map(row).collect();
+    head + &table(["PROGRAM", "PID", "PSS", "CPU", "FDS"], rows, false)
+}
+
+fn processes(count: u64) -> String {
+    match count {
+        1 => "1 process".to_owned(),
+        count => format!("{count} processes"),
+    }
+}
+
+fn row(program: &Program) -> [Cell; 5] {
+    [
+        human::printable(&program.name).into(),
+        program.pid.to_string().into(),
+        human::size(program.pss).into(),
+        format!(
+            "{}.{:02}s",
+            program.cpu_ms / 1000,
+            program.cpu_ms % 1000 / 10
+        )
+        .into(),
+        program.descriptors.to_string().into(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_the_system_are_listed_below_their_sum() {
+        let program = |name: &str, pid, pss| Program {
+            name: name.into(),
+            pid,
+            pss,
+            descriptors: 12,
+            cpu_ms: 1250,
+        };
+        let top = Top {
+            uptime_ms: 133_000,
+            memory: 2 << 30,
+            memory_available: 1900 << 20,
+            memory_free: 1800 << 20,
+            containers_memory: 10 << 20,
+            containers_processes: 1,
+            programs: vec![program("init", 1, 2 << 20), program("netd", 64, 1 << 20)],
+        };
+        let text = "\
+up 2m 13s, memory 2.0G, available 1.9G
+containers: 10M in 1 process
+system: 3.0M in 2 processes
+
+PROGRAM  PID  PSS   CPU    FDS
+init     1    2.0M  1.25s  12
+netd     64   1.0M  1.25s  12
+";
+        assert_eq!(render(&top), text);
+    }
+}
