@@ -13,13 +13,12 @@
 //! ```
 
 use crate::qmp::{Qmp, QmpError};
-use control::machine::{Machine as Control, Patience};
+use control::machine::{CallError, Machine as Control, Patience};
 use control::reply::Reply;
 use control::request::Request;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -42,8 +41,6 @@ pub(crate) mod names {
     }
 }
 
-/// Longest path of a unix socket (sun_path in unix(7), with its NUL).
-const SOCKET_PATH_MAX: usize = 107;
 /// How long a running machine may take to say that it is there, before its power button is pressed instead.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether QEMU has ended.
@@ -164,15 +161,8 @@ impl RunFolder {
             folder: self.path.clone(),
         })?;
         let start = Instant::now();
-        // Once it is accepted, the connection may end in any way: the machine is going down.
-        let mut accepted = false;
-        let patience = Patience {
-            reach: REACH_TIMEOUT,
-            outcome: Some(timeout),
-        };
-        let progress = |reply: &Reply| accepted |= matches!(reply, Reply::Accepted);
-        let asked = self.control().ask(&Request::PowerOff, patience, progress);
-        if let (Err(error), false, Some(_)) = (asked, accepted, self.running()) {
+        let asked = self.ask_to_leave(&Request::PowerOff, timeout);
+        if let (Err(error), Some(_)) = (asked, self.running()) {
             self.power_button().map_err(|monitor| StopError::NotAsked {
                 control: error.to_string(),
                 monitor,
@@ -181,6 +171,24 @@ impl RunFolder {
         self.wait_gone(timeout)
             .map_err(|waited| StopError::StillRunning { pid, waited })?;
         Ok(start.elapsed())
+    }
+
+    /// Ask for a power-off or reboot. Once it is accepted, the connection may end in any way: the machine is going down.
+    pub(crate) fn ask_to_leave(
+        &self,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<(), CallError> {
+        let patience = Patience {
+            reach: REACH_TIMEOUT,
+            outcome: Some(timeout),
+        };
+        let mut accepted = false;
+        let progress = |reply: &Reply| accepted |= matches!(reply, Reply::Accepted);
+        match self.control().ask(request, patience, progress) {
+            Err(error) if !accepted => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Pull the plug: what the guest has not written is lost. Answers the process that was killed.
@@ -235,14 +243,9 @@ impl RunFolder {
         Ok(file)
     }
 
-    /// Connect to a socket in the folder, however long the folder's path is.
+    /// Connect to a socket in the folder.
     pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
-        let path = self.file(name);
-        if path.as_os_str().len() <= SOCKET_PATH_MAX {
-            return UnixStream::connect(path);
-        }
-        let folder = File::open(&self.path)?;
-        UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
+        sys::socket::connect(&self.file(name))
     }
 
     /// Make the folder, put the last console aside, and take away what a killed machine left.

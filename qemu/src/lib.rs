@@ -44,7 +44,7 @@ pub use disk::{Disk, DiskFormat, DiskInterface};
 pub use firmware::Firmware;
 pub use folder::{RunFolder, StopError};
 pub use forward::{Forward, ForwardError, Forwards, Wanted};
-pub use machine::{Machine, Ready};
+pub use machine::{Machine, NETWORK_TIMEOUT, Ready};
 pub use options::{BootFrom, Lifetime, MEMORY_MIN, MachineOptions, Release, Watchdog};
 pub use program::{Finished, ProgramError};
 pub use published::{published_by_ps, published_by_units};

@@ -21,6 +21,11 @@ use unit::Protocol;
 const KEELCTL_TIMEOUT: Duration = Duration::from_secs(120);
 /// QEMU ends at once when it is killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
+/// DHCP takes a second or two after the first unit; a machine without a lease is ready all the same.
+pub const NETWORK_TIMEOUT: Duration = Duration::from_secs(15);
+const NETWORK: &str = "keelson: stage network ";
+/// Units have 10 s to stop by default, and may be chained.
+const REBOOT_TIMEOUT: Duration = Duration::from_secs(180);
 const READY: &str = "keelson: ready ";
 const DEGRADED: &str = "keelson: degraded ";
 
@@ -138,11 +143,40 @@ impl Machine {
         wait::wait(&self.console, &self.process, wait)
     }
 
-    /// Wait until all default units of the current boot are ready.
+    /// Wait until all default units of the current boot are ready and can be reached: the network is up, or known to be
+    /// down.
     ///
     /// # Errors
     /// As [`Self::wait_for`], and when a unit has failed for good.
     pub fn wait_ready(&self, timeout: Duration) -> Result<Ready, WaitError> {
+        let ready = self.wait_units(timeout)?;
+        if !self.is_network_known() {
+            // What was asked for is there; one without a lease is ready as well.
+            let _ = self.wait_for(NETWORK, NETWORK_TIMEOUT);
+        }
+        Ok(ready)
+    }
+
+    /// Whether all default units are ready by now.
+    ///
+    /// # Errors
+    /// As [`Self::wait_ready`].
+    pub fn look_ready(&self) -> Result<Option<Ready>, WaitError> {
+        match self.wait_units(Duration::ZERO) {
+            Ok(ready) => Ok(Some(ready)),
+            Err(WaitError::TimedOut { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the machine has said that its network is up, or why not.
+    #[must_use]
+    pub fn is_network_known(&self) -> bool {
+        let lines = self.console.lines_since(self.boot_start());
+        !self.options.network || lines.iter().any(|line| line.text.contains(NETWORK))
+    }
+
+    fn wait_units(&self, timeout: Duration) -> Result<Ready, WaitError> {
         let since = self.boot_start();
         let line = self.wait(&Wait::for_text(READY, timeout).or(DEGRADED).since(since))?;
         if let Some((_, rest)) = line.text.split_once(READY) {
@@ -365,7 +399,7 @@ impl Machine {
     /// As [`Self::ask`].
     pub fn reboot(&self) -> Result<(), CallError> {
         self.begin_boot();
-        self.ask(&Request::Reboot).map(drop)
+        self.folder.ask_to_leave(&Request::Reboot, REBOOT_TIMEOUT)
     }
 
     /// Switch a machine that is off on again, with the same options and disks.

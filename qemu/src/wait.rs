@@ -90,6 +90,24 @@ impl LastSeen {
     }
 }
 
+/// What the kernel says when memory is too small for the release.
+const TOO_LITTLE_MEMORY: [&str; 3] = [
+    "Initramfs unpacking failed",
+    "Out of memory and no killable processes",
+    "System is deadlocked on memory",
+];
+
+impl LastSeen {
+    fn hint(&self) -> &'static str {
+        let is_short = |line: &String| TOO_LITTLE_MEMORY.iter().any(|text| line.contains(text));
+        if self.lines.iter().any(is_short) {
+            "; the machine has too little memory for this release: give it more (--memory)"
+        } else {
+            ""
+        }
+    }
+}
+
 impl fmt::Display for LastSeen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.stage {
@@ -164,13 +182,14 @@ impl fmt::Display for WaitError {
                 seen,
             } => write!(
                 f,
-                "the kernel died before init started, so this is a fault of kernel, memory size or emulator: {line}{seen}"
+                "the kernel died before init started, so this is a fault of kernel, memory size or emulator: {line}{}{seen}",
+                seen.hint()
             ),
             Self::Died {
                 line,
                 before_init: false,
                 seen,
-            } => write!(f, "the machine died: {line}{seen}"),
+            } => write!(f, "the machine died: {line}{}{seen}", seen.hint()),
             Self::Degraded { units, seen } => {
                 write!(
                     f,

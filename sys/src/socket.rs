@@ -5,11 +5,17 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// Most descriptors that one message carries here: stdin, stdout, stderr and a few to spare.
 pub const DESCRIPTORS_MAX: usize = 8;
+
+/// `sun_path` without its NUL (unix(7)).
+const ADDRESS_PATH_MAX: usize = 107;
 
 /// A connected pair that keeps message boundaries; both ends are close-on-exec.
 ///
@@ -35,6 +41,23 @@ pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
         None,
         SockFlag::SOCK_CLOEXEC,
     )?)
+}
+
+/// Connect to a unix stream socket, however long its path is: an address holds 107 bytes (`sun_path`, unix(7)), so one
+/// with a longer path is reached through its folder.
+///
+/// # Errors
+/// As connect(2), and open(2) of the folder.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() <= ADDRESS_PATH_MAX {
+        return UnixStream::connect(path);
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let folder = File::open(folder)?;
+    let through = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+    UnixStream::connect(through.join(name))
 }
 
 /// Send bytes, descriptors riding with the first of them. A closed peer is `EPIPE`, never a signal.
@@ -124,6 +147,19 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn a_socket_with_a_path_longer_than_an_address_is_reached() {
+        let parent = std::env::temp_dir().join(format!("keelson-socket-{}", std::process::id()));
+        let folder = parent.join("x".repeat(150));
+        std::fs::create_dir_all(&folder).unwrap();
+        let opened = File::open(&folder).unwrap();
+        let short = format!("/proc/self/fd/{}/a.sock", opened.as_raw_fd());
+        let _listener = std::os::unix::net::UnixListener::bind(short).unwrap();
+        connect(&folder.join("a.sock")).unwrap();
+        assert!(connect(&folder.join("b.sock")).is_err());
+        std::fs::remove_dir_all(parent).unwrap();
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Port {
             place: folder.to_owned(),
             source: Some(source),
         };
-        let socket = UnixStream::connect(&place).map_err(no_machine)?;
+        let socket = sys::socket::connect(&place).map_err(no_machine)?;
         socket.set_nonblocking(true).map_err(no_machine)?;
         Ok(Self {
             place,

@@ -12,7 +12,10 @@ use control::reply::{Reply, UnitStatus};
 use control::request::Request;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use qemu::{Machine, MachineOptions, Position, RunFolder, published_by_ps};
+use qemu::{
+    Machine, MachineOptions, NETWORK_TIMEOUT, Position, Ready, RunFolder, WaitError,
+    published_by_ps,
+};
 use std::error::Error;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -125,44 +128,28 @@ impl Session {
         }
     }
 
-    /// Until all units are ready.
+    /// Until all units are ready and can be reached.
     fn boot(&mut self, until: Option<Until>) -> Outcome {
-        let deadline = match until {
+        let limit = match until {
             Some(Until::Elapsed(limit)) => Some(limit),
             Some(Until::Ready) | None => None,
         };
         let looks = look_at_units(self.machine.folder().clone());
-        let folder = self.machine.folder().clone();
         loop {
             self.show_console();
             self.show_units(&looks);
-            match self.machine.wait_ready(Duration::ZERO) {
-                Ok(ready) => {
-                    drop(looks);
-                    self.last_look(&folder);
-                    println!(
-                        "\nready: {} units, {:.2} s after the kernel's start, {:.1} s after QEMU's",
-                        ready.units,
-                        Duration::from_millis(ready.guest_ms).as_secs_f32(),
-                        ready.wall.as_secs_f32()
-                    );
-                    self.say_how_to_go_on();
-                    return Outcome::Ready;
-                }
-                Err(qemu::WaitError::TimedOut { .. }) => {}
-                Err(qemu::WaitError::Ended { .. })
+            match self.machine.look_ready() {
+                Ok(Some(ready)) if self.is_reachable(&ready) => return self.ready(&ready),
+                Ok(_) => {}
+                Err(WaitError::Ended { .. })
                     if self.machine.ended().is_some_and(|status| status.success()) =>
                 {
                     return Outcome::Ended;
                 }
-                Err(error @ qemu::WaitError::Degraded { .. })
+                Err(error @ WaitError::Degraded { .. })
                     if self.mode == Mode::Attached && until != Some(Until::Ready) =>
                 {
-                    drop(looks);
-                    self.last_look(&folder);
-                    println!("\n{error}");
-                    self.say_how_to_go_on();
-                    return self.watch(until);
+                    return self.degraded(&error, until);
                 }
                 Err(error) => {
                     self.show_console();
@@ -173,16 +160,42 @@ impl Session {
                 return Outcome::Interrupted;
             }
             let elapsed = self.machine.started().elapsed();
-            if deadline.is_some_and(|limit| elapsed > limit) {
+            if limit.is_some_and(|limit| elapsed > limit) {
                 return Outcome::Elapsed;
             }
             if elapsed > READY_TIMEOUT {
                 return match self.machine.wait_ready(Duration::ZERO) {
                     Err(error) => Outcome::Failed(error.into()),
-                    Ok(_) => Outcome::Ready,
+                    Ok(ready) => self.ready(&ready),
                 };
             }
         }
+    }
+
+    /// A port of a unit answers once the network is up; one that never comes up is not waited for.
+    fn is_reachable(&self, ready: &Ready) -> bool {
+        self.machine.is_network_known()
+            || self.machine.started().elapsed() > ready.wall + NETWORK_TIMEOUT
+    }
+
+    fn ready(&mut self, ready: &Ready) -> Outcome {
+        self.last_look();
+        println!(
+            "\nready: {}, {:.2} s after the kernel's start, {:.1} s after QEMU's",
+            counted(ready.units, "unit"),
+            Duration::from_millis(ready.guest_ms).as_secs_f32(),
+            ready.wall.as_secs_f32()
+        );
+        self.say_how_to_go_on();
+        Outcome::Ready
+    }
+
+    /// Some units have failed for good; the others run, and the operator wants to look.
+    fn degraded(&mut self, error: &WaitError, until: Option<Until>) -> Outcome {
+        self.last_look();
+        println!("\n{error}");
+        self.say_how_to_go_on();
+        self.watch(until)
     }
 
     /// After it is ready: the console goes on.
@@ -235,8 +248,8 @@ impl Session {
         self.latest = units;
     }
 
-    fn last_look(&mut self, folder: &RunFolder) {
-        if let Some(units) = ps(folder) {
+    fn last_look(&mut self) {
+        if let Some(units) = ps(self.machine.folder()) {
             self.take_units(units);
         }
     }
@@ -297,6 +310,14 @@ impl Session {
     /// Whether a signal has come.
     fn interrupted(&mut self) -> bool {
         matches!(self.signals.read_signal(), Ok(Some(_)))
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
     }
 }
 
