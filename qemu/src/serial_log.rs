@@ -55,6 +55,9 @@ const BENIGN_REPORTS: [&str; 5] = [
     "self-detected stall",
 ];
 
+/// Advice about the host's processor, which the kernel calls a warning: nothing a machine can do about.
+const BENIGN_LINES: [&str; 2] = ["Spectre V2 : WARNING:", "RETBleed: WARNING:"];
+
 /// The first that matches tells the kind.
 const PATTERNS: [(&str, FindingKind); 29] = [
     ("Kernel panic", FindingKind::KernelPanic),
@@ -123,6 +126,9 @@ fn kind(text: &str) -> Option<FindingKind> {
             _ => {}
         }
     }
+    if BENIGN_LINES.iter().any(|line| text.contains(line)) {
+        return None;
+    }
     PATTERNS
         .iter()
         .find(|(pattern, _)| text.contains(pattern))
@@ -183,7 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn stalled_processors_of_a_busy_host_are_not_a_finding() {
+    fn advice_about_the_processor_and_stalls_of_a_busy_host_are_not_a_finding() {
+        assert_eq!(
+            kinds("[ 0.1] Spectre V2 : WARNING: Unprivileged eBPF is enabled\n"),
+            []
+        );
         let log = "[ 9.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!\n[ 9.0] Call Trace:\n";
         assert_eq!(kinds(log), []);
     }
