@@ -82,6 +82,7 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
         ));
     }
     raise_descriptor_limit();
+    super::sysctl::apply();
     cgroups()
 }
 

@@ -11,6 +11,7 @@ mod identity;
 mod modules;
 mod root;
 mod state;
+mod sysctl;
 mod units;
 
 pub(crate) use clock::LAST_SEEN as CLOCK_LAST_SEEN;

@@ -21,7 +21,7 @@ use sys::gpt::{self, Health, Partition, Table};
 use sys::pidfd::Ended;
 
 /// A disk's driver may need a while after its controller was found.
-const CONTROLLER_WAIT_MS: u64 = 10_000;
+const CONTROLLER_WAIT_MS: u64 = 5_000;
 /// How often to look again.
 const LOOK_AGAIN_MS: u64 = 20;
 /// Layout of the state partition that this release writes. A newer one is not touched.
@@ -67,9 +67,11 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
 }
 
 fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
-    boot.modules
-        .load("ext4")
-        .map_err(|error| StageError::text(error.to_string()))?;
+    // The images' file system keeps project quotas, whose format the kernel would ask for by a modprobe of its own.
+    for module in ["ext4", "quota_v2"] {
+        let loaded = boot.modules.load(module);
+        loaded.map_err(|error| StageError::text(error.to_string()))?;
+    }
     let found = wait_for_partition()?;
     check(&found.device)?;
     let found = grow_partition(found);

@@ -1,0 +1,33 @@
+//! Kernel settings that a container host wants otherwise than a workstation (Documentation/admin-guide/sysctl).
+
+use crate::console;
+use std::fs;
+
+/// (file below /proc/sys, value), each with its reason.
+const SETTINGS: [(&str, &str); 11] = [
+    // Memory is limited per container; a refused fork would stop Redis from saving at half its limit. As kubelet sets it.
+    ("vm/overcommit_memory", "1"),
+    // Addresses and messages of the kernel help nobody in a container but an attacker.
+    ("kernel/dmesg_restrict", "1"),
+    ("kernel/kptr_restrict", "2"),
+    ("kernel/unprivileged_bpf_disabled", "1"),
+    ("kernel/kexec_load_disabled", "1"),
+    // Links and fifos in sticky world-writable folders, as proc_sys_fs(5) recommends.
+    ("fs/protected_symlinks", "1"),
+    ("fs/protected_hardlinks", "1"),
+    ("fs/protected_fifos", "2"),
+    ("fs/protected_regular", "2"),
+    // The default of 128 is used up by a dozen containers that watch files.
+    ("fs/inotify/max_user_instances", "8192"),
+    // A break on the serial line must not reach into the kernel.
+    ("kernel/sysrq", "0"),
+];
+
+/// A setting that this kernel does not have is said, and no reason to stop.
+pub(super) fn apply() {
+    for (file, value) in SETTINGS {
+        if let Err(error) = fs::write(format!("/proc/sys/{file}"), value) {
+            console::warn(format_args!("sysctl {file} = {value}: {error}"));
+        }
+    }
+}
