@@ -159,8 +159,8 @@ impl fmt::Display for WaitError {
             } => {
                 write!(
                     f,
-                    "`{text}` did not come within {} s{seen}",
-                    timeout.as_secs()
+                    "`{text}` did not come within {:.1} s{seen}",
+                    timeout.as_secs_f32()
                 )
             }
             Self::Ended {
