@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A host that goes away takes its client with it: PID 1 sees the connection close, and cancels.
+//! - A host that goes away takes its client with it: PID 1 sees the connection close, and cancels. Its going is believed
+//!   only when no other has come: the kernel may tell of it after the next host's first bytes.
 //! - Nothing that a host or a program sends ends the relay, or makes it hold more than a window per channel.
 //! - A port without a host costs nothing: it stays hung up for hours, so it is waited for by edges.
 //! - One port can't starve another: a pump is so many rounds long, then the next one has its turn.
@@ -23,7 +24,7 @@ pub use pump::Port;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sys::epoll::{Epoll, Interest};
 
 /// Carry until the kernel refuses to wait.
@@ -37,10 +38,19 @@ pub fn serve(mut ports: Vec<Port>, control_socket: &Path) -> io::Result<()> {
     }
     loop {
         let mut unfinished = false;
-        for port in ports.iter_mut().filter(|port| port.is_awake()) {
-            unfinished |= port.pump(control_socket);
+        for port in &mut ports {
+            if port.is_awake() {
+                unfinished |= port.pump(control_socket);
+            }
+            port.settle();
         }
-        wait(&edges, &mut ports, unfinished.then_some(Duration::ZERO))?;
+        let timeout = if unfinished {
+            Some(Duration::ZERO)
+        } else {
+            let deadline = ports.iter().filter_map(Port::deadline).min();
+            deadline.map(|end| end.saturating_duration_since(Instant::now()))
+        };
+        wait(&edges, &mut ports, timeout)?;
     }
 }
 
@@ -63,7 +73,7 @@ fn wait(edges: &Epoll, ports: &mut [Port], timeout: Option<Duration>) -> io::Res
                     .and_then(|token| ports.get_mut(token));
                 if let Some(port) = port {
                     if event.hung_up {
-                        port.hung_up();
+                        port.host_left();
                     }
                     port.wake();
                 }

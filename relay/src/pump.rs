@@ -7,11 +7,16 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use sys::epoll::Interest;
 use sys::terminal::WindowSize;
 
 /// Rounds of one pump, after which the other ports have their turn: some MiB at full speed.
 const ROUNDS_MAX: usize = 64;
+/// After a host has left, so long may the next one's data be here before the port says that there is a host again: data
+/// and the host's coming and going reach the kernel by different queues (virtio, "Console Device": receiveq, control
+/// receiveq). Before it is over, nobody knows whether the data in hand is of the host that left.
+const NEXT_HOST_GRACE: Duration = Duration::from_millis(250);
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// What comes back from a client.
@@ -27,6 +32,8 @@ pub struct Port {
     /// Outputs of the client that have ended.
     ended: Vec<Channel>,
     awake: bool,
+    /// When a host was seen to leave.
+    left: Option<Instant>,
 }
 
 impl Port {
@@ -41,6 +48,7 @@ impl Port {
             client: None,
             ended: Vec::new(),
             awake: true,
+            left: None,
         }
     }
 
@@ -63,8 +71,28 @@ impl Port {
         self.awake = true;
     }
 
-    /// The host has left: whatever was under way is cancelled.
-    pub fn hung_up(&mut self) {
+    /// A host has left; maybe the next one is here already.
+    pub fn host_left(&mut self) {
+        self.left.get_or_insert_with(Instant::now);
+    }
+
+    /// When [`Self::settle`] has something to find out.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.left.map(|left| left + NEXT_HOST_GRACE)
+    }
+
+    /// Where a host has left and no other has come, whatever was under way is cancelled.
+    pub fn settle(&mut self) {
+        if self.deadline().is_some_and(|end| end <= Instant::now()) {
+            self.left = None;
+            if sys::poll::hung_up(&self.device) {
+                self.cancel();
+            }
+        }
+    }
+
+    fn cancel(&mut self) {
         self.session.hung_up();
         self.drop_client();
     }
@@ -133,7 +161,7 @@ impl Port {
         match end {
             None => {}
             // What a port without a host reads (virtio_console: `port_fops_read`).
-            Some(None) => self.hung_up(),
+            Some(None) => self.host_left(),
             Some(Some(error)) => return self.port_failed(&error) || filled > 0,
         }
         filled > 0
@@ -145,7 +173,7 @@ impl Port {
             io::ErrorKind::Interrupted => true,
             _ => {
                 log::warn!("{}: {error}; waiting for the next host", self.name);
-                self.hung_up();
+                self.cancel();
                 false
             }
         }

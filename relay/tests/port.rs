@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::time::Instant;
 
 struct Bench {
     host: UnixStream,
@@ -54,6 +55,15 @@ impl Bench {
         }
         events
     }
+
+    /// The kernel says that a host has left, and the relay has found out what that means.
+    fn settle_departure(&mut self) {
+        self.port.host_left();
+        while let Some(end) = self.port.deadline() {
+            std::thread::sleep(end.saturating_duration_since(Instant::now()));
+            self.port.settle();
+        }
+    }
 }
 
 impl Drop for Bench {
@@ -72,16 +82,30 @@ fn a_host_that_hangs_up_takes_its_client_with_it() {
         Some(&Event::Established)
     );
     let (mut client, _) = bench.pid1.accept().unwrap();
-    bench.port.hung_up();
+    bench.host.shutdown(std::net::Shutdown::Both).unwrap();
+    bench.settle_departure();
     let mut request = Vec::new();
     client.read_to_end(&mut request).unwrap();
     assert_eq!(request, b"half a requ");
     assert!(bench.port.descriptors().is_empty());
+}
 
+#[test]
+fn a_departure_that_is_told_late_does_not_harm_the_next_host() {
+    let mut bench = Bench::new("late");
+    let mut last = Session::host(new_session_id(), Streams::None);
+    last.send(Channel::Control, b"x");
+    bench.settle(&mut last);
+    last.close("");
+    bench.settle(&mut last);
     let mut next = Session::host(new_session_id(), Streams::None);
-    next.send(Channel::Control, b"x");
+    next.send(Channel::Control, b"y");
     assert_eq!(bench.settle(&mut next).first(), Some(&Event::Established));
-    assert!(bench.pid1.accept().is_ok());
+    bench.settle_departure();
+    let (_, mut client) = (bench.pid1.accept().unwrap(), bench.pid1.accept().unwrap().0);
+    client.write_all(b"answer").unwrap();
+    let answer = Event::Data(Channel::Control, b"answer".to_vec());
+    assert!(bench.settle(&mut next).contains(&answer));
 }
 
 #[test]
