@@ -54,6 +54,29 @@ pub struct Program {
 /// # Errors
 /// When the Rust target can't be had or cargo fails; its last lines are in the error.
 pub fn programs(profile: Profile) -> Result<Vec<Program>, RunError> {
+    let made = build(&CRATES, profile)?;
+    Ok(PROGRAMS
+        .iter()
+        .map(|name| Program {
+            name: (*name).to_owned(),
+            path: made.join(name),
+        })
+        .collect())
+}
+
+/// Build one more program for the target, which is not part of the image. The package has the program's name.
+///
+/// # Errors
+/// As [`programs`].
+pub fn program(name: &str, profile: Profile) -> Result<Program, RunError> {
+    Ok(Program {
+        name: name.to_owned(),
+        path: build(&[name], profile)?.join(name),
+    })
+}
+
+/// The folder with the programs of these packages.
+fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, RunError> {
     target::ensure()?;
     let folder = paths::made().join("build");
     let mut step = progress::step("build the target programs");
@@ -73,19 +96,12 @@ pub fn programs(profile: Profile) -> Result<Vec<Program>, RunError> {
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     command.args(["--config", &remap_flags()]);
-    for name in CRATES {
+    for name in packages {
         command.args(["-p", name]);
     }
     run::watched(&mut command, &mut step)?;
     step.done("");
-    let made = folder.join(target::TRIPLE).join(profile.folder());
-    Ok(PROGRAMS
-        .iter()
-        .map(|name| Program {
-            name: (*name).to_owned(),
-            path: made.join(name),
-        })
-        .collect())
+    Ok(folder.join(target::TRIPLE).join(profile.folder()))
 }
 
 fn remap_flags() -> String {

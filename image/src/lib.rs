@@ -55,10 +55,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// - `panic=10`: a dead kernel boots again, ten seconds after having said why.
 /// - `printk.devkmsg=on`: our programs' lines in the log are not rate-limited away.
 /// - `random.trust_cpu=on`, `random.trust_bootloader=on`: the seed of CPU and firmware counts, nothing waits for entropy.
+/// - `rootfstype=ramfs`: a tmpfs root may take half of the memory at most, which a machine of 128 MiB has not.
 /// - `cryptomgr.notests`: no self-tests of every cipher at every boot, as the kernel's own default has it (a quarter of
 ///   the instructions between kernel start and init; a FIPS kernel ignores this and tests).
 /// - `8250.nr_uarts=4`: the ports that machines have; the distribution's 32 are probed one by one.
-pub const CMDLINE: &str = "console=ttyS0 loglevel=5 panic=10 printk.devkmsg=on rdinit=/init \
+pub const CMDLINE: &str = "console=ttyS0 loglevel=5 panic=10 printk.devkmsg=on rdinit=/init rootfstype=ramfs \
 random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4 cryptomgr.notests";
 
 /// Build an image. Steps whose inputs have not changed cost little.
@@ -161,6 +162,22 @@ pub fn build(options: &ImageOptions) -> Result<Artefacts, BuildError> {
         manifest: out("manifest.json"),
         sizes: manifest.sizes,
     })
+}
+
+/// An initramfs of a few files (path, mode, content), for a kernel that is booted without our system.
+///
+/// # Errors
+/// When it can't be compressed.
+pub fn initramfs(files: Vec<(String, u32, Vec<u8>)>) -> Result<Vec<u8>, BuildError> {
+    let mut tree = Tree::default();
+    root::console(&mut tree);
+    for folder in ["dev", "proc", "var"] {
+        tree.folder(folder, 0o755);
+    }
+    for (path, mode, bytes) in files {
+        tree.file(&path, mode, bytes);
+    }
+    Ok(Segment::new("initramfs", &tree, Content::Plain, None)?.compressed)
 }
 
 /// The size report as text, as in `size.txt`.

@@ -40,6 +40,18 @@ pub(crate) fn data() -> PathBuf {
     host::paths::workspace().join("rootfs")
 }
 
+/// The kernel opens it for PID 1 before anything is mounted.
+pub(crate) fn console(tree: &mut Tree) {
+    tree.add(
+        "dev/console",
+        Node::CharDevice {
+            mode: 0o600,
+            major: 5,
+            minor: 1,
+        },
+    );
+}
+
 /// Everything of the system but modules, units and preloaded images.
 pub(crate) fn system(
     programs: &[Program],
@@ -50,15 +62,7 @@ pub(crate) fn system(
     for (path, mode) in FOLDERS {
         tree.folder(path, mode);
     }
-    // The kernel opens it for PID 1 before anything is mounted.
-    tree.add(
-        "dev/console",
-        Node::CharDevice {
-            mode: 0o600,
-            major: 5,
-            minor: 1,
-        },
-    );
+    console(&mut tree);
     for (path, to) in LINKS {
         tree.link(path, to);
     }

@@ -1,1 +1,23 @@
-//! Tests: bench.
+//! Benchmarks of the whole system, each beside floors and peers that are measured in the same run.
+//!
+//! ```text
+//! cargo run --release -p bench -- boot   boots under QEMU ──▶ measurements ──▶ medians ──▶ docs/performance.md
+//! ```
+//!
+//! - A number in the document comes from a run of this program, or is marked as quoted.
+//! - What is compared runs on the same kernel, machine and disk, in turns, so that a slow minute of the build host
+//!   falls on all alike.
+//! - A boot that fails ends the benchmark: there is no table with holes.
+//!
+//! To add a benchmark: a module with `run`, a subcommand in `main`, a block of its own in `docs/performance.md`.
+
+pub mod boot;
+mod document;
+mod host_machine;
+mod statistics;
+mod table;
+
+use std::error::Error;
+
+/// What a benchmark ends with when it can't measure: a text for whoever started it.
+pub type Failure = Box<dyn Error + Send + Sync>;

@@ -1,0 +1,176 @@
+//! A measured boot of Keelson, from the start of QEMU to its end.
+
+use super::clock::{Clock, Moment, milliseconds};
+use super::measured::{Measured, PowerOff, Usage};
+use super::pong;
+use super::prepare::Prepared;
+use crate::Failure;
+use control::reply::{Reply, Top};
+use control::request::Request;
+use qemu::{Line, Machine, Wanted};
+use std::time::{Duration, Instant};
+
+/// Host port of the first instance; the others follow.
+const FIRST_PORT: u16 = 7001;
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// After the last driver is loaded, for everything to come to rest: as long as a floor waits.
+const SETTLED: Duration = Duration::from_secs(4);
+const POWER_OFF: Duration = Duration::from_secs(60);
+
+const INIT: &str = "keelson: init ";
+const NETWORK: &str = "keelson: stage network ok";
+const LAST_DRIVERS: &str = "keelson: stage more-drivers ok";
+const ASKED: &str = "keelson: power-off asked for";
+const STOPPED: &str = "keelson: stage stop ok";
+/// The kernel's last word.
+const OFF: &str = "reboot: Power down";
+
+pub(crate) fn boot(prepared: &Prepared, units: u16) -> Result<Measured, Failure> {
+    let ports: Vec<u16> = (FIRST_PORT..).take(usize::from(units)).collect();
+    let mut options = prepared
+        .keelson()
+        .forwards(ports.iter().map(|port| Wanted::tcp(*port)));
+    if units > 0 {
+        options = options.units(self::units(units)?);
+    }
+    let machine = Machine::boot(options).map_err(|error| error.to_string())?;
+    wait(&machine, INIT)?;
+    let pongs = pongs(&machine, &ports)?;
+    wait(&machine, NETWORK)?;
+    wait(&machine, LAST_DRIVERS)?;
+    std::thread::sleep(SETTLED);
+    let usage = usage(&machine)?;
+    let chart = machine.boot_chart().map_err(|error| error.to_string())?;
+    let lines = machine.console().lines_since(machine.boot_start());
+    let clock = Clock::of(&lines).ok_or("no line of the console has a time")?;
+    let first = lines.iter().find(|line| line.text.contains(INIT));
+    let first_unit = chart
+        .units
+        .iter()
+        .flat_map(|unit| &unit.states)
+        .filter(|(state, _)| state == "running")
+        .map(|(_, at)| *at)
+        .min();
+    let network = chart
+        .stages
+        .iter()
+        .find(|stage| stage.name == "network")
+        .map(|stage| stage.end_ms);
+    let power_off = power_off(&machine)?;
+    Ok(Measured {
+        init: first.and_then(stamped).ok_or("no first line")?,
+        network: network.map(|at| clock.at_guest(at)),
+        first_unit: first_unit.map(|at| clock.at_guest(at)),
+        first_pong: pongs.map(|pongs| clock.at_wall(pongs.first)),
+        all_pongs: pongs.map(|pongs| clock.at_wall(pongs.all)),
+        usage,
+        power_off: Some(power_off),
+    })
+}
+
+/// The demo's template with so many instances, as the document that goes to the guest.
+///
+/// # Errors
+/// When the demo can't be read or has changed its form.
+pub(crate) fn units(count: u16) -> Result<String, Failure> {
+    const NAME: &str = "redis@.container.toml";
+    let text = std::fs::read_to_string(image::demo::units().join(NAME))?;
+    let counted = text.replace("\ncount = 5\n", &format!("\ncount = {count}\n"));
+    if count != 5 && counted == text {
+        return Err(format!("{NAME} of the demo has no line `count = 5`").into());
+    }
+    Ok(serde_json::to_string(
+        &serde_json::json!({ NAME: counted }),
+    )?)
+}
+
+fn wait(machine: &Machine, text: &str) -> Result<Line, Failure> {
+    machine
+        .wait_for(text, TIMEOUT)
+        .map_err(|error| error.to_string().into())
+}
+
+/// `keelson: init 0.1.0 at N ms`
+fn stamped(line: &Line) -> Option<Moment> {
+    let (_, rest) = line.text.rsplit_once(" at ")?;
+    Some(Moment {
+        guest_ms: rest.strip_suffix(" ms")?.parse().ok()?,
+        wall_ms: milliseconds(line.at),
+    })
+}
+
+/// Since the start of QEMU.
+#[derive(Clone, Copy, Debug)]
+struct Pongs {
+    first: Duration,
+    all: Duration,
+}
+
+/// The first instance is asked all the time, the others from its answer on, so that the asking does not slow the boot.
+fn pongs(machine: &Machine, ports: &[u16]) -> Result<Option<Pongs>, Failure> {
+    let host_ports: Option<Vec<u16>> = ports.iter().map(|port| machine.host_port(*port)).collect();
+    let host_ports = host_ports.ok_or("a port is not forwarded")?;
+    let Some((first, others)) = host_ports.split_first() else {
+        return Ok(None);
+    };
+    let silent = || format!("no answer; the console:\n{}", machine.console().text());
+    let first = pong::first(*first, TIMEOUT).ok_or_else(silent)?;
+    let all = if others.is_empty() {
+        first
+    } else {
+        pong::all(others, TIMEOUT).ok_or_else(silent)?
+    };
+    let since_start = |at: Instant| at - machine.started();
+    Ok(Some(Pongs {
+        first: since_start(first),
+        all: since_start(all),
+    }))
+}
+
+fn usage(machine: &Machine) -> Result<Usage, Failure> {
+    let reply = machine
+        .ask(&Request::Top)
+        .map_err(|error| error.to_string())?;
+    match reply {
+        Reply::Top(top) => Ok(of_top(&top)),
+        other => Err(format!("unexpected answer {other:?}").into()),
+    }
+}
+
+fn of_top(top: &Top) -> Usage {
+    Usage {
+        used: top.memory.saturating_sub(top.memory_available),
+        available: top.memory_available,
+        pss: top.programs.iter().map(|program| program.pss).sum(),
+        processes: top.programs.len() as u64,
+        descriptors: top.programs.iter().map(|program| program.descriptors).sum(),
+    }
+}
+
+fn power_off(machine: &Machine) -> Result<PowerOff, Failure> {
+    machine
+        .power_off(POWER_OFF)
+        .map_err(|error| error.to_string())?;
+    let asked = wait(machine, ASKED)?.at;
+    let since = |line: Line| milliseconds(line.at.saturating_sub(asked));
+    Ok(PowerOff {
+        units: since(wait(machine, STOPPED)?),
+        machine: since(wait(machine, OFF)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_can_be_multiplied() {
+        for count in [1, 5, 50] {
+            let document = units(count).unwrap();
+            assert!(
+                document.contains(&format!("count = {count}\\n")),
+                "{document}"
+            );
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The boot benchmark: from the start of QEMU to a unit that answers from outside.
+//!
+//! ```text
+//! prepare ─▶ disk, booted once so that the images are loaded (steady state)
+//!    │
+//!    ├─ run 1 … N, in turns:  floor bare · floor redis · Keelson with 0, 1, 5, 50 units
+//!    │                           console lines, pongs, top, power-off ─▶ Measured
+//!    └─ medians ─▶ report ─▶ standard output, docs/performance.md
+//! ```
+//!
+//! Times are of two clocks. Wall time counts from the start of the QEMU process. Guest time counts from the start of the
+//! kernel (`CLOCK_BOOTTIME`); the guest says it of its own events. For what is seen from outside (an answer over TCP)
+//! it is the wall time less the offset of the two clocks, see [`clock`].
+
+mod clock;
+mod floor;
+mod initramfs;
+mod keelson;
+mod measured;
+mod pong;
+mod prepare;
+mod report;
+mod shape;
+
+use crate::{Failure, document, host_machine};
+use measured::Measured;
+use prepare::Prepared;
+use shape::Shape;
+use std::collections::BTreeMap;
+
+/// The block in `docs/performance.md`.
+const BLOCK: &str = "bench boot";
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Boots of each system; the table has their medians. 0: only prepare (build everything, load the images).
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// How many units, each a boot of its own.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 5, 50])]
+    units: Vec<u16>,
+    /// Print the tables and leave docs/performance.md as it is.
+    #[arg(long)]
+    print_only: bool,
+}
+
+/// Measure, print, write.
+///
+/// # Errors
+/// When something can't be built, a machine does not boot, or the document can't be written.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let prepared = Prepared::new()?;
+    if options.runs == 0 {
+        return Ok(());
+    }
+    let mut shapes = vec![Shape::FloorBare, Shape::FloorRedis];
+    shapes.extend(
+        options
+            .units
+            .iter()
+            .map(|units| Shape::Keelson { units: *units }),
+    );
+    let mut boots: BTreeMap<Shape, Vec<Measured>> = BTreeMap::new();
+    for round in 1..=options.runs {
+        for shape in &shapes {
+            let step = host::progress::step(&format!("run {round} of {}: {shape}", options.runs));
+            let measured = measure(&prepared, *shape)?;
+            step.done(&measured.to_string());
+            boots.entry(*shape).or_default().push(measured);
+        }
+    }
+    let medians: BTreeMap<Shape, Measured> = boots
+        .iter()
+        .map(|(shape, boots)| (*shape, Measured::median(boots)))
+        .collect();
+    let heading = format!(
+        "Measured on {}; medians of {} boots each.\n{}.",
+        host_machine::date_and_commit()?,
+        options.runs,
+        host_machine::description(&prepared.guest())
+    );
+    let text = report::report(&heading, &medians, &prepared.artefacts.sizes);
+    println!("\n{text}");
+    if !options.print_only {
+        let path = host::paths::workspace().join("docs/performance.md");
+        document::write_block(&path, BLOCK, &text)?;
+        println!("written: {}", path.display());
+    }
+    Ok(())
+}
+
+fn measure(prepared: &Prepared, shape: Shape) -> Result<Measured, Failure> {
+    match shape {
+        Shape::FloorBare => floor::bare(prepared),
+        Shape::FloorRedis => floor::redis(prepared),
+        Shape::Keelson { units } => keelson::boot(prepared, units),
+    }
+}

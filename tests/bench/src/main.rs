@@ -1,0 +1,31 @@
+//! `cargo run --release -p bench -- BENCHMARK`
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Measure Keelson.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Command {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    /// From the start of QEMU to a unit that answers; memory, sizes, power-off. Writes docs/performance.md.
+    Boot(bench::boot::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse().benchmark {
+        Benchmark::Boot(options) => bench::boot::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
