@@ -70,6 +70,9 @@ impl Machine {
             "{} {how}: starting it again; no container is touched",
             kind.name()
         ));
+        if kind == HelperKind::Netd {
+            self.netd_died();
+        }
     }
 
     /// Send a message; a helper that does not read is killed and starts afresh.

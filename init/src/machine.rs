@@ -68,6 +68,8 @@ pub(crate) struct Machine {
     pub(crate) waiting_for_images: Vec<(supervisor::UnitId, supervisor::RunId)>,
     /// Ready and failed default units, once every one of them is one of both.
     pub(crate) settled: Option<(u32, u32)>,
+    /// That has been said.
+    pub(crate) announced: bool,
     pub(crate) ending: Option<Ending>,
     pub(crate) drivers_started_ms: Option<u64>,
     /// Units that an operator has stopped for longer than this boot, as stored.
@@ -119,6 +121,7 @@ impl Machine {
             preload: None,
             waiting_for_images: Vec::new(),
             settled: None,
+            announced: false,
             ending: None,
             drivers_started_ms: None,
             stopped: Vec::new(),
@@ -494,6 +497,19 @@ impl Machine {
 
     fn settled(&mut self, ready: u32, failed: u32) {
         self.settled = Some((ready, failed));
+        self.announce_ready();
+    }
+
+    /// Ready is said when the units are, and not before it is known whether the machine can be reached: a published
+    /// port without the machine's address would refuse whoever believed us.
+    pub(crate) fn announce_ready(&mut self) {
+        let Some((ready, failed)) = self.settled else {
+            return;
+        };
+        if self.announced || !self.network.is_known() {
+            return;
+        }
+        self.announced = true;
         let now = since_boot_ms();
         if failed == 0 {
             console::say(format_args!("ready {ready} units {now} ms"));

@@ -43,6 +43,11 @@ pub(crate) struct Attached {
 }
 
 impl Network {
+    /// The machine's own network is up, or netd has said why it is not.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.state.is_empty()
+    }
+
     pub(crate) fn attached(&self, run: RunId) -> Option<&Attached> {
         self.attachments.get(&run.0)?.attached.as_ref()
     }
@@ -184,6 +189,14 @@ impl Machine {
         }
     }
 
+    /// netd has died; nobody shall wait for the word of one that can't live.
+    pub(crate) fn netd_died(&mut self) {
+        if self.network.state.is_empty() {
+            self.network.state = "netd died before it knew".to_owned();
+            self.announce_ready();
+        }
+    }
+
     fn network_stage(&mut self, ok: bool, what: String) {
         let end_ms = since_boot_ms();
         let start_ms = self.network.started_ms.unwrap_or(end_ms);
@@ -205,5 +218,6 @@ impl Machine {
         }
         self.network.was_ready |= ok;
         self.network.state = what;
+        self.announce_ready();
     }
 }

@@ -164,7 +164,7 @@ impl Machine {
 
     fn wait_ready(&mut self, id: u64) {
         self.wait(id, Waits::Ready);
-        if self.settled.is_some() {
+        if self.announced {
             self.boot_settled_replies();
         }
     }
