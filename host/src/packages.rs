@@ -23,6 +23,8 @@ pub enum Need {
     Ext4,
     /// A real Redis client, for the demo's user and the tests.
     RedisClient,
+    /// `ip`, which makes the networks that netd is tested in.
+    NetworkTools,
 }
 
 /// How a need is recognised and what it is called.
@@ -61,6 +63,12 @@ impl Need {
                 files: &[],
                 debian: &["redis-tools"],
                 others: "redis-cli (redis or valkey-compat-redis)",
+            },
+            Self::NetworkTools => About {
+                programs: &["ip"],
+                files: &[],
+                debian: &["iproute2"],
+                others: "ip (iproute2; Fedora: iproute)",
             },
         }
     }
