@@ -159,7 +159,8 @@ impl Machine {
         self.start_helper(HelperKind::Logd);
         self.await_network_drivers();
         self.start_preload();
-        let _except = crate::stopped::read(&self.set);
+        let units = crate::stopped::read(&self.set);
+        self.event(Event::StoppedBefore { units });
         self.event(Event::StartDefault);
         // A child that ended before its end could be signalled.
         self.reap();

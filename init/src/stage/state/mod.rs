@@ -1,0 +1,105 @@
+//! The state partition: found, checked, grown to the disk's end, mounted on `/var`. Without one, memory, said aloud.
+//!
+//! ```text
+//! find ─▶ e2fsck, if it was not left clean ─▶ grow the partition ─▶ mount ─▶ grow the file system
+//!   └─ none, foreign or beyond repair ─▶ tmpfs
+//! ```
+//! Only a partition with the `/var` type of the Discoverable Partitions Specification and the name `keelson-state` is
+//! ours: whatever else a disk holds is never written to.
+
+mod file_system;
+mod partition;
+
+use super::{Boot, StageError};
+use crate::console;
+use nix::mount::{MsFlags, mount};
+use std::fs;
+
+/// Layout of the state partition that this release writes. A newer one is not touched.
+const SCHEMA: u32 = 1;
+const SCHEMA_FILE: &str = "/var/schema";
+/// What the state may take of the memory, when it is there.
+const MEMORY_STATE_OPTIONS: &str = "mode=0755,size=50%";
+
+pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
+    let result = if boot.cmdline.get("keelson.state") == Some("memory") {
+        Err(StageError::text(
+            "keelson.state=memory on the kernel command line",
+        ))
+    } else {
+        on_disk(boot)
+    };
+    if result.is_err() {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(
+            Some("tmpfs"),
+            sys::paths::STATE,
+            Some("tmpfs"),
+            flags,
+            Some(MEMORY_STATE_OPTIONS),
+        )
+        .map_err(|errno| StageError::io("tmpfs on /var", errno))?;
+        console::warn(
+            "STATE IS IN MEMORY: images, volumes, logs and addresses are lost at the next boot",
+        );
+    }
+    folders().and(result)
+}
+
+fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
+    // The images' file system keeps project quotas, whose format the kernel would ask for by a modprobe of its own.
+    for module in ["ext4", "quota_v2"] {
+        let loaded = boot.modules.load(module);
+        loaded.map_err(|error| StageError::text(error.to_string()))?;
+    }
+    let found = partition::wait()?;
+    file_system::check(&found.device)?;
+    let found = partition::grow(found);
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    let device = found.device.clone();
+    let name = device.display().to_string();
+    mount(
+        Some(&device),
+        sys::paths::STATE,
+        Some("ext4"),
+        flags,
+        Some("errors=remount-ro"),
+    )
+    .map_err(|errno| StageError::io(format!("mount {name} on /var"), errno))?;
+    if let Err(error) = schema() {
+        let _ = nix::mount::umount(sys::paths::STATE);
+        return Err(error);
+    }
+    file_system::grow(&found)?;
+    boot.state_device = Some(device);
+    Ok(())
+}
+
+fn schema() -> Result<(), StageError> {
+    match fs::read_to_string(SCHEMA_FILE) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(found) if found <= SCHEMA => Ok(()),
+            _ => Err(StageError::text(format!(
+                "the state partition has schema {}, this release knows {SCHEMA}: boot the release that wrote it",
+                text.trim()
+            ))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::write(SCHEMA_FILE, format!("{SCHEMA}\n"))
+                .map_err(|error| StageError::io(SCHEMA_FILE, error))
+        }
+        Err(error) => Err(StageError::io(SCHEMA_FILE, error)),
+    }
+}
+
+fn folders() -> Result<(), StageError> {
+    for folder in sys::paths::STATE_FOLDERS {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(StageError::io(folder, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
