@@ -1,0 +1,218 @@
+//! Disks that are not as they should be: foreign, full, damaged. And a machine with very little memory.
+
+use qemu::FindingKind;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+use vm::{Checks, Guest, Setup, StatePartition, container, digest, measured};
+
+const PORT: u16 = 7001;
+const MIB: u64 = 1 << 20;
+
+fn keeper() -> (String, String) {
+    container(
+        "keeper",
+        "command = [\"--protected-mode\", \"no\", \"--appendonly\", \"yes\", \"--appendfsync\", \"always\"]\n\
+         volumes = [\"keeper-data:/data\"]\n[[ports]]\npublish = \"7001:6379\"\n",
+    )
+}
+
+#[test]
+fn foreign_disks_are_never_written_and_128_mib_run_one_unit() {
+    const SCENARIO: &str = "foreign";
+    let mut checks = Checks::of(SCENARIO);
+    let setup = Setup::named(SCENARIO)
+        .memory(128 * MIB)
+        .units([keeper()])
+        .port(PORT);
+    let [noise, table, ext4] = ["noise.raw", "table.raw", "ext4.raw"].map(|name| setup.file(name));
+    // No table at all; a table with somebody else's partitions; a file system on the whole disk.
+    let bytes: Vec<u8> = (0..4 * MIB)
+        .flat_map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .collect();
+    std::fs::write(&noise, bytes).unwrap();
+    foreign_table(&table);
+    File::create(&ext4).unwrap().set_len(64 * MIB).unwrap();
+    let made = std::process::Command::new("mkfs.ext4")
+        .args(["-q", "-F"])
+        .arg(&ext4)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let disks = [noise, table, ext4];
+    let before = disks.each_ref().map(|path| digest(path));
+    let setup = disks.iter().fold(setup, Setup::disk);
+    let guest = setup.boot();
+    checks.that("128 MiB are enough for the system and one unit", || {
+        guest.ready();
+        guest.answers(PORT);
+        let free = guest.shell(
+            "keeper",
+            "grep -E '^Mem(Total|Available)' /proc/meminfo | tr -s '\\n ' ' '",
+        );
+        vm::progress(SCENARIO, &free);
+    });
+    checks.that("each foreign disk is named, with what to do", || {
+        let line = guest.says("stage state failed");
+        for disk in ["vda", "vdb", "vdc"] {
+            assert!(line.contains(disk), "{line}");
+        }
+        assert!(
+            line.contains("left untouched") && line.contains("write the disk image"),
+            "{line}"
+        );
+        guest.says("STATE IS IN MEMORY");
+    });
+    checks.that("power-off is in order", || {
+        guest.power_off();
+        guest.serial_log_is_clean(&[FindingKind::BootStage]);
+    });
+    checks.that("no byte of a foreign disk has changed", || {
+        assert_eq!(disks.each_ref().map(|path| digest(path)), before);
+    });
+    checks.end();
+}
+
+/// A GUID partition table of another system: its file system has our partition's type, and another name.
+fn foreign_table(path: &std::path::Path) {
+    use sys::gpt::{self, Guid, Table};
+    let bytes = 64 * MIB;
+    let id = |number: u8| Guid([number; 16]);
+    let mut table = Table::new(id(1), bytes, 512).unwrap();
+    assert!(table.append(gpt::STATE, id(2), "var", Some(32 * MIB)));
+    let layout = table.layout();
+    let disk = File::create(path).unwrap();
+    disk.set_len(bytes).unwrap();
+    disk.write_all_at(&layout.mbr, 0).unwrap();
+    for (offset, bytes) in [layout.backup, layout.primary] {
+        disk.write_all_at(&bytes, offset).unwrap();
+    }
+}
+
+#[test]
+fn a_full_and_then_damaged_state_partition_is_survived() {
+    const SCENARIO: &str = "damage";
+    let mut checks = Checks::of(SCENARIO);
+    let filler = container(
+        "filler",
+        "entrypoint = [\"sleep\", \"infinity\"]\nstop_signal = \"SIGKILL\"\nuser = \"0\"\nvolumes = [\"filler-data:/filler\"]\n",
+    );
+    let guest = Setup::named(SCENARIO)
+        .own_disk(1 << 30)
+        .units([keeper(), filler])
+        .port(PORT)
+        .boot();
+    guest.ready();
+    guest.answers(PORT);
+    let redis = guest.redis(PORT);
+    redis.cli(&["SET", "kept", "before-it-was-full"]).unwrap();
+    full(&mut checks, &guest);
+    checks.that("a power cut with a full disk is survived", || {
+        guest.machine.cut_power().unwrap()
+    });
+    checks.that("the serial log is clean", || {
+        guest.serial_log_is_clean(&[FindingKind::Unit])
+    });
+    let guest = guest.boot_again();
+    checks.that(
+        "a machine with a full disk boots, and space can be given back",
+        || {
+            guest.booted();
+            guest.shell("filler", "rm -f /filler/*");
+            guest.told(&["restart", "keeper"]);
+            guest.answers(PORT);
+            kept(&guest);
+            guest.power_off();
+        },
+    );
+    // Neither is what a crash leaves: the first superblock, then pieces all over the place.
+    checks.that("a destroyed superblock is repaired from its copies", || {
+        StatePartition::of(guest.disk()).overwrite(1024, &[0xa5; 1024]);
+    });
+    let guest = guest.boot_again();
+    checks.that("nothing is lost by that", || {
+        guest.ready();
+        guest.answers(PORT);
+        kept(&guest);
+        let console = guest.console();
+        assert!(console.contains("repairing all of it"), "{console}");
+        guest.power_off();
+        guest.serial_log_is_clean(&[FindingKind::BootStage]);
+        StatePartition::of(guest.disk()).is_clean();
+    });
+    let state = StatePartition::of(guest.disk());
+    // Superblock, group descriptors, inode tables of the first groups: no repair brings that back.
+    for at in 0..64 {
+        state.overwrite(at * MIB / 4, &[0x5a; 128 << 10]);
+    }
+    let guest = guest.boot_again();
+    checks.that(
+        "a state partition beyond repair ends in a machine that runs and says so",
+        || {
+            guest.booted();
+            guest.answers(PORT);
+            let console = guest.console();
+            let said = ["beyond repair", "repairing all of it", "left as it is"];
+            assert!(said.iter().any(|text| console.contains(text)), "{console}");
+            guest.told(&["ps"]);
+        },
+    );
+    checks.that("power-off is in order", || {
+        guest.power_off();
+        guest.serial_log_is_clean(&[FindingKind::BootStage, FindingKind::Unit]);
+    });
+    checks.end();
+}
+
+fn kept(guest: &Guest) {
+    let kept = guest.redis(PORT).cli(&["GET", "kept"]).unwrap();
+    assert_eq!(kept, "before-it-was-full");
+}
+
+fn full(checks: &mut Checks, guest: &Guest) {
+    checks.that(
+        "a container that fills the disk gets the error itself",
+        || {
+            let start = std::time::Instant::now();
+            let script =
+                "dd if=/dev/zero of=/filler/big bs=1M; dd if=/dev/zero of=/filler/small bs=4k";
+            let filled = guest.machine.keelctl_with(
+                &["exec", "filler", "sh", "-c", script],
+                b"",
+                Duration::from_secs(300),
+            );
+            let filled = filled.unwrap();
+            measured("damage", "filling the disk, wall time", start.elapsed());
+            assert!(!filled.success(), "{filled:?}");
+            assert!(filled.stderr.contains("No space left"), "{filled:?}");
+        },
+    );
+    checks.that(
+        "the system answers with a full disk, and units go on",
+        || {
+            assert_eq!(guest.status("keeper").state, "running");
+            assert_eq!(
+                guest.redis(PORT).cli(&["GET", "kept"]).unwrap(),
+                "before-it-was-full"
+            );
+            guest.told(&["logs", "keeper"]);
+            guest.told(&["status"]);
+        },
+    );
+    checks.that(
+        "a load into a full store says that the disk is full",
+        || {
+            let archive = std::fs::read(vm::demo_archive()).unwrap();
+            let renamed = crate::archives::with_path(&archive, "etc/harmless").0;
+            let finished = guest
+                .machine
+                .keelctl_with(&["image", "load", "-"], &renamed, Duration::from_secs(60))
+                .unwrap();
+            assert!(!finished.success(), "{finished:?}");
+            assert!(
+                finished.stderr.to_lowercase().contains("no space left"),
+                "{finished:?}"
+            );
+        },
+    );
+}
