@@ -10,7 +10,7 @@ use sys::gpt::{self, Guid, Table};
 
 const SECTOR: u32 = 512;
 /// Counted up when this code writes another disk for the same files, so that a disk made before is not kept.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 /// Reserved for machines without UEFI.
 const BIOS_BOOT_BYTES: u64 = 1 << 20;
 /// Tables and alignment at both ends.
