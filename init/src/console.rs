@@ -29,7 +29,7 @@ pub(crate) fn say(text: impl Display) {
     } else {
         let _ = std::io::stdout().write_all(line.as_bytes());
     }
-    log::debug!("{text}");
+    log::info!("{text}");
 }
 
 /// A line that asks for an operator's attention.
