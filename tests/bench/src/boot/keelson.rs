@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 /// Host port of the first instance; the others follow.
 const FIRST_PORT: u16 = 7001;
-const TIMEOUT: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// After the last driver is loaded, for everything to come to rest: as long as a floor waits.
 const SETTLED: Duration = Duration::from_secs(4);
 const POWER_OFF: Duration = Duration::from_secs(60);
 
+/// Instances of the demo's template.
+const TEMPLATE: &str = "redis@";
 const INIT: &str = "keelson: init ";
 const NETWORK: &str = "keelson: stage network ok";
 const LAST_DRIVERS: &str = "keelson: stage more-drivers ok";
@@ -47,6 +49,7 @@ pub(crate) fn boot(prepared: &Prepared, units: u16) -> Result<Measured, Failure>
     let first_unit = chart
         .units
         .iter()
+        .filter(|unit| unit.name.starts_with(TEMPLATE))
         .flat_map(|unit| &unit.states)
         .filter(|(state, _)| state == "running")
         .map(|(_, at)| *at)
