@@ -4,7 +4,7 @@ use super::partition::Found;
 use crate::console;
 use crate::stage::StageError;
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -60,6 +60,10 @@ impl Superblock {
 /// Exit status of e2fsck(8), a sum of bits.
 const FSCK_CORRECTED: i32 = 1 | 2;
 const FSCK_UNCORRECTED: i32 = 4;
+/// "Operational error": without a superblock nothing is done unasked; a full check looks for a copy of it.
+const FSCK_UNREADABLE: i32 = 8;
+/// Of what e2fsck says, which may be megabytes about a badly damaged disk, the end is kept: it has the outcome.
+const FSCK_OUTPUT_MAX: usize = 2048;
 
 /// Run e2fsck where the file system was not left clean: first what is safe to do unasked, then everything.
 pub(super) fn check(device: &Path) -> Result<(), StageError> {
@@ -75,7 +79,7 @@ pub(super) fn check(device: &Path) -> Result<(), StageError> {
             ));
             Ok(())
         }
-        code if code & FSCK_UNCORRECTED != 0 => {
+        code if code & (FSCK_UNCORRECTED | FSCK_UNREADABLE) != 0 => {
             console::warn(format_args!(
                 "{name}: damaged beyond the usual: repairing all of it, look into /var/lost+found"
             ));
@@ -97,20 +101,31 @@ fn e2fsck(device: &Path, mode: &std::ffi::CStr) -> Result<i32, StageError> {
     let program = CString::new(format!("{}/e2fsck", sys::paths::PROGRAMS)).unwrap_or_default();
     let device = CString::new(device.as_os_str().as_encoded_bytes()).unwrap_or_default();
     let null = File::open("/dev/null").map_err(failed)?;
-    let log = OpenOptions::new()
-        .write(true)
-        .open("/dev/kmsg")
-        .map_err(failed)?;
+    // It writes its lines in pieces, and each would be a line of the kernel's log.
+    let (mut output, written) = std::io::pipe().map_err(failed)?;
     let child = spawn(&Spawn {
         namespaces: 0,
         cgroup: None,
         program: &program,
         arguments: &[c"e2fsck", mode, &device],
         environment: &[],
-        descriptors: &[(null.as_fd(), 0), (log.as_fd(), 1), (log.as_fd(), 2)],
+        descriptors: &[
+            (null.as_fd(), 0),
+            (written.as_fd(), 1),
+            (written.as_fd(), 2),
+        ],
     })
     .map_err(failed)?;
-    match sys::pidfd::wait(child.pidfd.as_fd()).map_err(failed)? {
+    drop(written);
+    let said = last_lines(&mut output).map_err(failed)?;
+    let ended = sys::pidfd::wait(child.pidfd.as_fd()).map_err(failed)?;
+    for line in said.lines().filter(|line| !line.trim().is_empty()) {
+        match ended {
+            Ended::Code(0) => log::info!("e2fsck: {line}"),
+            _ => log::warn!("e2fsck: {line}"),
+        }
+    }
+    match ended {
         Ended::Code(127) => Err(StageError::text("e2fsck is not part of this release")),
         Ended::Code(code) => Ok(code),
         Ended::Signal(signal) => Err(StageError::text(format!(
@@ -118,6 +133,27 @@ fn e2fsck(device: &Path, mode: &std::ffi::CStr) -> Result<i32, StageError> {
             unit::signal::display(signal)
         ))),
     }
+}
+
+fn last_lines(output: &mut impl Read) -> std::io::Result<String> {
+    let (mut said, mut buffer) = (Vec::new(), [0; FSCK_OUTPUT_MAX]);
+    let mut cut = false;
+    loop {
+        let bytes = output.read(&mut buffer)?;
+        if bytes == 0 {
+            break;
+        }
+        said.extend_from_slice(buffer.get(..bytes).unwrap_or_default());
+        let over = said.len().saturating_sub(FSCK_OUTPUT_MAX);
+        cut |= over > 0;
+        said.drain(..over);
+    }
+    let text = String::from_utf8_lossy(&said);
+    let whole = match text.split_once('\n') {
+        Some((_, rest)) if cut => rest,
+        _ => &text,
+    };
+    Ok(whole.to_owned())
 }
 
 /// Let the mounted file system fill its partition.
