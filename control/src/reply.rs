@@ -164,7 +164,8 @@ pub struct Top {
     pub memory_free: u64,
     /// Of all containers together, page cache included.
     pub containers_memory: u64,
-    pub containers_processes: u64,
+    /// Of all containers together; what `pids.max` limits.
+    pub containers_threads: u64,
     /// Every process that is not in a container, by process id.
     pub programs: Vec<Program>,
 }

@@ -25,19 +25,17 @@ fn render(top: &Top) -> String {
         human::size(top.memory),
         human::size(top.memory_available),
         human::size(top.containers_memory),
-        processes(top.containers_processes),
+        counted(top.containers_threads, "thread", "threads"),
         human::size(system),
-        processes(top.programs.len() as u64),
+        counted(top.programs.len() as u64, "process", "processes"),
     );
     let rows = top.programs.iter().map(row).collect();
     head + &table(["PROGRAM", "PID", "PSS", "CPU", "FDS"], rows, false)
 }
 
-fn processes(count: u64) -> String {
-    match count {
-        1 => "1 process".to_owned(),
-        count => format!("{count} processes"),
-    }
+fn counted(count: u64, one: &str, several: &str) -> String {
+    let what = if count == 1 { one } else { several };
+    format!("{count} {what}")
 }
 
 fn row(program: &Program) -> [Cell; 5] {
@@ -74,12 +72,12 @@ mod tests {
             memory_available: 1900 << 20,
             memory_free: 1800 << 20,
             containers_memory: 10 << 20,
-            containers_processes: 1,
+            containers_threads: 1,
             programs: vec![program("init", 1, 2 << 20), program("netd", 64, 1 << 20)],
         };
         let text = "\
 up 2m 13s, memory 2.0G, available 1.9G
-containers: 10M in 1 process
+containers: 10M in 1 thread
 system: 3.0M in 2 processes
 
 PROGRAM  PID  PSS   CPU    FDS

@@ -25,7 +25,7 @@ pub(crate) fn top() -> Top {
         memory_available: memory("MemAvailable"),
         memory_free: memory("MemFree"),
         containers_memory: containers.number("memory.current").unwrap_or(0),
-        containers_processes: containers.number("pids.current").unwrap_or(0),
+        containers_threads: containers.number("pids.current").unwrap_or(0),
         programs: pids.into_iter().filter_map(program).collect(),
     }
 }

@@ -280,7 +280,7 @@ fn top() -> Top {
         memory_available: 1900 << 20,
         memory_free: 1800 << 20,
         containers_memory: 10 << 20,
-        containers_processes: 2,
+        containers_threads: 2,
         programs: vec![Program {
             name: "init".into(),
             pid: 1,

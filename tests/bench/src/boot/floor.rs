@@ -135,6 +135,7 @@ fn usage(line: &str) -> Option<Usage> {
     Some(Usage {
         used: value("total")?.checked_sub(value("available")?)?,
         available: value("available")?,
+        free: value("free")?,
         pss: value("pss")?,
         processes: value("processes")?,
         descriptors: value("descriptors")?,

@@ -144,6 +144,7 @@ fn of_top(top: &Top) -> Usage {
     Usage {
         used: top.memory.saturating_sub(top.memory_available),
         available: top.memory_available,
+        free: top.memory_free,
         pss: top.programs.iter().map(|program| program.pss).sum(),
         processes: top.programs.len() as u64,
         descriptors: top.programs.iter().map(|program| program.descriptors).sum(),

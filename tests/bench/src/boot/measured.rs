@@ -26,6 +26,7 @@ pub(crate) struct Usage {
     /// Total less available.
     pub(crate) used: u64,
     pub(crate) available: u64,
+    pub(crate) free: u64,
     /// Of the system's own programs together.
     pub(crate) pss: u64,
     pub(crate) processes: u64,
@@ -63,6 +64,7 @@ impl Measured {
             usage: Usage {
                 used: number(&|boot| boot.usage.used),
                 available: number(&|boot| boot.usage.available),
+                free: number(&|boot| boot.usage.free),
                 pss: number(&|boot| boot.usage.pss),
                 processes: number(&|boot| boot.usage.processes),
                 descriptors: number(&|boot| boot.usage.descriptors),

@@ -49,6 +49,8 @@ pub struct Options {
 /// # Errors
 /// When something can't be built, a machine does not boot, or the document can't be written.
 pub fn run(options: &Options) -> Result<(), Failure> {
+    // Before the build, which takes the tree as it is now.
+    let date_and_commit = host_machine::date_and_commit()?;
     let prepared = Prepared::new()?;
     if options.runs == 0 {
         return Ok(());
@@ -75,7 +77,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .collect();
     let heading = format!(
         "Measured on {}; medians of {} boots each.\n{}.",
-        host_machine::date_and_commit()?,
+        date_and_commit,
         options.runs,
         host_machine::description(&prepared.guest())
     );

@@ -66,6 +66,7 @@ fn usage(medians: &Medians) -> String {
                 mebibytes(usage.pss),
                 mebibytes(usage.used),
                 mebibytes(usage.available),
+                mebibytes(usage.free),
                 usage.processes.to_string(),
                 usage.descriptors.to_string(),
             ]
@@ -77,6 +78,7 @@ fn usage(medians: &Medians) -> String {
             "PSS outside containers, MiB",
             "RAM used, MiB",
             "MemAvailable, MiB",
+            "MemFree, MiB",
             "processes",
             "descriptors",
         ],
