@@ -62,6 +62,9 @@ const FSCK_CORRECTED: i32 = 1 | 2;
 const FSCK_UNCORRECTED: i32 = 4;
 /// "Operational error": without a superblock nothing is done unasked; a full check looks for a copy of it.
 const FSCK_UNREADABLE: i32 = 8;
+/// e2fsck gives up after it has put back a superblock from a copy that was made while mounted (the copy asks for the
+/// journal again); the next one finds the superblock and repairs the rest.
+const FULL_CHECKS_MAX: usize = 2;
 /// Of what e2fsck says, which may be megabytes about a badly damaged disk, the end is kept: it has the outcome.
 const FSCK_OUTPUT_MAX: usize = 2048;
 
@@ -83,12 +86,16 @@ pub(super) fn check(device: &Path) -> Result<(), StageError> {
             console::warn(format_args!(
                 "{name}: damaged beyond the usual: repairing all of it, look into /var/lost+found"
             ));
-            match e2fsck(device, c"-fy")? {
-                code if code & !FSCK_CORRECTED == 0 => Ok(()),
-                code => Err(StageError::text(format!(
-                    "{name}: beyond repair (e2fsck: status {code}); left as it is: restore it, or write the disk image anew"
-                ))),
+            let mut code = FSCK_UNCORRECTED;
+            for _ in 0..FULL_CHECKS_MAX {
+                code = e2fsck(device, c"-fy")?;
+                if code & !FSCK_CORRECTED == 0 {
+                    return Ok(());
+                }
             }
+            Err(StageError::text(format!(
+                "{name}: beyond repair (e2fsck: status {code}); left as it is: restore it, or write the disk image anew"
+            )))
         }
         code => Err(StageError::text(format!(
             "{name}: e2fsck: status {code}; left as it is"
