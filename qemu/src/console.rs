@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(4);
 /// Lines kept in memory, all of a long test; a guest that says more loses its oldest ones here, not in the file.
 const LINES_MAX: usize = 200_000;
+/// What the system itself says begins so.
+const OWN_LINE: &str = "keelson: ";
 /// Bytes of a line; more is cut into several.
 const LINE_BYTES_MAX: usize = 4096;
 
@@ -47,6 +49,8 @@ struct State {
     /// Lines that were dropped in front.
     dropped: usize,
     unfinished: Splitter,
+    /// When the last bytes came.
+    latest: Duration,
     ended: bool,
 }
 
@@ -155,8 +159,12 @@ impl Console {
     ) -> Option<T> {
         let mut state = self.shared.state();
         loop {
-            let lines = state.since(since);
+            let mut lines = state.since(since);
             let ended = state.ended;
+            // What is waited for is never half a line of the system's own: its numbers would be cut off.
+            if !ended && state.unfinished.text().starts_with(OWN_LINE) {
+                lines.pop();
+            }
             if let Some(answer) = look(&lines, ended) {
                 return Some(answer);
             }
@@ -173,6 +181,7 @@ impl Console {
 
 impl State {
     fn push(&mut self, bytes: &[u8], at: Duration) {
+        self.latest = at;
         for text in self.unfinished.push(bytes) {
             if self.lines.len() == LINES_MAX {
                 self.lines.pop_front();
@@ -191,9 +200,8 @@ impl State {
             .collect();
         let unfinished = self.unfinished.text();
         if !unfinished.is_empty() {
-            let at = self.lines.back().map_or(Duration::ZERO, |line| line.at);
             lines.push(Line {
-                at,
+                at: self.latest,
                 text: unfinished,
             });
         }
