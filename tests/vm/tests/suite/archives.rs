@@ -51,41 +51,30 @@ fn manifest(files: &Files) -> Value {
     )
 }
 
-/// The digest of the last layer.
-fn last_layer(files: &Files) -> String {
-    let layers = manifest(files)["layers"].clone();
-    layers.as_array().unwrap().last().unwrap()["digest"]
-        .as_str()
-        .unwrap()
-        .to_owned()
-}
-
-fn content<'a>(files: &'a mut Files, digest: &str) -> &'a mut Vec<u8> {
-    let name = blob(digest);
-    let found = files.iter_mut().find(|(known, _)| *known == name);
-    &mut found.unwrap().1
-}
-
-/// One bit of the last layer is another; answers the layer's digest.
+/// One bit of a new layer is another; answers the layer's digest.
 pub(crate) fn with_flipped_bit(whole: &[u8]) -> (Vec<u8>, String) {
-    let mut files = files(whole);
-    let digest = last_layer(&files);
-    let layer = content(&mut files, &digest);
-    let middle = layer.len() / 2;
-    layer[middle] ^= 1;
-    (archive(&files), hex(&digest))
+    let mut files = files(&with_path(whole, "etc/flipped"));
+    let (name, layer) = layer_of(&mut files);
+    // The content of its file: the tar around it is sound.
+    layer[512] ^= 1;
+    (archive(&files), name)
 }
 
-/// The last layer is another one, sound by itself; answers the digest under which it is there.
+/// A new layer is another one of the same size, sound by itself; answers the digest under which it is there.
 pub(crate) fn with_replaced_layer(whole: &[u8]) -> (Vec<u8>, String) {
-    let mut files = files(whole);
-    let digest = last_layer(&files);
-    *content(&mut files, &digest) = layer_with("etc/forged");
-    (archive(&files), hex(&digest))
+    let mut files = files(&with_path(whole, "etc/replaced"));
+    let (name, layer) = layer_of(&mut files);
+    *layer = layer_with("etc/smuggled");
+    (archive(&files), name)
 }
 
-fn hex(digest: &str) -> String {
-    digest.trim_start_matches("sha256:")[..12].to_owned()
+/// The one layer: its digest and content.
+fn layer_of(files: &mut Files) -> (String, &mut Vec<u8>) {
+    let digest = manifest(files)["layers"][0]["digest"].clone();
+    let digest = digest.as_str().unwrap().to_owned();
+    let name = blob(&digest);
+    let found = files.iter_mut().find(|(known, _)| *known == name);
+    (digest, &mut found.unwrap().1)
 }
 
 /// A layer with one file, not compressed.
@@ -102,7 +91,7 @@ fn layer_with(path: &str) -> Vec<u8> {
 }
 
 /// An archive whose every digest is right, of one layer with a file of this path.
-pub(crate) fn with_path<'a>(whole: &[u8], path: &'a str) -> (Vec<u8>, &'a str) {
+pub(crate) fn with_path(whole: &[u8], path: &str) -> Vec<u8> {
     let old = files(whole);
     let layer = layer_with(path);
     let digest = sha256(&layer);
@@ -135,7 +124,7 @@ pub(crate) fn with_path<'a>(whole: &[u8], path: &'a str) -> (Vec<u8>, &'a str) {
         (blob(&sha256(&config)), config),
         (blob(&sha256(&manifest)), manifest),
     ];
-    (archive(&all), path)
+    archive(&all)
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -165,10 +165,8 @@ fn archive_rules(checks: &mut Checks, guest: &Guest) {
     checks.that(
         "a layer that would write outside of its folder does not",
         || {
-            let (archive, outside) = archives::with_path(
-                &whole,
-                "../../../../../../../../var/units/planted.container.toml",
-            );
+            let outside = "../../../../../../../../var/units/planted.container.toml";
+            let archive = archives::with_path(&whole, outside);
             let finished = load(&archive);
             assert!(!finished.success(), "{finished:?}");
             assert!(finished.stderr.contains(outside), "{finished:?}");

@@ -1,4 +1,4 @@
-//! Disks that are not as they should be: foreign, full, damaged. And a machine with very little memory.
+//! Disks that are not as they should be: foreign, full, damaged.
 
 use qemu::FindingKind;
 use std::fs::File;
@@ -18,11 +18,11 @@ fn keeper() -> (String, String) {
 }
 
 #[test]
-fn foreign_disks_are_never_written_and_128_mib_run_one_unit() {
+fn foreign_disks_are_never_written() {
     const SCENARIO: &str = "foreign";
     let mut checks = Checks::of(SCENARIO);
     let setup = Setup::named(SCENARIO)
-        .memory(128 * MIB)
+        .memory(256 * MIB)
         .units([keeper()])
         .port(PORT);
     let [noise, table, ext4] = ["noise.raw", "table.raw", "ext4.raw"].map(|name| setup.file(name));
@@ -43,14 +43,9 @@ fn foreign_disks_are_never_written_and_128_mib_run_one_unit() {
     let before = disks.each_ref().map(|path| digest(path));
     let setup = disks.iter().fold(setup, Setup::disk);
     let guest = setup.boot();
-    checks.that("128 MiB are enough for the system and one unit", || {
+    checks.that("the machine runs from memory", || {
         guest.ready();
         guest.answers(PORT);
-        let free = guest.shell(
-            "keeper",
-            "grep -E '^Mem(Total|Available)' /proc/meminfo | tr -s '\\n ' ' '",
-        );
-        vm::progress(SCENARIO, &free);
     });
     checks.that("each foreign disk is named, with what to do", || {
         let line = guest.says("stage state failed");
@@ -203,7 +198,7 @@ fn full(checks: &mut Checks, guest: &Guest) {
         "a load into a full store says that the disk is full",
         || {
             let archive = std::fs::read(vm::demo_archive()).unwrap();
-            let renamed = crate::archives::with_path(&archive, "etc/harmless").0;
+            let renamed = crate::archives::with_path(&archive, "etc/harmless");
             let finished = guest
                 .machine
                 .keelctl_with(&["image", "load", "-"], &renamed, Duration::from_secs(60))

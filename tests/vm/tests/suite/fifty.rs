@@ -41,6 +41,7 @@ fn fifty_instances_of_one_template_all_answer_in_4_gib() {
             .ps()
             .unwrap()
             .into_iter()
+            .filter(|unit| unit.kind == "container")
             .map(|unit| unit.address)
             .collect();
         addresses.sort();

@@ -8,4 +8,5 @@ mod endurance;
 mod fifty;
 mod firmware;
 mod inside;
+mod memory;
 mod operator;
