@@ -175,11 +175,7 @@ pub fn make_hard_link(
 ///
 /// # Errors
 /// As the calls; `EINVAL` for a folder or an ordinary file.
-pub fn copy_special(
-    from: BorrowedFd<'_>,
-    to: BorrowedFd<'_>,
-    entry: &Entry,
-) -> io::Result<()> {
+pub fn copy_special(from: BorrowedFd<'_>, to: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
     let (name, status) = (entry.name.as_os_str(), &entry.status);
     remove(to, name)?;
     match entry.kind {
@@ -194,13 +190,7 @@ pub fn copy_special(
         Kind::Folder | Kind::File => return Err(Errno::EINVAL.into()),
     }
     let (uid, gid) = (Uid::from_raw(status.uid), Gid::from_raw(status.gid));
-    nix::unistd::fchownat(
-        to,
-        name,
-        Some(uid),
-        Some(gid),
-        AtFlags::AT_SYMLINK_NOFOLLOW,
-    )?;
+    nix::unistd::fchownat(to, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
     if entry.kind != Kind::Link {
         // It is not a link, so there is nothing to follow.
         nix::sys::stat::fchmodat(
