@@ -9,6 +9,7 @@
 
 use super::library::Library;
 use super::list::List;
+use super::slim::slim;
 use super::{modinfo, normal};
 use crate::error::{BuildError, at};
 use crate::tree::Tree;
@@ -192,7 +193,7 @@ impl<'a> Closure<'a> {
             };
             let source = self.library.file(entry);
             let bytes = match form {
-                Form::Plain => modinfo::read(&source),
+                Form::Plain => modinfo::read(&source).map(slim),
                 Form::AsShipped => std::fs::read(&source),
             };
             tree.file(

@@ -12,6 +12,7 @@ mod closure;
 mod library;
 mod list;
 mod modinfo;
+mod slim;
 
 pub(crate) use closure::{Closure, Unpacking};
 pub(crate) use library::Library;
