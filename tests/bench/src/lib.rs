@@ -7,7 +7,8 @@
 //! - A number in the document comes from a run of this program, or is marked as quoted.
 //! - What is compared runs on the same kernel, machine and disk, in turns, so that a slow minute of the build host
 //!   falls on all alike.
-//! - A boot that fails ends the benchmark: there is no table with holes.
+//! - A boot that fails ends the benchmark: there is no table with holes. Only one that the emulator's own crash ended
+//!   is repeated, and counted in the table.
 //!
 //! To add a benchmark: a module with `run`, a subcommand in `main`, a block of its own in `docs/performance.md`.
 

@@ -44,7 +44,7 @@ pub(crate) fn make(folder: &Path, program: &Path, release: &Initramfs) -> Result
             .map(|(path, content)| (path, 0o644, content)),
     );
     for (kind, files) in [("bare", vec![init]), ("redis", files)] {
-        let archive = image::initramfs(files).map_err(|error| error.to_string())?;
+        let archive = image::initramfs(files)?;
         std::fs::write(initramfs(folder, kind), archive)?;
     }
     Ok(())
@@ -52,23 +52,17 @@ pub(crate) fn make(folder: &Path, program: &Path, release: &Initramfs) -> Result
 
 pub(crate) fn bare(prepared: &Prepared) -> Result<Measured, Failure> {
     let machine = start(prepared.floor("bare"))?;
-    let facts = machine
-        .wait_for("floor: memory ", TIMEOUT)
-        .map_err(|error| error.to_string())?;
+    let facts = machine.wait_for("floor: memory ", TIMEOUT)?;
     Floor::read(&machine)?.measured(&facts, None)
 }
 
 pub(crate) fn redis(prepared: &Prepared) -> Result<Measured, Failure> {
     let machine = start(prepared.floor("redis").forward(Wanted::tcp(REDIS_PORT)))?;
-    machine
-        .wait_for("floor: init at ", TIMEOUT)
-        .map_err(|error| error.to_string())?;
+    machine.wait_for("floor: redis at ", TIMEOUT)?;
     let port = machine.host_port(REDIS_PORT).ok_or("no forwarded port")?;
-    let pong = pong::first(port, TIMEOUT).map(|at| at - machine.started());
-    let pong = pong.ok_or_else(|| no_answer(&machine))?;
-    let facts = machine
-        .wait_for("floor: memory ", TIMEOUT)
-        .map_err(|error| error.to_string())?;
+    let pong = pong::first(port, TIMEOUT).map_err(|_| no_answer(&machine))?;
+    let pong = pong - machine.started();
+    let facts = machine.wait_for("floor: memory ", TIMEOUT)?;
     let measured = Floor::read(&machine)?.measured(&facts, Some(pong));
     // Its disk is mounted read-only: nothing is lost.
     machine.cut_power()?;
@@ -76,7 +70,7 @@ pub(crate) fn redis(prepared: &Prepared) -> Result<Measured, Failure> {
 }
 
 fn start(options: qemu::MachineOptions) -> Result<Machine, Failure> {
-    Machine::boot(options).map_err(|error| error.to_string().into())
+    Machine::boot(options).map_err(Failure::from)
 }
 
 fn no_answer(machine: &Machine) -> Failure {

@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, Moment, milliseconds};
 use super::measured::{Measured, PowerOff, Usage};
-use super::pong;
+use super::pong::{self, Silent};
 use super::prepare::Prepared;
 use crate::Failure;
 use control::reply::{Reply, Top};
@@ -35,14 +35,13 @@ pub(crate) fn boot(prepared: &Prepared, units: u16) -> Result<Measured, Failure>
     if units > 0 {
         options = options.units(self::units(units)?);
     }
-    let machine = Machine::boot(options).map_err(|error| error.to_string())?;
-    wait(&machine, INIT)?;
-    let pongs = pongs(&machine, &ports)?;
+    let machine = Machine::boot(options)?;
     wait(&machine, NETWORK)?;
+    let pongs = pongs(&machine, &ports)?;
     wait(&machine, LAST_DRIVERS)?;
     std::thread::sleep(SETTLED);
     let usage = usage(&machine)?;
-    let chart = machine.boot_chart().map_err(|error| error.to_string())?;
+    let chart = machine.boot_chart()?;
     let lines = machine.console().lines_since(machine.boot_start());
     let clock = Clock::of(&lines).ok_or("no line of the console has a time")?;
     let first = lines.iter().find(|line| line.text.contains(INIT));
@@ -88,9 +87,7 @@ pub(crate) fn units(count: u16) -> Result<String, Failure> {
 }
 
 fn wait(machine: &Machine, text: &str) -> Result<Line, Failure> {
-    machine
-        .wait_for(text, TIMEOUT)
-        .map_err(|error| error.to_string().into())
+    machine.wait_for(text, TIMEOUT).map_err(Failure::from)
 }
 
 /// `keelson: init 0.1.0 at N ms`
@@ -109,19 +106,19 @@ struct Pongs {
     all: Duration,
 }
 
-/// The first instance is asked all the time, the others from its answer on, so that the asking does not slow the boot.
+/// The first instance is asked from the network on, the others from its answer on.
 fn pongs(machine: &Machine, ports: &[u16]) -> Result<Option<Pongs>, Failure> {
     let host_ports: Option<Vec<u16>> = ports.iter().map(|port| machine.host_port(*port)).collect();
     let host_ports = host_ports.ok_or("a port is not forwarded")?;
     let Some((first, others)) = host_ports.split_first() else {
         return Ok(None);
     };
-    let silent = || format!("no answer; the console:\n{}", machine.console().text());
-    let first = pong::first(*first, TIMEOUT).ok_or_else(silent)?;
+    let silent = |silent: Silent| no_answer(machine, &silent);
+    let first = pong::first(*first, TIMEOUT).map_err(silent)?;
     let all = if others.is_empty() {
         first
     } else {
-        pong::all(others, TIMEOUT).ok_or_else(silent)?
+        pong::all(others, TIMEOUT).map_err(silent)?
     };
     let since_start = |at: Instant| at - machine.started();
     Ok(Some(Pongs {
@@ -130,10 +127,30 @@ fn pongs(machine: &Machine, ports: &[u16]) -> Result<Option<Pongs>, Failure> {
     }))
 }
 
+/// Which units are silent, with what the machine thinks of them.
+fn no_answer(machine: &Machine, silent: &Silent) -> Failure {
+    let forwards = machine.forwards();
+    let guest = |port: &u16| {
+        let forward = forwards.iter().find(|forward| forward.host_port == *port);
+        forward.map_or(0, |forward| forward.guest_port)
+    };
+    let guests: Vec<u16> = silent.ports.iter().map(guest).collect();
+    let units = match machine.ps() {
+        Ok(units) => units
+            .iter()
+            .map(|unit| format!("  {} {} {}\n", unit.name, unit.state, unit.ports.join(" ")))
+            .collect(),
+        Err(error) => error.to_string(),
+    };
+    let console = machine.console().text();
+    format!(
+        "no answer on the guest's ports {guests:?}\nits units:\n{units}\nits console:\n{console}"
+    )
+    .into()
+}
+
 fn usage(machine: &Machine) -> Result<Usage, Failure> {
-    let reply = machine
-        .ask(&Request::Top)
-        .map_err(|error| error.to_string())?;
+    let reply = machine.ask(&Request::Top)?;
     match reply {
         Reply::Top(top) => Ok(of_top(&top)),
         other => Err(format!("unexpected answer {other:?}").into()),
@@ -152,9 +169,7 @@ fn of_top(top: &Top) -> Usage {
 }
 
 fn power_off(machine: &Machine) -> Result<PowerOff, Failure> {
-    machine
-        .power_off(POWER_OFF)
-        .map_err(|error| error.to_string())?;
+    machine.power_off(POWER_OFF)?;
     let asked = wait(machine, ASKED)?.at;
     let since = |line: Line| milliseconds(line.at.saturating_sub(asked));
     Ok(PowerOff {

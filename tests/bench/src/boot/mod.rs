@@ -25,8 +25,10 @@ mod shape;
 use crate::{Failure, document, host_machine};
 use measured::Measured;
 use prepare::Prepared;
+use qemu::WaitError;
 use shape::Shape;
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 
 /// The block in `docs/performance.md`.
 const BLOCK: &str = "bench boot";
@@ -62,11 +64,19 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             .iter()
             .map(|units| Shape::Keelson { units: *units }),
     );
+    let mut crashes = 0;
     let mut boots: BTreeMap<Shape, Vec<Measured>> = BTreeMap::new();
     for round in 1..=options.runs {
         for shape in &shapes {
             let step = host::progress::step(&format!("run {round} of {}: {shape}", options.runs));
-            let measured = measure(&prepared, *shape)?;
+            let measured = match measure(&prepared, *shape) {
+                Err(error) if is_emulators(&error) => {
+                    eprintln!("{error}\nthe emulator has crashed: once more");
+                    crashes += 1;
+                    measure(&prepared, *shape)?
+                }
+                other => other?,
+            };
             step.done(&measured.to_string());
             boots.entry(*shape).or_default().push(measured);
         }
@@ -76,9 +86,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .map(|(shape, boots)| (*shape, Measured::median(boots)))
         .collect();
     let heading = format!(
-        "Measured on {}; medians of {} boots each.\n{}.",
-        date_and_commit,
+        "Measured on {date_and_commit}; medians of {} boots each{}.\n{}.",
         options.runs,
+        repeated(crashes),
         host_machine::description(&prepared.guest())
     );
     let text = report::report(&heading, &medians, &prepared.artefacts.sizes);
@@ -89,6 +99,22 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         println!("written: {}", path.display());
     }
     Ok(())
+}
+
+/// Whether QEMU died of itself: no fault of the guest.
+fn is_emulators(error: &Failure) -> bool {
+    match error.downcast_ref() {
+        Some(WaitError::Ended { status, .. }) => status.signal().is_some(),
+        Some(_) | None => false,
+    }
+}
+
+fn repeated(crashes: usize) -> String {
+    match crashes {
+        0 => String::new(),
+        1 => " (one more ended with a crash of the emulator)".to_owned(),
+        more => format!(" ({more} more ended with a crash of the emulator)"),
+    }
 }
 
 fn measure(prepared: &Prepared, shape: Shape) -> Result<Measured, Failure> {

@@ -1,93 +1,101 @@
 //! `PING` from outside until `PONG` comes back.
 //!
-//! A connection that QEMU takes before the guest has a network may hang for seconds after it has one. So there is a new
-//! connection every few milliseconds, whatever became of the ones before; the first answer on any of them counts.
+//! Asked only once the guest has a network: before that, QEMU takes connections that then hang. A port that nobody
+//! listens on refuses at once, and is asked again; one that is slow to answer is asked beside that, but never more than a
+//! few times at once, so that asking is not what keeps a busy machine from answering.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two attempts: the error of the time.
 const PERIOD: Duration = Duration::from_millis(10);
-/// Attempts that wait for an answer at a time; with the period, how long one may take.
-const WAITING_MAX: usize = 30;
+/// Attempts that wait for an answer at a time.
+const WAITING_MAX: usize = 8;
+/// An attempt that was lost on its way (the container's link was not up yet) makes room for another.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// QEMU takes a connection when its main loop comes to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
-/// Of a machine whose network is up and whose processors are busy.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// Ports asked at a time, of many.
 const ASKERS: usize = 4;
 
-/// When the first answer came on a port of loopback; none within the time.
-pub(crate) fn first(port: u16, timeout: Duration) -> Option<Instant> {
+/// Nobody has answered in time on these ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Silent {
+    pub(crate) ports: Vec<u16>,
+}
+
+/// When the first answer came on a port of loopback.
+pub(crate) fn first(port: u16, timeout: Duration) -> Result<Instant, Silent> {
     let deadline = Instant::now() + timeout;
-    let mut waiting: Vec<TcpStream> = Vec::new();
+    let mut waiting: Vec<(TcpStream, Instant)> = Vec::new();
     while Instant::now() < deadline {
         let next = Instant::now() + PERIOD;
-        waiting.extend(attempt(port));
-        let surplus = waiting.len().saturating_sub(WAITING_MAX);
-        waiting.drain(..surplus);
+        if waiting.len() < WAITING_MAX {
+            waiting.extend(attempt(port).map(|stream| (stream, Instant::now())));
+        }
         // Looked at more often than begun, for the sake of the time.
         while Instant::now() < next {
             let mut answered = false;
-            waiting.retain_mut(|stream| match stream.read(&mut [0; 16]) {
+            waiting.retain_mut(|(stream, begun)| match stream.read(&mut [0; 16]) {
                 Ok(0) => false,
                 Ok(_) => {
                     answered = true;
                     false
                 }
-                Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+                Err(error) => {
+                    error.kind() == std::io::ErrorKind::WouldBlock
+                        && begun.elapsed() < ATTEMPT_TIMEOUT
+                }
             });
             if answered {
-                return Some(Instant::now());
+                return Ok(Instant::now());
             }
             std::thread::sleep(PERIOD / 10);
         }
     }
-    None
+    Err(Silent { ports: vec![port] })
 }
 
-/// When the last of the ports had answered. The network is up by now, so a port is asked again only after its answer
-/// was given up, and a few are asked at a time: asking must not be what slows the machine.
-pub(crate) fn all(ports: &[u16], timeout: Duration) -> Option<Instant> {
+/// When the last of the ports had answered; a few are asked at a time.
+pub(crate) fn all(ports: &[u16], timeout: Duration) -> Result<Instant, Silent> {
     let deadline = Instant::now() + timeout;
     let silent: Mutex<VecDeque<u16>> = Mutex::new(ports.iter().copied().collect());
-    let next = || lock(&silent).pop_front();
+    let lock = || silent.lock().unwrap_or_else(PoisonError::into_inner);
     let ask = || {
         let mut last = None;
-        while let Some(port) = next() {
+        while Instant::now() < deadline {
+            let next = lock().pop_front();
+            let Some(port) = next else {
+                break;
+            };
             if once(port).is_some() {
                 last = Some(Instant::now());
-            } else if Instant::now() < deadline {
-                std::thread::sleep(PERIOD);
-                lock(&silent).push_back(port);
             } else {
-                return None;
+                lock().push_back(port);
+                std::thread::sleep(PERIOD);
             }
         }
-        Some(last)
+        last
     };
-    std::thread::scope(|scope| {
+    let last = std::thread::scope(|scope| {
         let askers: Vec<_> = (0..ASKERS).map(|_| scope.spawn(ask)).collect();
-        let answers = askers.into_iter().map(|asker| asker.join().ok()?);
-        answers
-            .collect::<Option<Vec<Option<Instant>>>>()?
-            .into_iter()
-            .flatten()
-            .max()
-    })
-}
-
-fn lock(silent: &Mutex<VecDeque<u16>>) -> MutexGuard<'_, VecDeque<u16>> {
-    silent.lock().unwrap_or_else(PoisonError::into_inner)
+        let answers = askers.into_iter().filter_map(|asker| asker.join().ok()?);
+        answers.max()
+    });
+    let ports: Vec<u16> = lock().iter().copied().collect();
+    match last {
+        Some(last) if ports.is_empty() => Ok(last),
+        _ => Err(Silent { ports }),
+    }
 }
 
 fn once(port: u16) -> Option<()> {
     let mut stream = attempt(port)?;
     stream.set_nonblocking(false).ok()?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
+    stream.set_read_timeout(Some(ATTEMPT_TIMEOUT)).ok()?;
     (stream.read(&mut [0; 16]).ok()? > 0).then_some(())
 }
 
@@ -114,7 +122,7 @@ mod tests {
             second.write_all(b"+PONG\r\n").unwrap();
             drop(silent);
         });
-        assert!(first(port, Duration::from_secs(10)).is_some());
+        assert!(first(port, Duration::from_secs(10)).is_ok());
         server.join().unwrap();
     }
 
@@ -138,7 +146,7 @@ mod tests {
                 })
             })
             .collect();
-        assert!(all(&ports, Duration::from_secs(10)).is_some());
+        assert!(all(&ports, Duration::from_secs(10)).is_ok());
         servers
             .into_iter()
             .for_each(|server| server.join().unwrap());
@@ -146,7 +154,15 @@ mod tests {
 
     #[test]
     fn silence_ends_with_the_time() {
-        assert_eq!(first(1, Duration::from_millis(30)), None);
-        assert_eq!(all(&[1, 1], Duration::from_millis(30)), None);
+        let silent = |ports: &[u16]| {
+            Err(Silent {
+                ports: ports.to_vec(),
+            })
+        };
+        assert_eq!(first(1, Duration::from_millis(30)), silent(&[1]));
+        assert_eq!(
+            all(&[1, 2], Duration::from_millis(30)).map_err(|silent| silent.ports.len()),
+            Err(2)
+        );
     }
 }

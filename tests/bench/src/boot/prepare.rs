@@ -34,17 +34,15 @@ impl Prepared {
     /// # Errors
     /// When it can't be built or does not boot.
     pub(crate) fn new() -> Result<Self, Failure> {
-        host::packages::ensure(&[Need::Qemu, Need::Ext4]).map_err(|error| error.to_string())?;
+        host::packages::ensure(&[Need::Qemu, Need::Ext4])?;
         let archive = image::demo::archive();
-        let failed = |error: image::BuildError| error.to_string();
-        image::demo::redis(&archive, Freshness::Cached).map_err(failed)?;
+        image::demo::redis(&archive, Freshness::Cached)?;
         let folder = host::paths::made().join("bench");
         let artefacts = image::build(&ImageOptions {
             out: folder.join("image"),
             preload: vec![archive],
             ..ImageOptions::default()
-        })
-        .map_err(failed)?;
+        })?;
         let release = Initramfs::read(&artefacts.initramfs)?;
         let program = host::build::program("floor-init", Profile::Os)?;
         floor::make(&folder, &program.path, &release)?;
@@ -66,15 +64,11 @@ impl Prepared {
     fn first_boot(&self) -> Result<(), Failure> {
         let source = self.artefacts.disk.as_ref().ok_or("no disk image")?;
         let step = host::progress::step("first boot of the disk, which loads the images");
-        image::disk::create(source, &self.disk, DISK).map_err(|error| error.to_string())?;
+        image::disk::create(source, &self.disk, DISK)?;
         let options = self.keelson().units(keelson::units(1)?);
-        let machine = Machine::boot(options).map_err(|error| error.to_string())?;
-        machine
-            .wait_ready(FIRST_BOOT)
-            .map_err(|error| error.to_string())?;
-        machine
-            .power_off(POWER_OFF)
-            .map_err(|error| error.to_string())?;
+        let machine = Machine::boot(options)?;
+        machine.wait_ready(FIRST_BOOT)?;
+        machine.power_off(POWER_OFF)?;
         step.done("");
         Ok(())
     }
