@@ -322,9 +322,10 @@ impl Daemon {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::BringUp { link } => {
-                self.report(|daemon| link::bring_up(&mut daemon.route, link))
-            }
+            Action::BringUp { link } => match link::bring_up(&mut self.route, link) {
+                Ok(link) => self.tell_machine(Event::Link(&link)),
+                Err(error) => log::warn!("{error}"),
+            },
             Action::Broadcast(message) => self.transmit(|port| port.broadcast(&message)),
             Action::Unicast { server, message } => {
                 self.transmit(|port| port.unicast(server, &message));

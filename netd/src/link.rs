@@ -1,18 +1,34 @@
 //! The machine's link, as the kernel is told: address, routes, size of packets.
 
 use crate::machine::LinkConfig;
-use crate::netlink::route::{self, LinkAddress, LinkChange, LinkKey, set_link};
+use crate::netlink::route::{self, Link, LinkAddress, LinkChange, LinkKey, set_link};
 use crate::netlink::{Batch, NetlinkError, Socket};
+use std::time::Duration;
 
-/// Let it look for a carrier.
-pub(crate) fn bring_up(socket: &mut Socket, link: u32) -> Result<(), NetlinkError> {
+/// Looks at a link that was just brought up, and the time between two. A virtual card has its carrier by then, a real one
+/// after seconds: of that the kernel tells.
+const LOOKS: u32 = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Let it look for a carrier, and say how it stands: a carrier that is there at once would be told of up to a second
+/// later.
+pub(crate) fn bring_up(socket: &mut Socket, link: u32) -> Result<Link, NetlinkError> {
     let mut batch = Batch::new();
     let up = LinkChange {
         up: true,
         ..LinkChange::default()
     };
     set_link(&mut batch, LinkKey::Index(link), &up);
-    socket.run(&batch)
+    socket.run(&batch)?;
+    let mut found = route::link_numbered(socket, link)?;
+    for _ in 1..LOOKS {
+        if found.carrier {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+        found = route::link_numbered(socket, link)?;
+    }
+    Ok(found)
 }
 
 /// Give the link what `config` says, and take from it what a former configuration left.

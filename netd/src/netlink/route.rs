@@ -172,6 +172,28 @@ pub(crate) fn link_named(socket: &mut Socket, name: &str) -> Result<Link, Netlin
     found.ok_or_else(missing)
 }
 
+/// The link of this number. From Linux 6.8 the kernel's link watch, which otherwise tells of a new carrier up to a second
+/// late (net/core/link_watch.c), is run for it first.
+pub(crate) fn link_numbered(socket: &mut Socket, index: u32) -> Result<Link, NetlinkError> {
+    let mut batch = Batch::new();
+    let purpose = format!("look at link number {index}");
+    batch.message(
+        RTM_GETLINK,
+        0,
+        &link_head(index, 0, 0),
+        purpose.as_str(),
+        |_| {},
+    );
+    let mut found = None;
+    socket.ask(&batch, |_, body| found = Link::parse(body))?;
+    let missing = || NetlinkError {
+        purpose,
+        errno: nix::errno::Errno::ENODEV,
+        detail: None,
+    };
+    found.ok_or_else(missing)
+}
+
 /// All IPv4 addresses of the socket's namespace.
 pub(crate) fn addresses(socket: &mut Socket) -> Result<Vec<LinkAddress>, NetlinkError> {
     let mut batch = Batch::new();
