@@ -22,7 +22,7 @@ pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|status| status.uid() == 0)
 }
 
-/// Mounts and network of the test are its own from here on; /tmp is a tmpfs that goes with it.
+/// Mounts and network of the test are its own from here on; /mnt is a tmpfs that goes with it.
 pub(crate) fn separate() {
     sys::namespace::separate_mounts().unwrap();
     sys::namespace::separate_network().unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn separate() {
         .unwrap()
         .mount(attribute::NOSUID)
         .unwrap();
-    tree.attach(File::open("/tmp").unwrap().as_fd()).unwrap();
+    tree.attach(File::open("/mnt").unwrap().as_fd()).unwrap();
 }
 
 /// A group of the test's own in the machine's cgroup v2 hierarchy, with one for the unit's run in it.
@@ -43,7 +43,7 @@ pub(crate) struct Group {
 impl Group {
     /// None where there is no cgroup v2.
     pub(crate) fn new() -> Option<Self> {
-        let place = PathBuf::from("/tmp/cgroup");
+        let place = PathBuf::from("/mnt/cgroup");
         fs::create_dir_all(&place).ok()?;
         let tree = FileSystem::open(c"cgroup2").ok()?.mount(0).ok()?;
         tree.attach(File::open(&place).ok()?.as_fd()).ok()?;
@@ -75,7 +75,7 @@ impl Machine {
         let number = name.bytes().fold(0u32, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(byte.into())
         });
-        let state = PathBuf::from(format!("/tmp/{number:08x}"));
+        let state = PathBuf::from(format!("/mnt/{number:08x}"));
         fs::create_dir_all(&state).unwrap();
         Self { state, images: 0 }
     }
