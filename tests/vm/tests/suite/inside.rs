@@ -115,6 +115,13 @@ pub(crate) fn rules(checks: &mut Checks, guest: &Guest) {
             assert_eq!(answer, "PONG");
             let hosts = guest.shell("confined", "cat /etc/hosts");
             assert!(hosts.contains("cell"), "{hosts}");
+        },
+    );
+    checks.that(
+        "a container that starts when the network is up has its resolvers",
+        || {
+            guest.says("stage network ok");
+            guest.told(&["restart", "confined"]);
             let resolver = guest.shell("confined", "cat /etc/resolv.conf");
             assert!(resolver.contains("nameserver"), "{resolver}");
         },
