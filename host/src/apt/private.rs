@@ -228,12 +228,15 @@ fn mirror(suite: &str) -> Result<String, AptError> {
         .filter(same_kind)
         .find(|source| debian(&source.uri))
         .map(|source| source.uri.clone());
-    match found {
-        Some(uri) => Ok(uri),
-        // Beside every mirror's `debian` there need not be a `debian-security`; the project's own always is.
-        None if security(suite) => Ok("http://deb.debian.org/debian-security".to_owned()),
-        None => Err(AptError::NoMirror),
-    }
+    // A machine without a source of security updates: they are beside the archive on the project's own servers and on
+    // most mirrors.
+    let beside = || {
+        let archive = sources.iter().find(|source| debian(&source.uri))?;
+        Some(format!("{}-security", archive.uri.trim_end_matches('/')))
+    };
+    found
+        .or_else(|| security(suite).then(beside).flatten())
+        .ok_or(AptError::NoMirror)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), AptError> {

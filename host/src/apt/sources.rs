@@ -5,7 +5,7 @@ use std::path::Path;
 /// One configured source of binary packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Where: `http://deb.debian.org/debian`.
+    /// Where: `http://mirror.example/debian`.
     pub uri: String,
     /// `bookworm`, `bookworm-security`, …
     pub suite: String,
