@@ -13,6 +13,7 @@
 //! To add a benchmark: a module with `run`, a subcommand in `main`, a block of its own in `docs/performance.md`.
 
 pub mod boot;
+mod disturbance;
 mod document;
 mod host_machine;
 mod statistics;

@@ -22,6 +22,7 @@ mod prepare;
 mod report;
 mod shape;
 
+use crate::disturbance::Ticks;
 use crate::{Failure, document, host_machine};
 use measured::Measured;
 use prepare::Prepared;
@@ -57,36 +58,19 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if options.runs == 0 {
         return Ok(());
     }
-    let mut shapes = vec![Shape::FloorBare, Shape::FloorRedis];
-    shapes.extend(
-        options
-            .units
-            .iter()
-            .map(|units| Shape::Keelson { units: *units }),
-    );
-    let mut crashes = 0;
-    let mut boots: BTreeMap<Shape, Vec<Measured>> = BTreeMap::new();
-    for round in 1..=options.runs {
-        for shape in &shapes {
-            let step = host::progress::step(&format!("run {round} of {}: {shape}", options.runs));
-            let measured = match measure(&prepared, *shape) {
-                Err(error) if is_emulators(&error) => {
-                    eprintln!("{error}\nthe emulator has crashed: once more");
-                    crashes += 1;
-                    measure(&prepared, *shape)?
-                }
-                other => other?,
-            };
-            step.done(&measured.to_string());
-            boots.entry(*shape).or_default().push(measured);
-        }
-    }
+    let before = Ticks::now();
+    let (boots, crashes) = boot_all(&prepared, options)?;
     let medians: BTreeMap<Shape, Measured> = boots
         .iter()
         .map(|(shape, boots)| (*shape, Measured::median(boots)))
         .collect();
+    let disturbance = before
+        .zip(Ticks::now())
+        .map_or_else(String::new, |(before, after)| {
+            format!("\n{}.", before.disturbance(after))
+        });
     let heading = format!(
-        "Measured on {date_and_commit}; medians of {} boots each{}.\n{}.",
+        "Measured on {date_and_commit}; medians of {} boots each{}.\n{}.{disturbance}",
         options.runs,
         repeated(crashes),
         host_machine::description(&prepared.guest())
@@ -99,6 +83,38 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         println!("written: {}", path.display());
     }
     Ok(())
+}
+
+/// Every shape, as often as asked for, in turns; and how often the emulator crashed.
+fn boot_all(
+    prepared: &Prepared,
+    options: &Options,
+) -> Result<(BTreeMap<Shape, Vec<Measured>>, usize), Failure> {
+    let mut shapes = vec![Shape::FloorBare, Shape::FloorRedis];
+    shapes.extend(
+        options
+            .units
+            .iter()
+            .map(|units| Shape::Keelson { units: *units }),
+    );
+    let mut crashes = 0;
+    let mut boots: BTreeMap<Shape, Vec<Measured>> = BTreeMap::new();
+    for round in 1..=options.runs {
+        for shape in &shapes {
+            let step = host::progress::step(&format!("run {round} of {}: {shape}", options.runs));
+            let measured = match measure(prepared, *shape) {
+                Err(error) if is_emulators(&error) => {
+                    eprintln!("{error}\nthe emulator has crashed: once more");
+                    crashes += 1;
+                    measure(prepared, *shape)?
+                }
+                other => other?,
+            };
+            step.done(&measured.to_string());
+            boots.entry(*shape).or_default().push(measured);
+        }
+    }
+    Ok((boots, crashes))
 }
 
 /// Whether QEMU died of itself: no fault of the guest.
