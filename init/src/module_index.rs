@@ -14,8 +14,8 @@ pub(crate) struct ModuleIndex {
     folder: PathBuf,
     /// Name (with `_`) → file relative to `folder`, and what must be loaded before it.
     modules: HashMap<String, Module>,
-    /// Bus → (pattern, module name).
-    aliases: HashMap<String, Vec<(String, String)>>,
+    /// Bus → lines of pattern and module name.
+    aliases: HashMap<String, String>,
     loaded: HashSet<String>,
     /// Files that have been loaded since [`ModuleIndex::take_loaded`].
     used: Vec<PathBuf>,
@@ -91,15 +91,16 @@ impl ModuleIndex {
             }
         }
         for line in alias.lines() {
-            let mut words = line.split_whitespace();
-            if let (Some("alias"), Some(pattern), Some(name)) =
-                (words.next(), words.next(), words.next())
-            {
-                index
-                    .aliases
-                    .entry(bus(pattern))
-                    .or_default()
-                    .push((pattern.to_owned(), normalise(name)));
+            let Some(entry) = line.strip_prefix("alias ") else {
+                continue;
+            };
+            // One text per bus: thousands of small strings would be most of the time that this takes.
+            if !index.aliases.contains_key(bus(entry)) {
+                index.aliases.insert(bus(entry).to_owned(), String::new());
+            }
+            if let Some(text) = index.aliases.get_mut(bus(entry)) {
+                text.push_str(entry);
+                text.push('\n');
             }
         }
         index
@@ -112,9 +113,16 @@ impl ModuleIndex {
             return vec![name];
         }
         let mut found = Vec::new();
-        for (pattern, module) in self.aliases.get(&bus(alias)).into_iter().flatten() {
-            if matches_glob(pattern, alias) && !found.contains(module) {
-                found.push(module.clone());
+        let entries = self.aliases.get(bus(alias)).into_iter();
+        for (pattern, module) in entries
+            .flat_map(|text| text.lines())
+            .filter_map(|entry| entry.split_once(' '))
+        {
+            if matches_glob(pattern, alias) {
+                let module = normalise(module);
+                if !found.contains(&module) {
+                    found.push(module);
+                }
             }
         }
         found
@@ -181,9 +189,9 @@ pub(crate) fn is_live(module: &str) -> bool {
 }
 
 /// What stands before the first colon. (ACPI's patterns have a star there, and no bus has one in its name: `acpi*:PNP0C0C:*`.)
-fn bus(alias: &str) -> String {
+fn bus(alias: &str) -> &str {
     let bus = alias.split_once(':').map_or("", |(bus, _)| bus);
-    bus.trim_end_matches('*').to_owned()
+    bus.trim_end_matches('*')
 }
 
 /// fnmatch(3) as kmod uses it: `*`, `?` and `[…]`.
