@@ -11,6 +11,7 @@
 //! 2 the command line was not understood.
 
 mod disk;
+mod answers;
 mod display;
 mod options;
 mod prepare;

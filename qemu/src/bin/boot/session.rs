@@ -5,6 +5,7 @@
 //!    └────────── the machine ends by itself, the kernel dies ──────────────▶ over
 //! ```
 
+use crate::answers;
 use crate::display;
 use crate::options::Until;
 use control::machine::Patience;
@@ -180,6 +181,7 @@ impl Session {
 
     fn ready(&mut self, ready: &Ready) -> Outcome {
         self.last_look();
+        answers::wait(&self.machine.forwards());
         println!(
             "\nready: {}, {:.2} s after the kernel's start, {:.1} s after QEMU's",
             counted(ready.units, "unit"),
