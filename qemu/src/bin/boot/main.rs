@@ -10,8 +10,8 @@
 //! Exit status: 0 the machine became ready, or ran and was shut down; 1 something failed, and a line says what to do;
 //! 2 the command line was not understood.
 
-mod disk;
 mod answers;
+mod disk;
 mod display;
 mod options;
 mod prepare;
