@@ -31,6 +31,12 @@ pub enum Reply {
     Exited {
         code: i32,
     },
+    /// The command of an exec could not be started: one readable line, and the exit status that shells and Docker have
+    /// for it: 127 it was not found, 126 it can't be executed, 125 it did not come that far.
+    NotStarted {
+        message: String,
+        code: i32,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `keelctl exec`: a command in a container, with our terminal in raw mode where it has one of its own.
 
 use crate::carry::{Input, Notice, Outcome, carry};
-use crate::failure::Failure;
+use crate::failure::{Failure, exit_status};
 use crate::options::Invocation;
 use crate::signals::Signals;
 use control::machine::{Call, CallError, Machine, Patience};
@@ -62,7 +62,7 @@ pub(crate) fn exec(
     );
     drop(raw);
     match outcome? {
-        Outcome::Reply(Reply::Exited { code }) => Ok(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
+        Outcome::Reply(Reply::Exited { code }) => Ok(exit_status(code)),
         Outcome::Reply(other) => Err(Failure::from_reply(other)),
         Outcome::Signal(signal) => Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Outcome::TimedOut => Err(CallError::NoAnswer {

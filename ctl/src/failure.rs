@@ -13,12 +13,18 @@ pub(crate) enum Failure {
     Denied(Denial),
     /// It was tried, or could not be.
     Failed(String),
+    /// The command of an exec, with its exit status.
+    NotStarted {
+        message: String,
+        status: u8,
+    },
     /// Whoever read our output has gone: nothing to say, and nobody to say it to.
     OutputClosed,
 }
 
 impl Failure {
-    /// 1 failed, 2 usage, 3 unit not known, 4 no machine. (`exec` ends with the command's own where it ran.)
+    /// 1 failed, 2 usage, 3 unit not known, 4 no machine. (`exec` ends with the command's own, and with 125 to 127 when
+    /// it could not be started.)
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Failed(_) | Self::Denied(_) if !self.is_unknown_unit() => 1,
@@ -28,6 +34,7 @@ impl Failure {
                 CallError::NoMachine { .. } | CallError::Busy { .. } | CallError::Silent { .. },
             ) => 4,
             Self::Call(_) => 1,
+            Self::NotStarted { status, .. } => *status,
             // 128 + SIGPIPE, as a program that is ended by it.
             Self::OutputClosed => 141,
         }
@@ -42,6 +49,10 @@ impl Failure {
         match reply {
             Reply::Failed { message } => Self::Failed(message),
             Reply::Denied { reason } => Self::Denied(reason),
+            Reply::NotStarted { message, code } => Self::NotStarted {
+                message,
+                status: exit_status(code),
+            },
             other => Self::Failed(format!("the machine gave an unexpected answer: {other:?}")),
         }
     }
@@ -52,6 +63,11 @@ impl Failure {
             _ => Self::Failed(format!("cannot write the output: {error}")),
         }
     }
+}
+
+/// Of what a process ends with, the low byte gets through (wait(2)).
+pub(crate) fn exit_status(code: i32) -> u8 {
+    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
 }
 
 impl From<CallError> for Failure {
@@ -66,7 +82,7 @@ impl fmt::Display for Failure {
             Self::Usage(text) => write!(f, "{text}; `keelctl help` shows how"),
             Self::Call(error) => write!(f, "{error}"),
             Self::Denied(reason) => denied(reason, f),
-            Self::Failed(message) => write!(f, "{message}"),
+            Self::Failed(message) | Self::NotStarted { message, .. } => write!(f, "{message}"),
             Self::OutputClosed => Ok(()),
         }
     }

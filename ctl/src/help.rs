@@ -71,7 +71,8 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "exec",
         "Usage: keelctl exec [-i] [-t] [-u USER] [-e NAME=VALUE]… [-w DIR] UNIT [--] CMD [ARG…]\n\n\
-         Run a command in a running unit's container. Ends with the command's exit status, 128 + N when signal N killed it.\n\n\
+         Run a command in a running unit's container. Ends with the command's exit status, 128 + N when signal N killed it;\n\
+         127 when it is not found, 126 when it can't be executed, 125 when it did not come that far.\n\n\
          \u{20} -i, --interactive      forward stdin\n\
          \u{20} -t, --tty              give it a terminal\n\
          \u{20} -u, --user USER        uid[:gid] or name[:group] of the container\n\

@@ -64,6 +64,21 @@ fn exec_carries_stdin_stdout_stderr_and_the_exit_status() {
 }
 
 #[test]
+fn exec_of_what_cannot_be_started_ends_as_in_a_shell() {
+    let machine = Machine::start();
+    for way in WAYS {
+        for (command, status, why) in [
+            ("no-such-command", 127, "command not found"),
+            ("/etc", 126, "is a folder"),
+        ] {
+            let ran = machine.run(way, &["exec", "redis@1", command], b"");
+            assert!(ran.expect(status).stderr.contains(why), "{}", ran.stderr);
+            assert!(ran.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
 fn exec_without_i_has_an_empty_stdin() {
     let machine = Machine::start();
     for way in WAYS {

@@ -12,13 +12,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use sys::clone::{Spawn, spawn};
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
-use unit::ExecSpec;
+use unit::{ExecSpec, LaunchFailure};
 
 /// Descriptors of `launcher exec`, as unit/src/launch.rs names them.
 const SPEC: RawFd = 3;
 const REPORT: RawFd = 4;
 const PIDFD: RawFd = 5;
 const CONSOLE: RawFd = 6;
+
+/// Exit statuses of `launcher exec` when there is no command that could have one (POSIX sh, docker-run(1)).
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_STARTED: i32 = 125;
 
 /// One exec, by its connection.
 #[derive(Debug)]
@@ -160,22 +165,68 @@ impl Machine {
         let Some(exec) = self.execs.remove(&id) else {
             return;
         };
-        let reply = match (&exec.report.failure, ended) {
-            (Some(failure), _) => Reply::Failed {
-                message: failure_text(failure),
-            },
-            (None, Ended::Code(code)) => Reply::Exited { code },
-            (None, Ended::Signal(signal)) => Reply::Exited {
-                code: signal.saturating_add(128),
-            },
-        };
-        self.reply_last(id, &reply);
+        self.reply_last(id, &outcome(exec.report.failure.as_ref(), ended));
     }
 
     /// The client is gone: so is its command.
     pub(crate) fn cancel_exec(&mut self, id: u64) {
         if let Some(exec) = self.execs.get(&id) {
             crate::helpers::kill(exec.pid);
+        }
+    }
+}
+
+/// The launcher ends with the command's status; where there is none, with why there is none.
+fn outcome(failure: Option<&LaunchFailure>, ended: Ended) -> Reply {
+    match (failure, ended) {
+        (None, Ended::Code(code)) => Reply::Exited { code },
+        (None, Ended::Signal(signal)) => Reply::Exited {
+            code: signal.saturating_add(128),
+        },
+        (Some(failure), ended) => Reply::NotStarted {
+            message: failure_text(failure),
+            code: match ended {
+                Ended::Code(code @ (NOT_FOUND | NOT_EXECUTABLE)) => code,
+                Ended::Code(_) | Ended::Signal(_) => NOT_STARTED,
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_not_started_keeps_the_launchers_status() {
+        let failure = LaunchFailure {
+            step: "exec".into(),
+            path: "/no/such".into(),
+            errno: 0,
+            message: "command not found".into(),
+        };
+        let of_launcher = [
+            (Ended::Code(127), 127),
+            (Ended::Code(126), 126),
+            (Ended::Code(125), 125),
+            // A failure is never a success, however the launcher ends.
+            (Ended::Code(0), 125),
+            (Ended::Signal(9), 125),
+        ];
+        for (ended, code) in of_launcher {
+            let message = "exec: /no/such: command not found".to_owned();
+            assert_eq!(
+                outcome(Some(&failure), ended),
+                Reply::NotStarted { message, code },
+                "{ended:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_that_ran_has_its_own_status() {
+        for (ended, code) in [(Ended::Code(127), 127), (Ended::Signal(15), 143)] {
+            assert_eq!(outcome(None, ended), Reply::Exited { code });
         }
     }
 }

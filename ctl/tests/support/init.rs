@@ -160,6 +160,15 @@ impl FakeInit {
             say(&unknown(&request.unit));
             return;
         }
+        let refused = match request.argv[0].as_str() {
+            "no-such-command" => Some(("exec: no-such-command: command not found", 127)),
+            "/etc" => Some(("exec: /etc: is a folder", 126)),
+            _ => None,
+        };
+        if let Some((message, code)) = refused {
+            let message = message.to_owned();
+            return say(&Reply::NotStarted { message, code });
+        }
         let mut riders = descriptors.into_iter();
         let mut command = Command::new("setsid");
         if request.tty {

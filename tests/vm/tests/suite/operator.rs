@@ -114,13 +114,16 @@ fn exec(checks: &mut Checks, guest: &Guest) {
         let killed = guest.keelctl(&["exec", "redis@1", "sh", "-c", "kill -TERM $$"]);
         assert_eq!(killed.status.code(), Some(143), "{killed:?}");
     });
-    checks.that("exec of a missing command says so", || {
-        let finished = guest.keelctl(&["exec", "redis@1", "/no/such"]);
-        assert_eq!(finished.status.code(), Some(1), "{finished:?}");
-        assert!(
-            finished.stderr.contains("/no/such: command not found"),
-            "{finished:?}"
-        );
+    checks.that("exec of what can't be started ends as in a shell", || {
+        for (command, status, why) in [
+            ("/no/such", 127, "/no/such: command not found"),
+            ("no-such-command", 127, "no-such-command: command not found"),
+            ("/etc", 126, "/etc: is a folder"),
+        ] {
+            let finished = guest.keelctl(&["exec", "redis@1", command]);
+            assert_eq!(finished.status.code(), Some(status), "{finished:?}");
+            assert!(finished.stderr.contains(why), "{finished:?}");
+        }
     });
     checks.that(
         "exec keeps stdout, stderr and stdin apart and whole",
