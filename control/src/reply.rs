@@ -22,7 +22,7 @@ pub enum Reply {
     BootChart(BootChart),
     /// One line per entry of the ring.
     Trace(Vec<String>),
-    Top(Top),
+    Top(Box<Top>),
     /// Progress of a long job, for a human.
     Progress {
         message: String,
@@ -157,7 +157,8 @@ pub struct ChartUnit {
     pub states: Vec<(String, u64)>,
 }
 
-/// Memory in bytes, as the kernel counts it (proc_meminfo(5), smaps_rollup in proc_pid_smaps(5), cgroup v2).
+/// The machine, but for its units. Memory in bytes, as the kernel counts it (proc_meminfo(5), smaps_rollup in
+/// proc_pid_smaps(5), cgroup v2).
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Default)]
 pub struct Top {
     /// Milliseconds since the kernel's start.
@@ -172,6 +173,18 @@ pub struct Top {
     pub containers_memory: u64,
     /// Of all containers together; what `pids.max` limits.
     pub containers_threads: u64,
+    /// `/dev/vda3`; none: the state is in memory.
+    #[serde(default)]
+    pub state_device: Option<String>,
+    /// Bytes of the file system with the state.
+    #[serde(default)]
+    pub state: u64,
+    /// What a container may still write there.
+    #[serde(default)]
+    pub state_available: u64,
+    /// What an operator has to look at on the machine itself, with what to do: one line each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Every process that is not in a container, by process id.
     pub programs: Vec<Program>,
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::options::Invocation;
 use crate::output::{self, Colour, paint};
-use crate::{human, logs, ps};
+use crate::{human, logs, ps, top};
 use control::machine::{Machine, Patience};
 use control::reply::{Reply, UnitStatus};
 use control::request::{LogsRequest, Request};
@@ -69,7 +69,8 @@ fn overview(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
     if invocation.json {
         return output::json(&units);
     }
-    output::print(&render_overview(&units, output::coloured()))
+    let warnings = top::ask(invocation, machine)?.warnings;
+    output::print(&render_overview(&units, &warnings, output::coloured()))
 }
 
 /// Whether an operator has to look at it.
@@ -77,7 +78,7 @@ fn needs_attention(unit: &UnitStatus) -> bool {
     matches!(unit.state.as_str(), "failed" | "backoff") || !unit.diagnostics.is_empty()
 }
 
-fn render_overview(units: &[UnitStatus], coloured: bool) -> String {
+fn render_overview(units: &[UnitStatus], warnings: &[String], coloured: bool) -> String {
     let mut states: Vec<(&str, usize)> = Vec::new();
     for unit in units {
         match states.iter_mut().find(|(state, _)| *state == unit.state) {
@@ -91,7 +92,7 @@ fn render_overview(units: &[UnitStatus], coloured: bool) -> String {
         .map(|(state, count)| format!("{count} {}", human::printable(state)))
         .collect();
     let attention: Vec<&UnitStatus> = units.iter().filter(|unit| needs_attention(unit)).collect();
-    let (word, colour) = if attention.is_empty() {
+    let (word, colour) = if attention.is_empty() && warnings.is_empty() {
         ("well", Colour::Green)
     } else {
         ("degraded", Colour::Red)
@@ -102,6 +103,10 @@ fn render_overview(units: &[UnitStatus], coloured: bool) -> String {
         units.len(),
         counts.join(", ")
     );
+    for warning in warnings {
+        let machine = paint("the machine", Colour::Red, coloured);
+        text.push_str(&format!("  {machine}: {}\n", human::printable(warning)));
+    }
     for unit in attention {
         let state = paint(&unit.state, output::state_colour(&unit.state), coloured);
         text.push_str(&format!(
@@ -247,20 +252,25 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_degraded_when_a_unit_needs_attention() {
+    fn the_machine_is_degraded_when_a_unit_or_itself_needs_attention() {
         let well = UnitStatus {
             name: "web".into(),
             state: "running".into(),
             ..UnitStatus::default()
         };
         assert_eq!(
-            render_overview(std::slice::from_ref(&well), false),
+            render_overview(std::slice::from_ref(&well), &[], false),
             "● well: 1 units (1 running)\n"
+        );
+        let full = "THE STATE PARTITION IS NEARLY FULL: 40.0 MiB of 1.0 GiB are free";
+        assert_eq!(
+            render_overview(std::slice::from_ref(&well), &[full.into()], false),
+            format!("● degraded: 1 units (1 running)\n  the machine: {full}\n")
         );
         let text = "\
 ● degraded: 2 units (1 backoff, 1 running)
   redis@3 backoff: killed by SIGKILL (out of memory)
 ";
-        assert_eq!(render_overview(&[well, redis()], false), text);
+        assert_eq!(render_overview(&[well, redis()], &[], false), text);
     }
 }

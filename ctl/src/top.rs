@@ -9,10 +9,17 @@ use control::reply::{Program, Reply, Top};
 use control::request::Request;
 
 pub(crate) fn top(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
-    let request = Request::Top;
-    match machine.ask(&request, invocation.patience(Patience::USUAL), |_| {})? {
-        Reply::Top(top) if invocation.json => output::json(&top),
-        Reply::Top(top) => output::print(&render(&top)),
+    let top = ask(invocation, machine)?;
+    if invocation.json {
+        return output::json(&top);
+    }
+    output::print(&render(&top))
+}
+
+pub(crate) fn ask(invocation: &Invocation, machine: &Machine) -> Result<Top, Failure> {
+    let patience = invocation.patience(Patience::USUAL);
+    match machine.ask(&Request::Top, patience, |_| {})? {
+        Reply::Top(top) => Ok(*top),
         other => Err(Failure::from_reply(other)),
     }
 }
@@ -20,17 +27,29 @@ pub(crate) fn top(invocation: &Invocation, machine: &Machine) -> Result<(), Fail
 fn render(top: &Top) -> String {
     let system: u64 = top.programs.iter().map(|program| program.pss).sum();
     let head = format!(
-        "up {}, memory {}, available {}\ncontainers: {} in {}\nsystem: {} in {}\n\n",
+        "up {}, memory {}, available {}\nstate: {}, available {}, {}\ncontainers: {} in {}\nsystem: {} in {}\n{}\n",
         human::age(top.uptime_ms),
         human::size(top.memory),
         human::size(top.memory_available),
+        human::size(top.state),
+        human::size(top.state_available),
+        match &top.state_device {
+            Some(device) => format!("on {}", human::printable(device)),
+            None => "in memory".to_owned(),
+        },
         human::size(top.containers_memory),
         counted(top.containers_threads, "thread", "threads"),
         human::size(system),
         counted(top.programs.len() as u64, "process", "processes"),
+        warnings(top),
     );
     let rows = top.programs.iter().map(row).collect();
     head + &table(["PROGRAM", "PID", "PSS", "CPU", "FDS"], rows, false)
+}
+
+fn warnings(top: &Top) -> String {
+    let lines = top.warnings.iter().map(|line| human::printable(line));
+    lines.map(|line| format!("warning: {line}\n")).collect()
 }
 
 fn counted(count: u64, one: &str, several: &str) -> String {
@@ -73,12 +92,18 @@ mod tests {
             memory_free: 1800 << 20,
             containers_memory: 10 << 20,
             containers_threads: 1,
+            state_device: Some("/dev/vda3".into()),
+            state: 8 << 30,
+            state_available: 200 << 20,
+            warnings: vec!["THE STATE PARTITION IS NEARLY FULL".into()],
             programs: vec![program("init", 1, 2 << 20), program("netd", 64, 1 << 20)],
         };
         let text = "\
 up 2m 13s, memory 2.0G, available 1.9G
+state: 8.0G, available 200M, on /dev/vda3
 containers: 10M in 1 thread
 system: 3.0M in 2 processes
+warning: THE STATE PARTITION IS NEARLY FULL
 
 PROGRAM  PID  PSS   CPU    FDS
 init     1    2.0M  1.25s  12

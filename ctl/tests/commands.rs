@@ -28,7 +28,10 @@ fn tables_and_details_are_printed() {
         );
         assert!(status.ends_with("\n\nline 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\nline 9\nline 10\n"), "{status}");
         let overview = machine.run(way, &["status"], b"").expect(0).text();
-        assert_eq!(overview, "● well: 2 units (2 running)\n");
+        assert_eq!(
+            overview,
+            "● degraded: 2 units (2 running)\n  the machine: THE STATE PARTITION IS NEARLY FULL\n"
+        );
         let images = machine.run(way, &["image", "ls"], b"").expect(0).text();
         assert!(
             images.contains("docker.io/library/redis:7  abababababab  19M"),

@@ -1,6 +1,7 @@
 //! A job: a child that does one thing and ends, with what it prints handed to whoever asked.
 
 use crate::console;
+use crate::health::{Health, memory_ran_out};
 use crate::limits;
 use crate::machine::Machine;
 use crate::source::{ChildKind, Source};
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use sys::cgroup::{Cgroup, CgroupError};
 use sys::clock::since_boot_ms;
 use sys::clone::{Spawn, spawn};
 use sys::epoll::Interest;
@@ -32,6 +34,8 @@ pub(crate) struct Job {
     purpose: Purpose,
     pid: i32,
     started_ms: u64,
+    /// Processes of the jobs' group that had been killed for want of memory when it started.
+    killed_before: u64,
     output: Stream,
     errors: Stream,
 }
@@ -129,10 +133,8 @@ impl Machine {
         arguments: &[&CStr],
         stdin: &OwnedFd,
     ) -> io::Result<u64> {
-        let group =
-            sys::cgroup::Cgroup::create(format!("{}/store", sys::paths::CGROUP_SYSTEM).as_ref())
-                .and_then(|group| group.descriptor())
-                .map_err(|error| error.source)?;
+        let cgroup = group().map_err(|error| error.source)?;
+        let group = cgroup.descriptor().map_err(|error| error.source)?;
         let (output, output_write) = io::pipe()?;
         let (errors, errors_write) = io::pipe()?;
         let (output, errors) = (OwnedFd::from(output), OwnedFd::from(errors));
@@ -168,6 +170,7 @@ impl Machine {
             purpose,
             pid: child.pid,
             started_ms: since_boot_ms(),
+            killed_before: killed_for_memory(&cgroup),
             output: stream(output, output_token),
             errors: stream(errors, errors_token),
         };
@@ -239,7 +242,11 @@ impl Machine {
             _ if !errors.is_empty() => errors,
             Ended::Code(code) => format!("store exited with status {code}"),
             Ended::Signal(signal) => {
-                format!("store was killed by {}", unit::signal::display(signal))
+                let killed =
+                    group().is_ok_and(|group| killed_for_memory(&group) > job.killed_before);
+                let advice = killed.then(|| memory_ran_out(&Health::of(&self.boot)));
+                let signal = unit::signal::display(signal);
+                format!("store was killed by {signal}{}", advice.unwrap_or_default())
             }
         };
         match job.purpose {
@@ -293,4 +300,13 @@ impl Machine {
             self.prepare(unit, run);
         }
     }
+}
+
+fn group() -> Result<Cgroup, CgroupError> {
+    Cgroup::create(format!("{}/store", sys::paths::CGROUP_SYSTEM).as_ref())
+}
+
+/// By any of the kernel's killers, that of the whole machine included (cgroup-v2.rst: `memory.events`).
+fn killed_for_memory(group: &Cgroup) -> u64 {
+    group.keyed("memory.events", "oom_kill").unwrap_or(0)
 }

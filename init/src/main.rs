@@ -32,6 +32,7 @@ mod drivers;
 mod durable;
 mod exec;
 mod gasp;
+mod health;
 mod helper;
 mod helpers;
 mod hotplug;

@@ -57,7 +57,10 @@ impl Machine {
                 let lines = self.supervisor.trace();
                 self.reply_last(id, &Reply::Trace(lines));
             }
-            Request::Top => self.reply_last(id, &Reply::Top(crate::top::top())),
+            Request::Top => {
+                let top = Box::new(crate::top::top(&self.boot));
+                self.reply_last(id, &Reply::Top(top));
+            }
             Request::WaitReady => self.wait_ready(id),
             Request::Logs(query) => {
                 if let Some(unknown) = query

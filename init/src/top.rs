@@ -2,23 +2,28 @@
 //!
 //! A program that ends while we look is left out; a file that can't be read counts as nothing.
 
+use crate::health::Health;
+use crate::stage::Boot;
 use control::reply::{Program, Top};
 use std::fs;
 use std::path::Path;
 use sys::cgroup::Cgroup;
+use sys::memory::kibibytes;
 
 /// Programs in an answer: the helpers and a few jobs beside them.
 const PROGRAMS_MAX: usize = 64;
 /// Processor time in /proc is in these (`USER_HZ`, fixed in the kernel's ABI).
 const MS_PER_TICK: u64 = 10;
 
-pub(crate) fn top() -> Top {
+pub(crate) fn top(boot: &Boot) -> Top {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = |key| kibibytes(&meminfo, key).unwrap_or(0);
     let containers = Cgroup::at(sys::paths::CGROUP_CONTAINERS);
     let mut pids = system_processes();
     pids.sort_unstable();
     pids.truncate(PROGRAMS_MAX);
+    let health = Health::of(boot);
+    let space = health.space.unwrap_or_default();
     Top {
         uptime_ms: sys::clock::since_boot_ms(),
         memory: memory("MemTotal"),
@@ -26,6 +31,13 @@ pub(crate) fn top() -> Top {
         memory_free: memory("MemFree"),
         containers_memory: containers.number("memory.current").unwrap_or(0),
         containers_threads: containers.number("pids.current").unwrap_or(0),
+        state_device: boot
+            .state_device
+            .as_ref()
+            .map(|device| device.display().to_string()),
+        state: space.bytes,
+        state_available: space.available,
+        warnings: health.warnings(),
         programs: pids.into_iter().filter_map(program).collect(),
     }
 }
@@ -63,15 +75,6 @@ fn program(pid: i32) -> Option<Program> {
     })
 }
 
-/// The value of `KEY:   123 kB`, in bytes.
-fn kibibytes(text: &str, key: &str) -> Option<u64> {
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    let number: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    number.checked_mul(1024)
-}
-
 /// User and system time: the 14th and 15th field (proc_pid_stat(5)). The second, the name, may hold anything, but the
 /// last parenthesis closes it.
 fn cpu_ms(stat: &str) -> Option<u64> {
@@ -84,13 +87,6 @@ fn cpu_ms(stat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_not_mistaken_for_a_longer_one() {
-        let rollup = "00400000-7fff rollup\nRss:    900 kB\nPss:    12 kB\nPss_Dirty:   8 kB\n";
-        assert_eq!(kibibytes(rollup, "Pss"), Some(12 << 10));
-        assert_eq!(kibibytes(rollup, "Swap"), None);
-    }
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {

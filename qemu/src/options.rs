@@ -3,10 +3,6 @@
 use crate::{Disk, Wanted};
 use std::path::{Path, PathBuf};
 
-/// Below this the initramfs, unpacked, and the first unit leave nothing to run on. (The guest says the same, but nobody
-/// sees it: the kernel runs out of memory while it unpacks.)
-pub const MEMORY_MIN: u64 = 128 << 20;
-
 /// A release as files that QEMU loads by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
@@ -21,6 +17,18 @@ pub enum BootFrom {
     Release(Release),
     /// UEFI firmware starts the release that is on the first disk.
     Firmware(crate::Firmware),
+}
+
+impl BootFrom {
+    /// Bytes of memory below which the machine is not started. (The guest says the same where it can, but with so little
+    /// firmware or kernel give up before its first line.)
+    #[must_use]
+    pub fn least_memory(&self) -> u64 {
+        match self {
+            Self::Release(_) => sys::memory::LEAST,
+            Self::Firmware(_) => sys::memory::LEAST_BY_FIRMWARE,
+        }
+    }
 }
 
 /// What happens to the machine when we end.

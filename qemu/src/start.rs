@@ -4,9 +4,7 @@ use crate::arguments::arguments;
 use crate::disk::Disk;
 use crate::folder::names;
 use crate::process::Process;
-use crate::{
-    Accelerator, BootFrom, Console, ForwardError, MEMORY_MIN, MachineOptions, QmpError, RunFolder,
-};
+use crate::{Accelerator, BootFrom, Console, ForwardError, MachineOptions, QmpError, RunFolder};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -37,6 +35,7 @@ pub enum StartError {
     },
     MemoryTooSmall {
         bytes: u64,
+        least: u64,
     },
     KernelArgumentsByFirmware,
     DiskInUse {
@@ -67,11 +66,13 @@ impl fmt::Display for StartError {
             ),
             Self::Missing { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
             Self::NoEmulator { hint } => write!(f, "{} is not installed: {hint}", host::qemu::PROGRAM),
-            Self::MemoryTooSmall { bytes } => write!(
+            Self::MemoryTooSmall { bytes, least } => write!(
                 f,
-                "{} of memory are too little: {} is the least a machine boots with",
+                "{} of memory are too little: {} is the least a machine boots with (by kernel {}, by UEFI firmware {})",
                 unit::bytes::display(*bytes),
-                unit::bytes::display(MEMORY_MIN)
+                unit::bytes::display(*least),
+                unit::bytes::display(sys::memory::LEAST),
+                unit::bytes::display(sys::memory::LEAST_BY_FIRMWARE)
             ),
             Self::KernelArgumentsByFirmware => {
                 f.write_str("kernel arguments are part of the release on the disk when firmware boots it: use --firmware none")
@@ -149,12 +150,19 @@ pub(crate) fn start(
     }
 }
 
-fn check(options: &MachineOptions) -> Result<(), StartError> {
-    if options.memory < MEMORY_MIN {
-        return Err(StartError::MemoryTooSmall {
-            bytes: options.memory,
-        });
+/// Is it enough to come as far as PID 1?
+///
+/// # Errors
+/// `MemoryTooSmall`, with what is enough.
+pub fn check_memory(bytes: u64, least: u64) -> Result<(), StartError> {
+    if bytes < least {
+        return Err(StartError::MemoryTooSmall { bytes, least });
     }
+    Ok(())
+}
+
+fn check(options: &MachineOptions) -> Result<(), StartError> {
+    check_memory(options.memory, options.boot.least_memory())?;
     let there = |what: &'static str, path: &Path| match fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(source) => Err(StartError::Missing {

@@ -329,6 +329,12 @@ fn a_full_disk_is_told_with_numbers_and_cleaned_up() {
         );
         let outcome = in_mount_namespace(&folder, &script);
         assert!(outcome.error.contains("no space left in"), "{outcome:?}");
+        // A tmpfs is a machine without a state partition: a larger disk would not help it.
+        assert!(
+            outcome.error.contains("which is in memory")
+                && outcome.error.contains("at least 256.0 MiB"),
+            "{outcome:?}"
+        );
         assert!(
             outcome
                 .error

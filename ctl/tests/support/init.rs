@@ -91,7 +91,7 @@ impl FakeInit {
                 "12 start redis@1".into(),
                 "40 up redis@1".into(),
             ])),
-            Request::Top => say(&Reply::Top(top())),
+            Request::Top => say(&Reply::Top(Box::new(top()))),
             Request::WaitReady => say(&Reply::Done),
             // The machine is gone before it can say more.
             Request::PowerOff | Request::Reboot => say(&Reply::Accepted),
@@ -290,6 +290,10 @@ fn top() -> Top {
         memory_free: 1800 << 20,
         containers_memory: 10 << 20,
         containers_threads: 2,
+        state_device: Some("/dev/vda3".into()),
+        state: 8 << 30,
+        state_available: 7 << 30,
+        warnings: vec!["THE STATE PARTITION IS NEARLY FULL".into()],
         programs: vec![Program {
             name: "init".into(),
             pid: 1,

@@ -71,6 +71,9 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
         env!("CARGO_PKG_VERSION"),
         sys::clock::since_boot_ms()
     ));
+    if let Some(warning) = crate::health::too_little_for_anything() {
+        console::warn(warning);
+    }
     let _ = nix::sys::stat::umask(Mode::from_bits_retain(0o022));
     for folder in [sys::paths::RUN, sys::paths::RUN_UNITS] {
         fs::create_dir_all(folder).map_err(|error| StageError::io(folder, error))?;

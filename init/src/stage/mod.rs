@@ -20,6 +20,7 @@ pub(crate) use modules::index as module_index;
 
 use crate::cmdline::Cmdline;
 use crate::console;
+use crate::health::StateHome;
 use crate::module_index::ModuleIndex;
 use control::reply::ChartSpan;
 use std::fmt;
@@ -132,6 +133,14 @@ impl Boot {
             }
         }
         Ok(boot)
+    }
+
+    pub(crate) fn state_home(&self) -> StateHome {
+        match &self.state_device {
+            Some(_) => StateHome::Disk,
+            None if state::is_wished_in_memory(self) => StateHome::MemoryByWish,
+            None => StateHome::Memory,
+        }
     }
 
     /// Give the memory of a file of the release back: the boot has used it up, and the next boot unpacks it again.

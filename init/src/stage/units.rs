@@ -21,7 +21,7 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     for diagnostic in &loaded.diagnostics {
         console::warn(diagnostic);
     }
-    if let Some(memory) = machine_memory()
+    if let Some(memory) = sys::memory::total()
         && let Some(line) = unit::over_commitment(&loaded.set, memory)
     {
         console::warn(line);
@@ -51,18 +51,4 @@ fn take_fw_cfg() -> Result<(), StageError> {
             .map_err(|error| StageError::io(path.display().to_string(), error))?;
     }
     Ok(())
-}
-
-/// Bytes, from `MemTotal` of /proc/meminfo.
-fn machine_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
 }

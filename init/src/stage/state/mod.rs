@@ -12,6 +12,7 @@ mod partition;
 
 use super::{Boot, StageError};
 use crate::console;
+use crate::health::{self, Health};
 use nix::mount::{MsFlags, mount};
 use std::fs;
 
@@ -22,7 +23,7 @@ const SCHEMA_FILE: &str = "/var/schema";
 const MEMORY_STATE_OPTIONS: &str = "mode=0755,size=50%";
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
-    let result = if boot.cmdline.get("keelson.state") == Some("memory") {
+    let result = if is_wished_in_memory(boot) {
         Err(StageError::text(
             "keelson.state=memory on the kernel command line",
         ))
@@ -39,11 +40,17 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
             Some(MEMORY_STATE_OPTIONS),
         )
         .map_err(|errno| StageError::io("tmpfs on /var", errno))?;
-        console::warn(
-            "STATE IS IN MEMORY: images, volumes, logs and addresses are lost at the next boot",
-        );
     }
+    let said = health::too_little_for_anything();
+    let warnings = Health::of(boot).warnings().into_iter();
+    warnings
+        .filter(|warning| Some(warning) != said.as_ref())
+        .for_each(console::warn);
     folders().and(result)
+}
+
+pub(super) fn is_wished_in_memory(boot: &Boot) -> bool {
+    boot.cmdline.get("keelson.state") == Some("memory")
 }
 
 fn on_disk(boot: &mut Boot) -> Result<(), StageError> {

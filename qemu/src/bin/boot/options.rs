@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Image archive to build in (OCI or docker-archive); may be given more than once.
     #[arg(long, value_name = "ARCHIVE")]
     pub(crate) preload: Vec<PathBuf>,
-    /// Memory of the machine.
+    /// Memory of the machine: at least 128M, by firmware 256M.
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = image::disk::parse_size)]
     pub(crate) memory: u64,
     /// Processors of the machine.
@@ -56,6 +56,16 @@ pub(crate) struct Options {
 pub(crate) enum FirmwareKind {
     Uefi,
     None,
+}
+
+impl FirmwareKind {
+    /// Bytes, as of [`qemu::BootFrom::least_memory`], before there is anything to boot from.
+    pub(crate) fn least_memory(self) -> u64 {
+        match self {
+            Self::Uefi => sys::memory::LEAST_BY_FIRMWARE,
+            Self::None => sys::memory::LEAST,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use host::fetch::Freshness;
 use host::packages::Need;
 use image::{Artefacts, ImageOptions};
 use qemu::{
-    BootFrom, Firmware, Lifetime, MEMORY_MIN, MachineOptions, Release, RunFolder, StartError,
-    Wanted, published_by_units, units_document,
+    BootFrom, Firmware, Lifetime, MachineOptions, Release, RunFolder, Wanted, published_by_units,
+    units_document,
 };
 use std::error::Error;
 use std::io::IsTerminal;
@@ -25,12 +25,7 @@ pub(crate) fn prepare(
     let demo = image::demo::units();
     let units = options.units.as_deref().unwrap_or(&demo);
     // First what is quick to find and most often wrong.
-    if options.memory < MEMORY_MIN {
-        return Err(StartError::MemoryTooSmall {
-            bytes: options.memory,
-        }
-        .into());
-    }
+    qemu::check_memory(options.memory, options.firmware.least_memory())?;
     let request = disk::Request {
         named: options.disk.as_deref(),
         bytes: options.disk_size,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use store::{Digest, ImageError, ReferenceError};
+use sys::memory::LEAST_WITHOUT_DISK;
 
 #[derive(Debug)]
 pub(crate) enum StoreError {
@@ -17,6 +18,7 @@ pub(crate) enum StoreError {
     },
     NoSpace {
         root: PathBuf,
+        medium: Medium,
         shortage: Shortage,
     },
     ReadOnly {
@@ -82,6 +84,28 @@ pub(crate) enum Shortage {
     Files,
 }
 
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes { free, needed } => write!(
+                f,
+                "{} free, at least {} needed",
+                Bytes(*free),
+                Bytes(*needed)
+            ),
+            Self::Files => f.write_str("the file system has no inodes left for more files"),
+        }
+    }
+}
+
+/// What the store is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    Disk,
+    /// The machine has no state partition.
+    Memory,
+}
+
 impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
@@ -136,24 +160,30 @@ impl fmt::Display for StoreError {
             } => write!(f, "{action} {}: {source}", path.display()),
             Self::NoSpace {
                 root,
-                shortage: Shortage::Bytes { free, needed },
-            } => write!(
-                f,
-                "no space left in {}: {} free, at least {} needed; nothing was changed: make room (old images, volumes) \
-                 or give the machine a larger disk",
-                root.display(),
-                Bytes(*free),
-                Bytes(*needed)
-            ),
-            Self::NoSpace {
-                root,
-                shortage: Shortage::Files,
-            } => write!(
-                f,
-                "no space left in {}: the file system has no inodes left for more files; nothing was changed: make room \
-                 (old images, volumes) or give the machine a larger disk",
-                root.display()
-            ),
+                medium,
+                shortage,
+            } => {
+                let (place, advice) = match medium {
+                    Medium::Disk => (
+                        "",
+                        "make room (old images, volumes) or give the machine a larger disk"
+                            .to_owned(),
+                    ),
+                    Medium::Memory => (
+                        ", which is in memory",
+                        format!(
+                            "give the machine a disk that was written from the disk image, or more memory (without a \
+                             disk at least {})",
+                            Bytes(LEAST_WITHOUT_DISK)
+                        ),
+                    ),
+                };
+                let root = root.display();
+                write!(
+                    f,
+                    "no space left in {root}{place}: {shortage}; nothing was changed: {advice}"
+                )
+            }
             Self::ReadOnly { root } => write!(
                 f,
                 "{} is read-only, so no image can be loaded; nothing was changed: see why the state partition is \

@@ -1,10 +1,10 @@
 //! What a load has written, and whether the rest will fit.
 
-use crate::error::Shortage;
-use nix::sys::statvfs::{Statvfs, statvfs};
+use crate::error::{Medium, Shortage};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use sys::space::space;
 
 /// Files below that are written without asking for the free space first: the write says it, too.
 const ASK_FROM_BYTES: u64 = 8 << 20;
@@ -13,8 +13,9 @@ const ASK_FROM_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub(crate) struct Meter {
     root: PathBuf,
-    /// Bytes, when the load began.
+    /// Bytes, when the load began. The store runs as root, so it may use the reserve.
     free: u64,
+    medium: Medium,
     written: AtomicU64,
     /// The largest sum of what was written and what was about to be.
     needed: AtomicU64,
@@ -22,10 +23,14 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn start(root: &Path) -> io::Result<Self> {
-        let free = free_bytes(&statvfs(root)?);
+        let now = space(root)?;
         Ok(Self {
             root: root.to_owned(),
-            free,
+            free: now.free,
+            medium: match now.in_memory {
+                true => Medium::Memory,
+                false => Medium::Disk,
+            },
             written: AtomicU64::new(0),
             needed: AtomicU64::new(0),
         })
@@ -38,7 +43,7 @@ impl Meter {
     pub(crate) fn expect(&self, bytes: u64) -> io::Result<()> {
         let total = self.written.load(Ordering::Relaxed).saturating_add(bytes);
         self.needed.fetch_max(total, Ordering::Relaxed);
-        if bytes >= ASK_FROM_BYTES && bytes > free_bytes(&statvfs(&self.root)?) {
+        if bytes >= ASK_FROM_BYTES && bytes > space(&self.root)?.free {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -48,10 +53,14 @@ impl Meter {
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    pub(crate) fn medium(&self) -> Medium {
+        self.medium
+    }
+
     /// What ran out, to be asked before anything is cleaned up.
     pub(crate) fn shortage(&self) -> Shortage {
-        match statvfs(&self.root) {
-            Ok(stat) if stat.files() > 0 && stat.files_free() == 0 => Shortage::Files,
+        match space(&self.root) {
+            Ok(now) if now.files > 0 && now.files_free == 0 => Shortage::Files,
             Ok(_) | Err(_) => {
                 let written = self.written.load(Ordering::Relaxed);
                 Shortage::Bytes {
@@ -61,13 +70,4 @@ impl Meter {
             }
         }
     }
-}
-
-/// The store runs as root, so it may use the reserve.
-#[allow(
-    clippy::useless_conversion,
-    reason = "the types of statvfs(3) differ between C libraries"
-)]
-fn free_bytes(stat: &Statvfs) -> u64 {
-    u64::from(stat.blocks_free()).saturating_mul(u64::from(stat.fragment_size()))
 }

@@ -172,6 +172,7 @@ fn classify(tree: &Tree, error: StoreError, meter: Option<&Meter>) -> StoreError
         (Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded), Some(meter)) => {
             StoreError::NoSpace {
                 root: tree.root().to_owned(),
+                medium: meter.medium(),
                 shortage: meter.shortage(),
             }
         }

@@ -3,6 +3,7 @@
 
 use crate::archives;
 use std::time::Duration;
+use sys::memory::LEAST_WITHOUT_DISK;
 use vm::{Checks, Guest, Setup, container, demo_archive};
 
 use qemu::FindingKind;
@@ -14,8 +15,12 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 fn setup() -> Setup {
     let file = |name: &str, text: &str| (format!("{name}.container.toml"), text.to_owned());
     Setup::named(SCENARIO)
+        .memory(LEAST_WITHOUT_DISK)
         .units([
-            container("good", "[[ports]]\npublish = \"7001:6379\"\n"),
+            container(
+                "good",
+                "volumes = [\"good-data:/data\"]\n[[ports]]\npublish = \"7001:6379\"\n",
+            ),
             // Before it in the order of names is who keeps the port.
             container("rival", "[[ports]]\npublish = \"7001:6379\"\n"),
             file("typo", "[container]\niamge = \"redis\"\n"),
@@ -45,6 +50,10 @@ fn bad_input_is_named_with_what_to_do_and_good_units_run() {
             guest.says("stage state failed");
             guest.says("no disk: attach one that was written from the disk image");
             guest.says("STATE IS IN MEMORY");
+            let told = guest.told(&["status"]);
+            assert!(told.contains("STATE IS IN MEMORY"), "{told}");
+            let console = guest.console();
+            assert!(!console.contains("TOO LITTLE MEMORY"), "{console}");
         },
     );
     checks.that("good units run beside bad ones", || {
@@ -151,6 +160,25 @@ fn archive_rules(checks: &mut Checks, guest: &Guest) {
         || {
             let (forged, digest) = archives::with_replaced_layer(&whole);
             refused(&forged, &[&digest]);
+        },
+    );
+    checks.that(
+        "an archive for which memory has no room is refused, and why is said",
+        || {
+            let fill = "dd if=/dev/zero of=/data/big bs=1M";
+            let filled = guest.keelctl(&["exec", "-u", "0", "good", "sh", "-c", fill]);
+            assert!(filled.stderr.contains("No space left"), "{filled:?}");
+            let archive = archives::with_path(&whole, "etc/no-room");
+            refused(
+                &archive,
+                &[
+                    "no space left in /var/images, which is in memory",
+                    "256.0 MiB",
+                ],
+            );
+            let told = guest.told(&["status"]);
+            assert!(told.contains("IN MEMORY, IS NEARLY FULL"), "{told}");
+            guest.told(&["exec", "-u", "0", "good", "rm", "/data/big"]);
         },
     );
     checks.that("what is no archive is refused", || {

@@ -8,6 +8,7 @@ use vm::{Checks, Guest, Setup, StatePartition, container, digest, measured};
 
 const PORT: u16 = 7001;
 const MIB: u64 = 1 << 20;
+const NEARLY_FULL: &str = "THE STATE PARTITION IS NEARLY FULL";
 
 fn keeper() -> (String, String) {
     container(
@@ -22,7 +23,7 @@ fn foreign_disks_are_never_written() {
     const SCENARIO: &str = "foreign";
     let mut checks = Checks::of(SCENARIO);
     let setup = Setup::named(SCENARIO)
-        .memory(256 * MIB)
+        .memory(192 * MIB)
         .units([keeper()])
         .port(PORT);
     let [noise, table, ext4] = ["noise.raw", "table.raw", "ext4.raw"].map(|name| setup.file(name));
@@ -58,6 +59,17 @@ fn foreign_disks_are_never_written() {
         );
         guest.says("STATE IS IN MEMORY");
     });
+    checks.that(
+        "too little memory for that is named, with the least",
+        || {
+            let line = guest.says("TOO LITTLE MEMORY");
+            let told = guest.told(&["status"]);
+            for word in ["191.5 MiB", "without a state partition 256.0 MiB"] {
+                assert!(line.contains(word), "{line}");
+                assert!(told.contains(word), "{told}");
+            }
+        },
+    );
     checks.that("power-off is in order", || {
         guest.power_off();
         guest.serial_log_is_clean(&[FindingKind::BootStage]);
@@ -113,7 +125,11 @@ fn a_full_and_then_damaged_state_partition_is_survived() {
         "a machine with a full disk boots, and space can be given back",
         || {
             guest.booted();
+            let line = guest.says(NEARLY_FULL);
+            assert!(line.contains("enlarge the disk"), "{line}");
             guest.shell("filler", "rm -f /filler/*");
+            let told = guest.told(&["status"]);
+            assert!(!told.contains(NEARLY_FULL), "{told}");
             guest.told(&["restart", "keeper"]);
             guest.answers(PORT);
             kept(&guest);
@@ -203,7 +219,11 @@ fn full(checks: &mut Checks, guest: &Guest) {
                 "before-it-was-full"
             );
             guest.told(&["logs", "keeper"]);
-            guest.told(&["status"]);
+            let told = guest.told(&["status"]);
+            assert!(
+                told.contains("degraded") && told.contains(NEARLY_FULL),
+                "{told}"
+            );
         },
     );
     checks.that(
@@ -216,10 +236,9 @@ fn full(checks: &mut Checks, guest: &Guest) {
                 .keelctl_with(&["image", "load", "-"], &renamed, Duration::from_secs(60))
                 .unwrap();
             assert!(!finished.success(), "{finished:?}");
-            assert!(
-                finished.stderr.to_lowercase().contains("no space left"),
-                "{finished:?}"
-            );
+            for words in ["no space left", "a larger disk"] {
+                assert!(finished.stderr.contains(words), "{finished:?}");
+            }
         },
     );
 }

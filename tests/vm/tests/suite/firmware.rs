@@ -1,6 +1,7 @@
 //! The disk image by UEFI firmware, as a server or a cloud boots it; and, on that machine, a container from inside.
 
 use crate::inside;
+use sys::memory::LEAST_BY_FIRMWARE;
 use vm::{Checks, Setup, StatePartition, container};
 
 const SCENARIO: &str = "firmware";
@@ -12,6 +13,7 @@ fn the_disk_image_boots_by_firmware_and_its_containers_see_only_what_they_should
     let mut checks = Checks::of(SCENARIO);
     let guest = Setup::named(SCENARIO)
         .by_firmware()
+        .memory(LEAST_BY_FIRMWARE)
         .own_disk(2 << 30)
         .units([plain, inside::confined()])
         .port(PORT)
