@@ -44,7 +44,7 @@ use sys::epoll::{Interest, Ready};
 use sys::power::PowerAction;
 use sys::uevent::UeventSocket;
 use sys::watchdog::Watchdog;
-use unit::{BadUnit, ContainerUnit, UnitKind, UnitSet};
+use unit::{BadUnit, ContainerUnit, UnitSet};
 
 /// Everything PID 1 knows.
 #[derive(Debug)]
@@ -381,10 +381,7 @@ impl Machine {
         unit: supervisor::UnitId,
     ) -> Option<(&unit::Unit, &ContainerUnit)> {
         let found = self.set.get(unit.0)?;
-        match &found.kind {
-            UnitKind::Container(container) => Some((found, container)),
-            UnitKind::Target => None,
-        }
+        Some((found, found.container()?))
     }
 
     // --- hardware ------------------------------------------------------------------------------------------------

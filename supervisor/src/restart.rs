@@ -101,18 +101,27 @@ impl Supervisor {
         let next = match (&failure, end) {
             (None, End::Exit(exit)) => match service.restart {
                 Restart::Always | Restart::UnlessStopped if !oneshot => None,
-                Restart::Always | Restart::UnlessStopped | Restart::OnFailure | Restart::No => {
-                    Some(Next::Finished { exit })
-                }
+                Restart::Always
+                | Restart::UnlessStopped
+                | Restart::OnFailure
+                | Restart::OnAbnormal
+                | Restart::OnWatchdog
+                | Restart::No => Some(Next::Finished { exit }),
             },
             (Some(reason), End::Exit(_) | End::Failure(_)) => match service.restart {
-                Restart::No => Some(Next::Failed {
+                Restart::No | Restart::OnWatchdog => Some(Next::Failed {
                     reason: reason.clone(),
                 }),
-                Restart::OnFailure if given_up => Some(Next::Failed {
+                Restart::OnAbnormal if is_exit_code(reason) => Some(Next::Failed {
+                    reason: reason.clone(),
+                }),
+                Restart::OnFailure | Restart::OnAbnormal if given_up => Some(Next::Failed {
                     reason: Failure::RestartLimit,
                 }),
-                Restart::Always | Restart::UnlessStopped | Restart::OnFailure => None,
+                Restart::Always
+                | Restart::UnlessStopped
+                | Restart::OnFailure
+                | Restart::OnAbnormal => None,
             },
             (None, End::Failure(_)) => None,
         };
@@ -134,6 +143,15 @@ impl Supervisor {
             until: if none { now } else { now.plus(delay_ms) },
         }
     }
+}
+
+fn is_exit_code(reason: &Failure) -> bool {
+    matches!(
+        reason,
+        Failure::Exited {
+            exit: Exit::Code(_)
+        }
+    )
 }
 
 fn is_success(service: &Service, exit: Exit) -> bool {

@@ -1,7 +1,7 @@
 //! What the unit file says about a unit's life: the part of `Unit` that decisions need.
 
 use alloc::vec::Vec;
-use unit::{Restart, Service, ServiceKind, UnitKind, UnitName, UnitSet};
+use unit::{Restart, Service, UnitKind, UnitName, UnitSet};
 
 /// Of one unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ impl Rules {
             name: unit.name.clone(),
             service: match &unit.kind {
                 UnitKind::Container(container) => Some(container.service.clone()),
-                UnitKind::Target => None,
+                UnitKind::Target | UnitKind::Timer { .. } => None,
             },
         };
         set.units().iter().map(rules).collect()
@@ -31,8 +31,9 @@ impl Rules {
 
     /// It is ready when it has ended with success, not while it runs.
     pub(crate) fn is_oneshot(&self) -> bool {
-        let kind = self.service.as_ref().map(|service| service.kind);
-        kind == Some(ServiceKind::Oneshot)
+        self.service
+            .as_ref()
+            .is_some_and(|service| service.kind.ends())
     }
 
     /// A stop by the operator outlives a reboot.

@@ -26,6 +26,8 @@
 
 pub mod bytes;
 mod check;
+mod conditions;
+mod dependencies;
 mod diagnostic;
 mod draft;
 pub mod duration;
@@ -33,6 +35,7 @@ mod fault;
 mod file;
 mod file_name;
 mod graph;
+mod health;
 pub mod image_reference;
 pub mod launch;
 mod load;
@@ -43,26 +46,37 @@ mod nearest;
 pub mod port_text;
 mod publish;
 mod reader;
+mod readiness;
 mod references;
 #[cfg(feature = "render")]
 mod render;
 mod resolve;
 mod schema;
+mod service;
 mod set;
 pub mod signal;
 mod source;
+mod timer;
 pub mod unit;
+mod update;
 mod validate;
 
+pub use conditions::Conditions;
+pub use dependencies::*;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use fault::Fault;
+pub use health::*;
 pub use launch::*;
 pub use load::{check, load, load_sources};
 pub use loaded::{BadUnit, Loaded};
 pub use memory::over_commitment;
 pub use name::*;
+pub use readiness::*;
 #[cfg(feature = "render")]
 pub use render::{Colour, render};
+pub use service::*;
 pub use set::UnitSet;
 pub use source::Source;
+pub use timer::*;
 pub use unit::*;
+pub use update::*;

@@ -70,10 +70,10 @@ impl Claims {
 }
 
 fn ports(draft: &Draft) -> &[Port] {
-    match &draft.unit.kind {
-        UnitKind::Container(container) => &container.ports,
-        UnitKind::Target => &[],
-    }
+    draft
+        .unit
+        .container()
+        .map_or(&[], |container| container.ports.as_slice())
 }
 
 /// Gives each `7001-7100:6379` the first port of its range that nobody has, units in name order. Where none is free

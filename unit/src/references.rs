@@ -28,6 +28,7 @@ pub(crate) fn references(unit: &Unit) -> [(&'static str, &Vec<UnitName>); 5] {
         before,
         requires,
         wants,
+        ..
     } = &unit.dependencies;
     [
         ("after", after),

@@ -11,7 +11,8 @@
 use crate::draft::Draft;
 use crate::references::{BadNames, exists, references, unknown};
 use crate::{
-    BadUnit, Dependencies, Diagnostic, Loaded, Unit, UnitKind, UnitName, UnitSet, graph, publish,
+    BadUnit, Conditions, Dependencies, Diagnostic, Loaded, Unit, UnitKind, UnitName, UnitSet,
+    graph, publish,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -304,6 +305,9 @@ fn default_target() -> Unit {
         description: "Units that are started at boot".to_owned(),
         dependencies: Dependencies::default(),
         wanted_by: Vec::new(),
+        conditions: Conditions::default(),
+        profiles: Vec::new(),
+        replica: None,
         kind: UnitKind::Target,
     }
 }

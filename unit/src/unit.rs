@@ -1,6 +1,9 @@
 //! A validated unit: every value has its type, every default is filled in.
+//!
+//! What a unit is, is here; how it lives, beside: [`Dependencies`], [`Conditions`], [`Service`], [`Readiness`],
+//! [`Health`], [`Timer`], [`Update`].
 
-use crate::UnitName;
+use crate::{Conditions, Dependencies, Health, Readiness, Service, Timer, UnitName, Update};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +18,34 @@ pub struct Unit {
     pub dependencies: Dependencies,
     /// Targets that want this unit; `default.target` unless the file says otherwise.
     pub wanted_by: Vec<UnitName>,
+    /// Not met: the unit is skipped, which is no failure.
+    pub conditions: Conditions,
+    /// Not empty: nothing starts the unit unless one of these is enabled.
+    pub profiles: Vec<String>,
+    /// Which instance of a template it is.
+    pub replica: Option<Replica>,
     pub kind: UnitKind,
+}
+
+impl Unit {
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerUnit> {
+        match &self.kind {
+            UnitKind::Container(container) => Some(container),
+            UnitKind::Target | UnitKind::Timer { .. } => None,
+        }
+    }
+}
+
+/// The place of an instance among those that its template makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// `redis@`
+    pub template: String,
+    /// From 0.
+    pub index: u32,
+    /// So many instances of the template are restarted at the same time when it changes; at least 1.
+    pub max_parallel: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,18 +54,11 @@ pub enum UnitKind {
     Container(Box<ContainerUnit>),
     /// A group: running as soon as what it requires and wants was started.
     Target,
-}
-
-/// As systemd.unit(5) has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dependencies {
-    /// Ordering only.
-    pub after: Vec<UnitName>,
-    pub before: Vec<UnitName>,
-    /// Start together, fail if it fails.
-    pub requires: Vec<UnitName>,
-    /// Start together, best effort.
-    pub wants: Vec<UnitName>,
+    /// Starts another unit at its times.
+    Timer {
+        timer: Timer,
+        unit: UnitName,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +70,11 @@ pub struct ContainerUnit {
     pub mounts: Vec<Mount>,
     pub network: Network,
     pub logging: Logging,
+    pub readiness: Readiness,
+    pub health: Health,
+    /// A scheduled job: whoever wants or starts the unit at boot arms the timer, and the timer starts the runs.
+    pub timer: Option<Timer>,
+    pub update: Update,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,44 +95,6 @@ pub struct Container {
     pub read_only: bool,
     /// Number of the signal; default: the image's STOPSIGNAL, else SIGTERM.
     pub stop_signal: Option<i32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Service {
-    pub kind: ServiceKind,
-    pub restart: Restart,
-    pub restart_delay_ms: u64,
-    pub restart_delay_max_ms: u64,
-    /// Factor between two delays, in thousandths: 2000 doubles. (An integer, so that decisions replay exactly.)
-    pub restart_backoff_milli: u64,
-    /// A run that lasted this long resets the delay.
-    pub restart_reset_after_ms: u64,
-    /// For `on-failure`: give up after so many restarts in a row; 0: never.
-    pub restart_max: u32,
-    pub success_exit_codes: Vec<i32>,
-    pub remain_after_exit: bool,
-    pub start_timeout_ms: u64,
-    pub stop_timeout_ms: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ServiceKind {
-    /// Running as soon as the command has been executed.
-    Simple,
-    /// Ready when the command has ended with success.
-    Oneshot,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Restart {
-    No,
-    Always,
-    /// Any end that is not a success (Docker's meaning).
-    OnFailure,
-    /// As `Always`, but a stop by the operator is remembered over a reboot.
-    UnlessStopped,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -104,11 +104,11 @@ fn the_redis_example_gives_five_ports() {
         .iter()
         .filter(|unit| unit.name.as_str().starts_with("redis@"));
     let ports: Vec<(&str, Option<u16>)> = redis
-        .filter_map(|unit| match &unit.kind {
-            unit::UnitKind::Container(container) => {
-                Some((unit.name.as_str(), container.ports.first()?.host_port))
-            }
-            unit::UnitKind::Target => None,
+        .filter_map(|unit| {
+            Some((
+                unit.name.as_str(),
+                unit.container()?.ports.first()?.host_port,
+            ))
         })
         .collect();
     let expected = [

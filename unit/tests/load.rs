@@ -43,7 +43,7 @@ fn unit<'a>(loaded: &'a Loaded, name: &str) -> &'a Unit {
 fn container<'a>(loaded: &'a Loaded, name: &str) -> &'a ContainerUnit {
     match &unit(loaded, name).kind {
         UnitKind::Container(container) => container,
-        UnitKind::Target => panic!("{name} is a target"),
+        UnitKind::Target | UnitKind::Timer { .. } => panic!("{name} is a target"),
     }
 }
 

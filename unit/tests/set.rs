@@ -1,7 +1,7 @@
 //! The set as the supervisor sees it, built from units without files.
 
 use std::path::Path;
-use unit::{Dependencies, Unit, UnitKind, UnitName, UnitSet};
+use unit::{Conditions, Dependencies, Unit, UnitKind, UnitName, UnitSet};
 
 fn name(text: &str) -> UnitName {
     UnitName::new(text).expect("a unit name")
@@ -23,6 +23,9 @@ fn unit(text: &str, dependencies: Dependencies) -> Unit {
         description: String::new(),
         dependencies,
         wanted_by,
+        conditions: Conditions::default(),
+        profiles: Vec::new(),
+        replica: None,
         kind: UnitKind::Target,
     }
 }

@@ -28,11 +28,9 @@ pub(crate) fn simple(name: &str) -> Declared {
         restart_delay_max_ms: 1_000,
         restart_backoff_milli: 2_000,
         restart_reset_after_ms: 10_000,
-        restart_max: 0,
-        success_exit_codes: vec![0],
-        remain_after_exit: false,
         start_timeout_ms: 1_000,
         stop_timeout_ms: 500,
+        ..Service::default()
     };
     Declared {
         service: Some(service),

@@ -300,16 +300,20 @@ impl Oracle {
         let oneshot = service.kind == unit::ServiceKind::Oneshot;
         memory.next = Some(match (ended.success, service.restart) {
             (true, _) if oneshot => NextStart::Never("it has finished"),
-            (true, Restart::No | Restart::OnFailure) => NextStart::Never("it has finished"),
-            (false, Restart::No) => NextStart::Never("its policy is no"),
+            (
+                true,
+                Restart::No | Restart::OnFailure | Restart::OnAbnormal | Restart::OnWatchdog,
+            ) => NextStart::Never("it has finished"),
+            (false, Restart::No | Restart::OnWatchdog) => NextStart::Never("its policy is no"),
             (false, Restart::OnFailure)
                 if service.restart_max > 0 && memory.failures > service.restart_max =>
             {
                 NextStart::Never("restart_max is reached")
             }
-            (_, Restart::Always | Restart::UnlessStopped | Restart::OnFailure) => {
-                NextStart::NotBefore(ended.at.plus(delay_ms))
-            }
+            (
+                _,
+                Restart::Always | Restart::UnlessStopped | Restart::OnFailure | Restart::OnAbnormal,
+            ) => NextStart::NotBefore(ended.at.plus(delay_ms)),
         });
     }
 

@@ -139,6 +139,7 @@ fn random_rules(chance: &mut Chance, unit: u32) -> Rules {
         remain_after_exit: chance.per_mille(500),
         start_timeout_ms: chance.pick(&[200, 1_000, 90_000]),
         stop_timeout_ms: chance.pick(&[50, 500, 2_000]),
+        ..Service::default()
     };
     let name = UnitName::new(&name).unwrap_or_else(|| unreachable!("`{name}` is a unit name"));
     Rules {

@@ -15,15 +15,8 @@ fn rules(units: u32) -> Vec<Rules> {
     let service = Service {
         kind: ServiceKind::Simple,
         restart: Restart::Always,
-        restart_delay_ms: 100,
         restart_delay_max_ms: 1_000,
-        restart_backoff_milli: 2_000,
-        restart_reset_after_ms: 10_000,
-        restart_max: 0,
-        success_exit_codes: vec![0],
-        remain_after_exit: false,
-        start_timeout_ms: 90_000,
-        stop_timeout_ms: 10_000,
+        ..Service::default()
     };
     let rules = |unit: u32| Rules {
         name: UnitName::new(&format!("u{unit}")).expect("a unit name"),

@@ -16,6 +16,7 @@ pub(crate) fn validate(
         before: names(check, "before", table.before.as_ref()).unwrap_or_default(),
         requires: names(check, "requires", table.requires.as_ref()).unwrap_or_default(),
         wants: names(check, "wants", table.wants.as_ref()).unwrap_or_default(),
+        ..Dependencies::default()
     };
     let default = UnitName::default_target();
     let wanted_by = names(check, "wanted_by", table.wanted_by.as_ref());

@@ -13,7 +13,10 @@ mod service;
 use crate::check::Check;
 use crate::draft::Draft;
 use crate::file::UnitFile;
-use crate::{ContainerUnit, Diagnostic, Source, Unit, UnitKind, UnitName};
+use crate::{
+    Conditions, ContainerUnit, Diagnostic, Health, Readiness, Source, Unit, UnitKind, UnitName,
+    Update,
+};
 
 /// What one instance of a file is called, and which one it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +37,14 @@ pub(crate) fn container(
     let network = container::network(&mut check, &file.network);
     let offset = replicas::port_offset(&mut check, file, instance);
     let (ports, choices) = ports::validate(&mut check, &file.ports, offset, network.mode);
+    let service = service::validate(&mut check, &file.service);
     let kind = ContainerUnit {
         container: container::container(&mut check, file, &instance.name),
-        service: service::validate(&mut check, &file.service),
+        readiness: Readiness::default_of(service.kind, service.start_timeout_ms),
+        health: Health::default(),
+        timer: None,
+        update: Update::default(),
+        service,
         resources: container::resources(&mut check, &file.resources),
         mounts: mounts::validate(&mut check, file),
         logging: container::logging(&mut check, &file.logging),
@@ -49,6 +57,9 @@ pub(crate) fn container(
         description: description(&mut check, file),
         dependencies,
         wanted_by,
+        conditions: Conditions::default(),
+        profiles: Vec::new(),
+        replica: None,
         kind: UnitKind::Container(Box::new(kind)),
     };
     (
@@ -75,6 +86,9 @@ pub(crate) fn target(
         description: description(&mut check, file),
         dependencies,
         wanted_by,
+        conditions: Conditions::default(),
+        profiles: Vec::new(),
+        replica: None,
         kind: UnitKind::Target,
     };
     (

@@ -6,17 +6,10 @@ use crate::fault::Fault;
 use crate::file::ServiceTable;
 use crate::{Restart, Service, ServiceKind, duration};
 
-/// As Docker's restart manager has them.
-const RESTART_DELAY_MS: u64 = 100;
-const RESTART_DELAY_MAX_MS: u64 = 60_000;
-const RESTART_BACKOFF_MILLI: u64 = 2000;
-const RESTART_RESET_AFTER_MS: u64 = 10_000;
 /// A unit that ends at once and is started without pause would keep the machine busy with nothing else.
 const RESTART_DELAY_MS_MIN: u64 = 10;
 const BACKOFF_MIN: f64 = 1.0;
 const BACKOFF_MAX: f64 = 1000.0;
-const START_TIMEOUT_MS: u64 = 90_000;
-const STOP_TIMEOUT_MS: u64 = 10_000;
 /// Exit statuses have eight bits: wait(2).
 const EXIT_CODE_MAX: i32 = 255;
 
@@ -41,7 +34,7 @@ pub(crate) fn validate(check: &mut Check<'_>, table: &ServiceTable) -> Service {
         |table| &table.restart_delay,
         RESTART_DELAY_MS_MIN,
     )
-    .unwrap_or(RESTART_DELAY_MS);
+    .unwrap_or(Service::RESTART_DELAY_MS);
     Service {
         kind,
         restart,
@@ -55,7 +48,7 @@ pub(crate) fn validate(check: &mut Check<'_>, table: &ServiceTable) -> Service {
             |table| &table.restart_reset_after,
             0,
         )
-        .unwrap_or(RESTART_RESET_AFTER_MS),
+        .unwrap_or(Service::RESTART_RESET_AFTER_MS),
         restart_max: restart_max(check, table, restart),
         success_exit_codes: exit_codes(check, table),
         remain_after_exit: remain_after_exit(check, table, kind),
@@ -66,9 +59,10 @@ pub(crate) fn validate(check: &mut Check<'_>, table: &ServiceTable) -> Service {
             |table| &table.start_timeout,
             1,
         )
-        .unwrap_or(START_TIMEOUT_MS),
+        .unwrap_or(Service::START_TIMEOUT_MS),
         stop_timeout_ms: milliseconds(check, "stop_timeout", table, |table| &table.stop_timeout, 0)
-            .unwrap_or(STOP_TIMEOUT_MS),
+            .unwrap_or(Service::STOP_TIMEOUT_MS),
+        ..Service::default()
     }
 }
 
@@ -140,7 +134,7 @@ fn delay_max(check: &mut Check<'_>, table: &ServiceTable, delay: u64) -> u64 {
         RESTART_DELAY_MS_MIN,
     );
     let (Some(written), Some(text)) = (written, &table.restart_delay_max) else {
-        return RESTART_DELAY_MAX_MS.max(delay);
+        return Service::RESTART_DELAY_MAX_MS.max(delay);
     };
     if written < delay {
         let expected = format!(
@@ -158,7 +152,7 @@ fn delay_max(check: &mut Check<'_>, table: &ServiceTable, delay: u64) -> u64 {
 
 fn backoff(check: &mut Check<'_>, table: &ServiceTable) -> u64 {
     let Some(factor) = &table.restart_backoff else {
-        return RESTART_BACKOFF_MILLI;
+        return Service::RESTART_BACKOFF_MILLI;
     };
     if !(BACKOFF_MIN..=BACKOFF_MAX).contains(factor.get_ref()) {
         check.fault(
@@ -166,7 +160,7 @@ fn backoff(check: &mut Check<'_>, table: &ServiceTable) -> u64 {
             &factor.span(),
             Fault::new("is out of range", "a factor of 1.0 to 1000.0"),
         );
-        return RESTART_BACKOFF_MILLI;
+        return Service::RESTART_BACKOFF_MILLI;
     }
     whole((factor.get_ref() * 1000.0).round())
 }

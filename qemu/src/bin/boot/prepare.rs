@@ -12,7 +12,7 @@ use qemu::{
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use unit::{Colour, Loaded, Severity, UnitKind};
+use unit::{Colour, Loaded, Severity};
 
 /// The repository of the demo's image, which is always at hand.
 const DEMO_IMAGE: &str = "docker.io/library/redis:";
@@ -114,10 +114,8 @@ fn preload(options: &Options, loaded: &Loaded) -> Result<Vec<PathBuf>, Box<dyn E
     for archive in &options.preload {
         archives.push(std::path::absolute(archive)?);
     }
-    let wants_demo = loaded.set.units().iter().any(|unit| match &unit.kind {
-        UnitKind::Container(container) => container.container.image.starts_with(DEMO_IMAGE),
-        UnitKind::Target => false,
-    });
+    let mut containers = loaded.set.units().iter().filter_map(unit::Unit::container);
+    let wants_demo = containers.any(|unit| unit.container.image.starts_with(DEMO_IMAGE));
     if archives.is_empty() && wants_demo {
         let archive = image::demo::archive();
         image::demo::redis(&archive, Freshness::Cached)?;
