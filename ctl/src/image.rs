@@ -113,7 +113,7 @@ pub(crate) fn load(invocation: &Invocation, machine: &Machine, path: &Path) -> R
         Outcome::Reply(other) => Err(Failure::from_reply(other)),
         Outcome::Signal(signal) => Err(Failure::Failed(format!(
             "not loaded: ended by {}",
-            sys::signal::name(signal)
+            unit::signal::display(signal)
         ))),
         Outcome::TimedOut => Err(CallError::NoAnswer {
             waited: patience.outcome.unwrap_or_default(),

@@ -66,15 +66,6 @@ pub fn disposition(status: &str, signal: i32) -> Disposition {
     }
 }
 
-/// `SIGKILL`, for people.
-#[must_use]
-pub fn name(signal: i32) -> String {
-    Signal::try_from(signal).map_or_else(
-        |_| format!("signal {signal}"),
-        |known| known.as_str().to_owned(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
