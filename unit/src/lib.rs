@@ -31,6 +31,7 @@ mod dependencies;
 mod diagnostic;
 mod draft;
 pub mod duration;
+mod edges;
 mod fault;
 mod file;
 mod file_name;
@@ -75,7 +76,7 @@ pub use readiness::*;
 #[cfg(feature = "render")]
 pub use render::{Colour, render};
 pub use service::*;
-pub use set::UnitSet;
+pub use set::{DependsOnEdge, UnitSet};
 pub use source::Source;
 pub use timer::*;
 pub use unit::*;

@@ -302,6 +302,7 @@ fn default_target() -> Unit {
     Unit {
         name: UnitName::default_target(),
         source: String::new(),
+        drop_ins: Vec::new(),
         description: "Units that are started at boot".to_owned(),
         dependencies: Dependencies::default(),
         wanted_by: Vec::new(),

@@ -5,6 +5,9 @@
 //! web: after = ["db"]       ──▶  after(web) = [db],  before(db) = [web]
 //! db:  before = ["web"]     ──▶  the same edge
 //! web: requires = ["db"]    ──▶  requires(web) = [db],  required_by(db) = [web]; no order, as in systemd
+//! web: binds_to = ["db"]    ──▶  binds_to(web) = [db],  bound_by(db) = [web],  and requires(web) = [db]
+//! web: part_of = ["app"]    ──▶  part_of(web) = [app],  consists_of(app) = [web]
+//! a: conflicts = ["b"]      ──▶  conflicts(a) = [b],  conflicts(b) = [a]
 //! web: wanted_by = [t]      ──▶  wants(t) = [web],  and t after web, as systemd does for targets,
 //!                                unless web comes after t already
 //! ```
@@ -12,7 +15,10 @@
 //! Invariants: an index is the position in name order (`redis@2` before `redis@10`); every edge leads to a unit of the
 //! set; `after` has no cycle; `default.target` is there; edge lists are sorted and have no duplicate.
 
-use crate::{Diagnostic, Unit, UnitKind, UnitName, graph, resolve};
+use crate::edges::{self, Edges};
+use crate::{
+    Dependencies, DependsOnCondition, Diagnostic, Unit, UnitKind, UnitName, graph, resolve,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,13 +26,27 @@ use std::collections::BTreeMap;
 pub struct UnitSet {
     units: Vec<Unit>,
     by_name: BTreeMap<UnitName, u32>,
-    after: Vec<Vec<u32>>,
-    before: Vec<Vec<u32>>,
-    requires: Vec<Vec<u32>>,
-    required_by: Vec<Vec<u32>>,
-    wants: Vec<Vec<u32>>,
-    wanted_by: Vec<Vec<u32>>,
+    after: Edges,
+    requires: Edges,
+    requisite: Edges,
+    wants: Edges,
+    binds_to: Edges,
+    part_of: Edges,
+    conflicts: Edges,
+    on_failure: Edges,
+    on_success: Edges,
+    triggers: Edges,
+    depends_on: Vec<Vec<DependsOnEdge>>,
     start_order: Vec<u32>,
+}
+
+/// A `[[unit.depends_on]]` whose unit is in the set. `requires` or `wants`, and `after`, have the edge too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependsOnEdge {
+    pub unit: u32,
+    pub condition: DependsOnCondition,
+    pub restart: bool,
+    pub required: bool,
 }
 
 impl UnitSet {
@@ -76,33 +96,117 @@ impl UnitSet {
     /// What must have been started before this one is.
     #[must_use]
     pub fn after(&self, index: u32) -> &[u32] {
-        graph::of(&self.after, index)
+        self.after.from(index)
     }
 
     /// Who waits for this one.
     #[must_use]
     pub fn before(&self, index: u32) -> &[u32] {
-        graph::of(&self.before, index)
+        self.after.to(index)
     }
 
+    /// What it cannot do without; `binds_to` included.
     #[must_use]
     pub fn requires(&self, index: u32) -> &[u32] {
-        graph::of(&self.requires, index)
+        self.requires.from(index)
     }
 
     #[must_use]
     pub fn required_by(&self, index: u32) -> &[u32] {
-        graph::of(&self.required_by, index)
+        self.requires.to(index)
+    }
+
+    /// What must be active already when it starts.
+    #[must_use]
+    pub fn requisite(&self, index: u32) -> &[u32] {
+        self.requisite.from(index)
+    }
+
+    #[must_use]
+    pub fn requisite_of(&self, index: u32) -> &[u32] {
+        self.requisite.to(index)
     }
 
     #[must_use]
     pub fn wants(&self, index: u32) -> &[u32] {
-        graph::of(&self.wants, index)
+        self.wants.from(index)
     }
 
     #[must_use]
     pub fn wanted_by(&self, index: u32) -> &[u32] {
-        graph::of(&self.wanted_by, index)
+        self.wants.to(index)
+    }
+
+    /// Whose end is its end.
+    #[must_use]
+    pub fn binds_to(&self, index: u32) -> &[u32] {
+        self.binds_to.from(index)
+    }
+
+    #[must_use]
+    pub fn bound_by(&self, index: u32) -> &[u32] {
+        self.binds_to.to(index)
+    }
+
+    /// Whose stops and restarts it shares.
+    #[must_use]
+    pub fn part_of(&self, index: u32) -> &[u32] {
+        self.part_of.from(index)
+    }
+
+    /// Who shares its stops and restarts.
+    #[must_use]
+    pub fn consists_of(&self, index: u32) -> &[u32] {
+        self.part_of.to(index)
+    }
+
+    /// What is stopped when it starts, and whose start stops it: whichever of the two says so.
+    #[must_use]
+    pub fn conflicts(&self, index: u32) -> &[u32] {
+        self.conflicts.from(index)
+    }
+
+    /// What is started when it has failed.
+    #[must_use]
+    pub fn on_failure(&self, index: u32) -> &[u32] {
+        self.on_failure.from(index)
+    }
+
+    #[must_use]
+    pub fn on_failure_of(&self, index: u32) -> &[u32] {
+        self.on_failure.to(index)
+    }
+
+    /// What is started when it has ended with success.
+    #[must_use]
+    pub fn on_success(&self, index: u32) -> &[u32] {
+        self.on_success.from(index)
+    }
+
+    #[must_use]
+    pub fn on_success_of(&self, index: u32) -> &[u32] {
+        self.on_success.to(index)
+    }
+
+    /// What a timer starts: one unit, or none for what is not a timer.
+    #[must_use]
+    pub fn triggers(&self, index: u32) -> &[u32] {
+        self.triggers.from(index)
+    }
+
+    /// Its timers that are units of their own.
+    #[must_use]
+    pub fn triggered_by(&self, index: u32) -> &[u32] {
+        self.triggers.to(index)
+    }
+
+    /// What must have been reached, by which units, before this one is started.
+    #[must_use]
+    pub fn depends_on(&self, index: u32) -> &[DependsOnEdge] {
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.depends_on.get(index))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Every unit after all that it comes after.
@@ -127,68 +231,80 @@ impl UnitSet {
             .zip(0u32..)
             .collect();
         let find = |name: &UnitName| by_name.get(name).copied();
-        let edges = |list: fn(&Unit) -> &Vec<UnitName>| -> Vec<Vec<u32>> {
+        let named = |list: fn(&Dependencies) -> &Vec<UnitName>| -> Vec<Vec<u32>> {
             units
                 .iter()
-                .map(|unit| list(unit).iter().filter_map(find).collect())
+                .map(|unit| list(&unit.dependencies).iter().filter_map(find).collect())
                 .collect()
         };
+        let mut wants = named(|unit| &unit.wants);
+        let wanted_by = units
+            .iter()
+            .map(|unit| unit.wanted_by.iter().filter_map(find).collect())
+            .collect::<Vec<_>>();
+        edges::add(&mut wants, graph::reversed(&wanted_by));
+        let binds_to = named(|unit| &unit.binds_to);
+        let mut requires = named(|unit| &unit.requires);
+        edges::add(&mut requires, binds_to.clone());
+        let requisite = named(|unit| &unit.requisite);
+        let mut after = named(|unit| &unit.after);
+        edges::add(&mut after, graph::reversed(&named(|unit| &unit.before)));
+        let members: Vec<[&[u32]; 3]> = (0u32..)
+            .zip(&units)
+            .map(|(index, _)| [&wants, &requires, &requisite].map(|edges| graph::of(edges, index)))
+            .collect();
+        after_members(&mut after, &units, &members);
 
-        let mut wants = edges(|unit| &unit.dependencies.wants);
-        add(&mut wants, graph::reversed(&edges(|unit| &unit.wanted_by)));
-        let mut requires = edges(|unit| &unit.dependencies.requires);
-        tidy(&mut requires);
-        let mut after = edges(|unit| &unit.dependencies.after);
-        add(
-            &mut after,
-            graph::reversed(&edges(|unit| &unit.dependencies.before)),
-        );
-
-        for (target, unit) in (0u32..).zip(&units) {
-            if matches!(unit.kind, UnitKind::Target) {
-                let later = graph::reachable(&graph::reversed(&after), target);
-                let members = graph::of(&wants, target)
-                    .iter()
-                    .chain(graph::of(&requires, target));
-                let members: Vec<u32> = members
-                    .copied()
-                    .filter(|member| !later.contains(member))
-                    .collect();
-                if let Some(list) = usize::try_from(target)
-                    .ok()
-                    .and_then(|target| after.get_mut(target))
-                {
-                    list.extend(members);
-                }
-            }
-        }
-        tidy(&mut after);
-
-        let start_order = graph::order(&after).unwrap_or_default();
+        let triggers = units.iter().map(|unit| match &unit.kind {
+            UnitKind::Timer { unit, .. } => find(unit).into_iter().collect(),
+            UnitKind::Container(_) | UnitKind::Target => Vec::new(),
+        });
+        let triggers = Edges::new(triggers.collect());
+        let depends_on = units.iter().map(|unit| {
+            let edges = unit.dependencies.depends_on.iter().filter_map(|depends| {
+                Some(DependsOnEdge {
+                    unit: find(&depends.unit)?,
+                    condition: depends.condition,
+                    restart: depends.restart,
+                    required: depends.required,
+                })
+            });
+            edges.collect()
+        });
+        let after = Edges::new(after);
         Self {
-            before: graph::reversed(&after),
-            required_by: graph::reversed(&requires),
-            wanted_by: graph::reversed(&wants),
-            units,
-            by_name,
+            start_order: after.order(),
+            depends_on: depends_on.collect(),
+            requires: Edges::new(requires),
+            requisite: Edges::new(requisite),
+            wants: Edges::new(wants),
+            binds_to: Edges::new(binds_to),
+            part_of: Edges::new(named(|unit| &unit.part_of)),
+            conflicts: Edges::symmetric(named(|unit| &unit.conflicts)),
+            on_failure: Edges::new(named(|unit| &unit.on_failure)),
+            on_success: Edges::new(named(|unit| &unit.on_success)),
+            triggers,
             after,
-            requires,
-            wants,
-            start_order,
+            by_name,
+            units,
         }
     }
 }
 
-fn add(edges: &mut [Vec<u32>], more: Vec<Vec<u32>>) {
-    for (list, more) in edges.iter_mut().zip(more) {
-        list.extend(more);
-    }
-    tidy(edges);
-}
-
-fn tidy(edges: &mut [Vec<u32>]) {
-    for list in edges {
-        list.sort_unstable();
-        list.dedup();
+/// A target comes after its members, except those that come after it: as systemd's default dependencies of targets.
+fn after_members(after: &mut [Vec<u32>], units: &[Unit], members: &[[&[u32]; 3]]) {
+    for ((target, unit), members) in (0u32..).zip(units).zip(members) {
+        if !matches!(unit.kind, UnitKind::Target) {
+            continue;
+        }
+        let later = graph::reachable(&graph::reversed(after), target);
+        let members = members.iter().copied().flatten().copied();
+        let earlier: Vec<u32> = members.filter(|member| !later.contains(member)).collect();
+        if let Some(list) = usize::try_from(target)
+            .ok()
+            .and_then(|target| after.get_mut(target))
+        {
+            list.extend(earlier);
+        }
     }
 }

@@ -14,6 +14,8 @@ pub struct Unit {
     pub name: UnitName,
     /// The file it was read from.
     pub source: String,
+    /// The files that changed parts of it, in the order in which they did.
+    pub drop_ins: Vec<String>,
     pub description: String,
     pub dependencies: Dependencies,
     /// Targets that want this unit; `default.target` unless the file says otherwise.

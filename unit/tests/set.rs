@@ -20,6 +20,7 @@ fn unit(text: &str, dependencies: Dependencies) -> Unit {
     Unit {
         name: name(text),
         source,
+        drop_ins: Vec::new(),
         description: String::new(),
         dependencies,
         wanted_by,

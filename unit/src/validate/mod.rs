@@ -54,6 +54,7 @@ pub(crate) fn container(
     let unit = Unit {
         name: instance.name.clone(),
         source: source.file.clone(),
+        drop_ins: Vec::new(),
         description: description(&mut check, file),
         dependencies,
         wanted_by,
@@ -83,6 +84,7 @@ pub(crate) fn target(
     let unit = Unit {
         name: name.clone(),
         source: source.file.clone(),
+        drop_ins: Vec::new(),
         description: description(&mut check, file),
         dependencies,
         wanted_by,
