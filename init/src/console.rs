@@ -32,6 +32,14 @@ pub(crate) fn say(text: impl Display) {
     log::info!("{text}");
 }
 
+/// The end of a stage, and why it failed.
+pub(crate) fn stage(name: &str, took_ms: u64, result: Result<(), impl Display>) {
+    match result {
+        Ok(()) => say(format_args!("stage {name} ok {took_ms} ms")),
+        Err(reason) => say(format_args!("stage {name} failed {took_ms} ms: {reason}")),
+    }
+}
+
 /// A line that asks for an operator's attention.
 pub(crate) fn warn(text: impl Display) {
     say(format_args!("warning: {text}"));

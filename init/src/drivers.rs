@@ -12,7 +12,6 @@ use crate::console;
 use crate::machine::Machine;
 use crate::module_index::ModuleIndex;
 use crate::source::{ChildKind, HelperKind};
-use control::reply::ChartSpan;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -204,17 +203,13 @@ impl Machine {
         if ended != Ended::Code(0) {
             console::warn(format_args!("drivers of the {:?} wave: {ended:?}", wave));
         }
-        let end_ms = since_boot_ms();
-        let start_ms = self.drivers_started_ms.unwrap_or(end_ms);
+        let done: Result<(), &str> = Ok(());
         match wave {
             Wave::Storage => {}
             Wave::Network => {
-                let start_ms = self
-                    .boot
-                    .network_drivers
-                    .take()
-                    .map_or(end_ms, |(_, at)| at);
-                self.drivers_stage("drivers", start_ms, end_ms);
+                let started = self.boot.network_drivers.take().map(|(_, at)| at);
+                let start_ms = started.unwrap_or_else(since_boot_ms);
+                self.boot.stage_ended("drivers", start_ms, done);
                 self.start_helper(HelperKind::Netd);
                 self.drivers_started_ms = Some(since_boot_ms());
                 match spawn_wave(Wave::Rest, self.boot.release_root.as_ref()) {
@@ -226,24 +221,13 @@ impl Machine {
                 }
             }
             Wave::Rest => {
-                self.drivers_stage("more-drivers", start_ms, end_ms);
+                let start_ms = self.drivers_started_ms.unwrap_or_else(since_boot_ms);
+                self.boot.stage_ended("more-drivers", start_ms, done);
                 self.find_power_buttons();
                 self.find_watchdog();
                 self.find_control_ports();
             }
         }
-    }
-
-    fn drivers_stage(&mut self, name: &str, start_ms: u64, end_ms: u64) {
-        let took = end_ms.saturating_sub(start_ms);
-        console::say(format_args!("stage {name} ok {took} ms"));
-        let name = name.to_owned();
-        self.boot.chart.push(ChartSpan {
-            name,
-            start_ms,
-            end_ms,
-            ok: true,
-        });
     }
 }
 

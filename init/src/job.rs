@@ -4,8 +4,9 @@ use crate::console;
 use crate::health::{Health, memory_ran_out};
 use crate::limits;
 use crate::machine::Machine;
+use crate::registry::Registry;
 use crate::source::{ChildKind, Source};
-use control::reply::{ChartSpan, Reply};
+use control::reply::Reply;
 use serde::Deserialize;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -48,12 +49,12 @@ struct Stream {
 }
 
 impl Stream {
-    /// Read what there is; what is beyond the limit is dropped.
-    fn read(&mut self) {
+    /// Read what there is; what is beyond the limit is dropped. A pipe that has ended is watched no more.
+    fn read(&mut self, registry: &mut Registry) {
         let mut buffer = [0; 8192];
         loop {
             match self.pipe.read(&mut buffer) {
-                Ok(0) => return,
+                Ok(0) => return registry.unwatch(&self.pipe, self.token),
                 Ok(bytes) => {
                     let room = limits::JOB_OUTPUT_BYTES_MAX.saturating_sub(self.text.len());
                     self.text
@@ -197,11 +198,7 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        let before = job.output.text.len();
-        job.output.read();
-        if job.output.text.len() == before {
-            self.registry.unwatch(&job.output.pipe, job.output.token);
-        }
+        job.output.read(&mut self.registry);
         match job.purpose {
             Purpose::Preload => {
                 for line in job.output.lines() {
@@ -221,11 +218,7 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        let before = job.errors.text.len();
-        job.errors.read();
-        if job.errors.text.len() == before {
-            self.registry.unwatch(&job.errors.pipe, job.errors.token);
-        }
+        job.errors.read(&mut self.registry);
     }
 
     pub(crate) fn job_ended(&mut self, id: u64, ended: Ended) {
@@ -233,7 +226,7 @@ impl Machine {
         let Some(mut job) = self.jobs.remove(&id) else {
             return;
         };
-        job.errors.read();
+        job.errors.read(&mut self.registry);
         self.registry.unwatch(&job.output.pipe, job.output.token);
         self.registry.unwatch(&job.errors.pipe, job.errors.token);
         let ok = ended == Ended::Code(0);
@@ -275,19 +268,8 @@ impl Machine {
     }
 
     fn preloaded(&mut self, ok: bool, message: &str, start_ms: u64) {
-        let end_ms = since_boot_ms();
-        let took = end_ms.saturating_sub(start_ms);
-        if ok {
-            console::say(format_args!("stage images ok {took} ms"));
-        } else {
-            console::say(format_args!("stage images failed {took} ms: {message}"));
-        }
-        self.boot.chart.push(ChartSpan {
-            name: "images".to_owned(),
-            start_ms,
-            end_ms,
-            ok,
-        });
+        let result = if ok { Ok(()) } else { Err(message) };
+        self.boot.stage_ended("images", start_ms, result);
         self.preload = None;
         if ok {
             let index = Path::new(sys::paths::PRELOAD).join("index.json");

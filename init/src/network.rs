@@ -7,7 +7,6 @@ use crate::console;
 use crate::machine::Machine;
 use crate::source::HelperKind;
 use control::net::{AttachRequest, NetReply, NetRequest};
-use control::reply::ChartSpan;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -198,23 +197,14 @@ impl Machine {
     }
 
     fn network_stage(&mut self, ok: bool, what: String) {
-        let end_ms = since_boot_ms();
-        let start_ms = self.network.started_ms.unwrap_or(end_ms);
-        let took = end_ms.saturating_sub(start_ms);
+        let start_ms = self.network.started_ms.unwrap_or_else(since_boot_ms);
         // A restarted netd finds the network as it was: nothing that the console must tell.
         if !(ok && self.network.was_ready) {
+            let result = if ok { Ok(()) } else { Err(&what) };
+            self.boot.stage_ended("network", start_ms, result);
             if ok {
-                console::say(format_args!("stage network ok {took} ms"));
                 console::say(format_args!("network: {what}"));
-            } else {
-                console::say(format_args!("stage network failed {took} ms: {what}"));
             }
-            self.boot.chart.push(ChartSpan {
-                name: "network".to_owned(),
-                start_ms,
-                end_ms,
-                ok,
-            });
         }
         self.network.was_ready |= ok;
         self.network.state = what;

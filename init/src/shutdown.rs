@@ -71,10 +71,8 @@ impl Machine {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        console::say(format_args!(
-            "stage stop ok {} ms",
-            now.saturating_sub(ending.started_ms)
-        ));
+        let done: Result<(), &str> = Ok(());
+        console::stage("stop", now.saturating_sub(ending.started_ms), done);
         ending.phase = Phase::Flushing;
         ending.deadline_ms = Some(now.saturating_add(limits::HELPER_STOP_MS));
         self.tell_logd(&LogRequest::Flush, &[]);
@@ -142,16 +140,8 @@ pub(crate) fn end(action: PowerAction) -> ! {
     crate::stage::save_seed();
     // Its time is when the machine was last seen running.
     let _ = File::create(crate::stage::CLOCK_LAST_SEEN);
-    match unmount_state() {
-        Ok(()) => console::say(format_args!(
-            "stage unmount ok {} ms",
-            since_boot_ms().saturating_sub(start)
-        )),
-        Err(errno) => console::say(format_args!(
-            "stage unmount failed: {}: {errno}",
-            sys::paths::STATE
-        )),
-    }
+    let unmounted = unmount_state().map_err(|errno| format!("{}: {errno}", sys::paths::STATE));
+    console::stage("unmount", since_boot_ms().saturating_sub(start), unmounted);
     let what = match action {
         PowerAction::PowerOff => "power off",
         PowerAction::Reboot => "reboot",

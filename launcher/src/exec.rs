@@ -6,7 +6,7 @@ use crate::failure::{At, Fault};
 use crate::options::Options;
 use crate::program::Program;
 use crate::report::Report;
-use crate::run::{CLOSE_FROM, Failed, REPORT, at_step, read_spec, reset_oom_score};
+use crate::run::{CLOSE_FROM, Failed, at_step, read_spec, reset_oom_score};
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -35,12 +35,9 @@ struct Joined {
 
 /// Ends with the command's exit status, or 125 to 127 when it could not be started.
 pub(crate) fn exec(options: &Options) -> ExitCode {
-    let mut report = match sys::descriptor::inherited(REPORT) {
-        Ok(pipe) => Report::new(pipe),
-        Err(error) => {
-            eprintln!("launcher: no report pipe on descriptor {REPORT}: {error}");
-            return ExitCode::from(2);
-        }
+    let mut report = match Report::inherited() {
+        Ok(report) => report,
+        Err(status) => return status,
     };
     match start(options, &mut report) {
         Ok(Fork::Parent(child)) => {

@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::process::ExitCode;
 use unit::{LaunchFailure, LaunchReport};
+
+/// Its descriptor, as unit/src/launch.rs names it.
+const REPORT: RawFd = 4;
 
 /// The write end of the report pipe. It is close-on-exec: that it ends without a failure is the good news.
 #[derive(Debug)]
@@ -12,9 +16,16 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(pipe: OwnedFd) -> Self {
-        Self {
-            pipe: File::from(pipe),
+    /// Without it nobody can be told anything but by words and a status of their own.
+    pub(crate) fn inherited() -> Result<Self, ExitCode> {
+        match sys::descriptor::inherited(REPORT) {
+            Ok(pipe) => Ok(Self {
+                pipe: File::from(pipe),
+            }),
+            Err(error) => {
+                eprintln!("launcher: no report pipe on descriptor {REPORT}: {error}");
+                Err(ExitCode::from(2))
+            }
         }
     }
 

@@ -23,7 +23,6 @@ use unit::{LaunchFailure, LaunchNetwork, LaunchSpec};
 
 /// Descriptors that unit/src/launch.rs names.
 pub(crate) const SPEC: RawFd = 3;
-pub(crate) const REPORT: RawFd = 4;
 const NETWORK: RawFd = 5;
 /// Everything from here upward is closed before the workload is executed; below is the report pipe, which closes itself.
 pub(crate) const CLOSE_FROM: u32 = 5;
@@ -77,12 +76,9 @@ const fn step(name: &'static str, act: fn(&mut Launch<'_>) -> Result<(), Fault>)
 
 /// Becomes the workload, or reports why not.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let mut report = match sys::descriptor::inherited(REPORT) {
-        Ok(pipe) => Report::new(pipe),
-        Err(error) => {
-            eprintln!("launcher: no report pipe on descriptor {REPORT}: {error}");
-            return ExitCode::from(2);
-        }
+    let mut report = match Report::inherited() {
+        Ok(report) => report,
+        Err(status) => return status,
     };
     let (failure, status) = match launch(options, &mut report) {
         Ok(never) => match never {},

@@ -117,6 +117,23 @@ fn words(log: &Path) -> String {
 }
 
 #[cfg(test)]
+impl Process {
+    /// A "QEMU" that is a shell script, in the folder of its log.
+    pub(crate) fn of_script(script: &str, log: &Path) -> Self {
+        let arguments = ["-c".to_owned(), script.to_owned()];
+        let shell = Path::new("/bin/sh");
+        Self::spawn(
+            shell,
+            &arguments,
+            log.parent().unwrap(),
+            log,
+            Lifetime::WithUs,
+        )
+        .unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -124,15 +141,7 @@ mod tests {
     fn end_and_words_of_the_process_are_known() {
         let folder = std::env::temp_dir();
         let log = folder.join(format!("keelson-process-{}", std::process::id()));
-        let arguments = ["-c".to_owned(), "echo cannot start >&2; exit 3".to_owned()];
-        let process = Process::spawn(
-            Path::new("/bin/sh"),
-            &arguments,
-            &folder,
-            &log,
-            Lifetime::WithUs,
-        )
-        .unwrap();
+        let process = Process::of_script("echo cannot start >&2; exit 3", &log);
         let status = process.wait(Duration::from_secs(30)).unwrap();
         assert_eq!(status.code(), Some(3));
         assert_eq!(process.words(), "cannot start");

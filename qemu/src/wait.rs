@@ -264,24 +264,14 @@ fn contains_any(line: &Line, texts: &[impl AsRef<str>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Lifetime;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     /// A "machine" that is a shell script writing to its console file.
     fn machine(name: &str, script: &str) -> (Console, Process, PathBuf) {
         let folder =
             std::env::temp_dir().join(format!("keelson-wait-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let log = folder.join("qemu.log");
-        let arguments = ["-c".to_owned(), script.to_owned()];
-        let process = Process::spawn(
-            Path::new("/bin/sh"),
-            &arguments,
-            &folder,
-            &log,
-            Lifetime::WithUs,
-        )
-        .unwrap();
+        let process = Process::of_script(script, &folder.join("qemu.log"));
         let watched = process.clone();
         let ended = move || watched.ended().is_some();
         let console = Console::follow(&folder.join("console.log"), Instant::now(), ended).unwrap();

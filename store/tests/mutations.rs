@@ -84,17 +84,25 @@ fn archives() -> Vec<Vec<u8>> {
     ]
 }
 
-#[test]
-fn no_archive_makes_it_panic_or_write_elsewhere() {
+/// A store with the image `old`, which must outlive every round, and the seed of the rounds: `SEED` or this one. `None`:
+/// not root.
+fn store_with_an_image(seed: u64) -> Option<(TestFolder, u64)> {
     if !is_root("unpacking images") {
-        return;
+        return None;
     }
     let folder = TestFolder::new();
     folder.load(&small_image("old", b"old").oci()).succeeded();
-    let seed = std::env::var("SEED")
+    let wanted = std::env::var("SEED")
         .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(0x6b65_656c);
+        .and_then(|seed| seed.parse().ok());
+    Some((folder, wanted.unwrap_or(seed)))
+}
+
+#[test]
+fn no_archive_makes_it_panic_or_write_elsewhere() {
+    let Some((folder, seed)) = store_with_an_image(0x6b65_656c) else {
+        return;
+    };
     let mut random = Random(seed);
     let originals = archives();
     let mut loaded = 0;
@@ -119,15 +127,9 @@ fn no_archive_makes_it_panic_or_write_elsewhere() {
 /// The same for a layer whose digests are right: made by an attacker, not broken on the way.
 #[test]
 fn no_layer_with_right_digests_makes_it_panic_or_write_elsewhere() {
-    if !is_root("unpacking images") {
+    let Some((folder, seed)) = store_with_an_image(0x6c61_7965) else {
         return;
-    }
-    let folder = TestFolder::new();
-    folder.load(&small_image("old", b"old").oci()).succeeded();
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(0x6c61_7965);
+    };
     let mut random = Random(seed);
     let names = [
         "a",

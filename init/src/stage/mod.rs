@@ -110,29 +110,30 @@ impl Boot {
         for stage in &STAGES {
             let start_ms = since_boot_ms();
             let result = (stage.run)(&mut boot);
-            let end_ms = since_boot_ms();
-            let took = end_ms.saturating_sub(start_ms);
-            boot.chart.push(ChartSpan {
-                name: stage.name.to_owned(),
-                start_ms,
-                end_ms,
-                ok: result.is_ok(),
-            });
-            match result {
-                Ok(()) => console::say(format_args!("stage {} ok {took} ms", stage.name)),
-                Err(error) => {
-                    console::say(format_args!(
-                        "stage {} failed {took} ms: {error}",
-                        stage.name
-                    ));
-                    match stage.on_failure {
-                        OnFailure::LastGasp => return Err(error),
-                        OnFailure::GoOn => {}
-                    }
-                }
+            boot.stage_ended(stage.name, start_ms, result.as_ref().copied());
+            match stage.on_failure {
+                OnFailure::LastGasp => result?,
+                OnFailure::GoOn => {}
             }
         }
         Ok(boot)
+    }
+
+    /// Said on the console, and kept for the boot chart. Some stages end in the event loop.
+    pub(crate) fn stage_ended(
+        &mut self,
+        name: &str,
+        start_ms: u64,
+        result: Result<(), impl fmt::Display>,
+    ) {
+        let end_ms = since_boot_ms();
+        self.chart.push(ChartSpan {
+            name: name.to_owned(),
+            start_ms,
+            end_ms,
+            ok: result.is_ok(),
+        });
+        console::stage(name, end_ms.saturating_sub(start_ms), result);
     }
 
     pub(crate) fn state_home(&self) -> StateHome {

@@ -120,38 +120,30 @@ fn power_cuts_at_any_moment_lose_nothing_that_was_acknowledged() {
         checks.that(
             &format!("after cut {number} it boots with all that was acknowledged"),
             || {
-                guest.ready();
-                guest.answers(PORT);
-                let found: u64 = guest
-                    .redis(PORT)
-                    .ask("GET written")
-                    .unwrap()
-                    .parse()
-                    .unwrap();
-                assert!(found >= acknowledged, "{found} of {acknowledged} writes");
-                forgotten_is_down(&guest);
+                everything_is_there(&guest, acknowledged);
             },
         );
     }
     checks.that(
         "after all of them it boots, and everything is there",
         || {
-            guest.ready();
-            guest.answers(PORT);
-            let found: u64 = guest
-                .redis(PORT)
-                .ask("GET written")
-                .unwrap()
-                .parse()
-                .unwrap();
-            assert!(found >= acknowledged, "{found} of {acknowledged} writes");
-            forgotten_is_down(&guest);
+            everything_is_there(&guest, acknowledged);
             guest.power_off();
             guest.serial_log_is_clean(&[]);
             StatePartition::of(guest.disk()).is_clean();
         },
     );
     checks.end();
+}
+
+/// It boots, with every acknowledged write and the units as they were left.
+fn everything_is_there(guest: &Guest, acknowledged: u64) {
+    guest.ready();
+    guest.answers(PORT);
+    let written = guest.redis(PORT).ask("GET written").unwrap();
+    let found: u64 = written.parse().unwrap();
+    assert!(found >= acknowledged, "{found} of {acknowledged} writes");
+    forgotten_is_down(guest);
 }
 
 /// Write numbers from `from` on, for some time; answers the last that was acknowledged.
