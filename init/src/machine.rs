@@ -38,7 +38,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
-use supervisor::{Action, Event, Supervisor, Timestamp};
+use supervisor::{Action, Event, Record, Supervisor, Timestamp};
 use sys::clock::since_boot_ms;
 use sys::epoll::{Interest, Ready};
 use sys::power::PowerAction;
@@ -72,8 +72,8 @@ pub(crate) struct Machine {
     pub(crate) announced: bool,
     pub(crate) ending: Option<Ending>,
     pub(crate) drivers_started_ms: Option<u64>,
-    /// Units that an operator has stopped for longer than this boot, as stored.
-    stopped: Vec<supervisor::UnitId>,
+    /// What the next boot shall know, as stored.
+    recorded: Record,
     pub(crate) null: File,
     pub(crate) log: File,
     pub(crate) registry: Registry,
@@ -124,7 +124,7 @@ impl Machine {
             announced: false,
             ending: None,
             drivers_started_ms: None,
-            stopped: Vec::new(),
+            recorded: Record::default(),
             null: OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -159,8 +159,9 @@ impl Machine {
         self.start_helper(HelperKind::Logd);
         self.await_network_drivers();
         self.start_preload();
-        let units = crate::stopped::read(&self.set);
-        self.event(Event::StoppedBefore { units });
+        let record = crate::record::read();
+        self.recorded = record.clone();
+        self.event(Event::Recall { record });
         self.event(Event::StartDefault);
         // A child that ended before its end could be signalled.
         self.reap();
@@ -196,21 +197,21 @@ impl Machine {
             }
         }
         if any {
-            self.store_stopped();
+            self.keep_record();
         }
     }
 
-    fn store_stopped(&mut self) {
-        let stopped = self.supervisor.stopped_units();
-        if stopped == self.stopped {
+    fn keep_record(&mut self) {
+        let record = self.supervisor.record();
+        if record == self.recorded {
             return;
         }
-        if let Err(error) = crate::stopped::write(&self.set, &stopped) {
+        if let Err(error) = crate::record::write(&record) {
             console::warn(format_args!(
-                "stopped units will be started by the next boot: {error}"
+                "the next boot will not know what was stopped by hand: {error}"
             ));
         }
-        self.stopped = stopped;
+        self.recorded = record;
     }
 
     fn perform(&mut self, action: Action) {
@@ -224,6 +225,20 @@ impl Machine {
             Action::Reply { ticket, outcome } => self.outcome(ticket, outcome),
             Action::Settled { ready, failed } => self.settled(ready, failed),
             Action::ShutdownComplete => self.containers_are_down(),
+            Action::RunHook { .. }
+            | Action::KillHook { .. }
+            | Action::WatchReadiness { .. }
+            | Action::Probe { .. }
+            | Action::Reload { .. }
+            | Action::Pause { .. }
+            | Action::Unpause { .. }
+            | Action::FlipPorts { .. }
+            | Action::Swapped { .. }
+            | Action::RemoveUnit { .. }
+            | Action::ArmTimer { .. }
+            | Action::DisarmTimer { .. } => {
+                log::error!("{action:?}: no unit can ask for it yet");
+            }
         }
     }
 

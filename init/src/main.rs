@@ -45,6 +45,7 @@ mod modprobe;
 mod module_index;
 mod network;
 mod power_button;
+mod record;
 mod registry;
 mod requests;
 mod run;
@@ -52,7 +53,6 @@ mod shutdown;
 mod source;
 mod stage;
 mod status;
-mod stopped;
 mod top;
 
 use std::process::ExitCode;

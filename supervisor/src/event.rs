@@ -1,8 +1,10 @@
-//! What comes in and what goes out.
+//! What comes in: requests and facts.
 
+use crate::Record;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+use unit::HealthPlan;
 
 /// Milliseconds since boot (`CLOCK_BOOTTIME`).
 #[derive(
@@ -16,12 +18,17 @@ pub struct Timestamp(pub u64);
 )]
 pub struct RunId(pub u64);
 
-/// Index into the unit set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Number of a place for one unit. At boot it is the unit's index in its set; after [`crate::Supervisor::apply`] the
+/// units that stay keep their numbers, and `Applied` says which number each unit of the new set has.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct UnitId(pub u32);
 
-/// Who asked; comes back in [`Action::Reply`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Who asked; comes back in [`crate::Action::Reply`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Ticket(pub u64);
 
 /// The wish.
@@ -31,12 +38,13 @@ pub enum Goal {
     Down,
 }
 
-/// A fact or a request. Every report carries the run it is about.
+/// A fact or a request. Every report carries the run it is about; what is not about the present run is dropped, and a
+/// repeated one changes nothing. The unit of a report may be the one that the run had when it began: the run counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// What the operator had stopped when the machine went down; to be told before `StartDefault`, which leaves out
-    /// those of these units that are `unless-stopped`, unless a unit that it starts requires them.
-    StoppedBefore { units: Vec<UnitId> },
+    /// What was on disk from before this boot; to be told before `StartDefault`, which leaves out the units that an
+    /// operator has stopped and that are `unless-stopped`, unless a unit that it starts requires them.
+    Recall { record: Record },
     /// Goal up for every unit that `default.target` reaches.
     StartDefault,
     Start {
@@ -51,14 +59,59 @@ pub enum Event {
         units: Vec<UnitId>,
         ticket: Option<Ticket>,
     },
+    /// Let the running containers take up their new configuration.
+    Reload {
+        units: Vec<UnitId>,
+        ticket: Option<Ticket>,
+    },
+    /// Freeze the running containers.
+    Pause {
+        units: Vec<UnitId>,
+        ticket: Option<Ticket>,
+    },
+    Unpause {
+        units: Vec<UnitId>,
+        ticket: Option<Ticket>,
+    },
+    /// Forget failures, limits that were hit and completed jobs; failed units that nothing runs on become inactive.
+    ResetFailed {
+        units: Vec<UnitId>,
+        ticket: Option<Ticket>,
+    },
     /// Everything down in order; `within_ms` is the budget after which the rest is killed.
     Shutdown { within_ms: u64 },
-    /// Image present, network attached.
+    /// A calendar time of the unit's timer has come. `scheduled_wall_ms`: that time (Unix, milliseconds), without the
+    /// random delay: told twice, it counts once.
+    TimerElapsed {
+        unit: UnitId,
+        scheduled_wall_ms: i64,
+    },
+
+    /// Image present, network attached, conditions met.
     Prepared { unit: UnitId, run: RunId },
     PrepareFailed {
         unit: UnitId,
         run: RunId,
         reason: String,
+    },
+    /// A condition is not met: the answer to `Prepare` in place of the two above. `reason` names it.
+    Skipped {
+        unit: UnitId,
+        run: RunId,
+        reason: String,
+    },
+    /// Exactly one for each `RunHook`, killed or not.
+    HookEnded {
+        unit: UnitId,
+        run: RunId,
+        hook: Hook,
+        failure: Option<String>,
+    },
+    /// How this run is probed, from the unit and its image; to be told before `Started`. Without it, nobody probes.
+    HealthPlan {
+        unit: UnitId,
+        run: RunId,
+        plan: HealthPlan,
     },
     /// The launcher has become the workload.
     Started { unit: UnitId, run: RunId },
@@ -67,6 +120,39 @@ pub enum Event {
         unit: UnitId,
         run: RunId,
         reason: String,
+    },
+    /// `READY=1`, or what `WatchReadiness` asked for has been seen.
+    Ready { unit: UnitId, run: RunId },
+    /// The container said something else over its notify socket.
+    Notified {
+        unit: UnitId,
+        run: RunId,
+        notice: Notice,
+    },
+    /// The answer to `Probe`.
+    Probed {
+        unit: UnitId,
+        run: RunId,
+        probe: u64,
+        failure: Option<String>,
+    },
+    /// The answer to `Reload`: the command has ended, or the signal is sent.
+    Reloaded {
+        unit: UnitId,
+        run: RunId,
+        failure: Option<String>,
+    },
+    /// The answer to `Pause`.
+    Paused {
+        unit: UnitId,
+        run: RunId,
+        failure: Option<String>,
+    },
+    /// The answer to `FlipPorts`; `run` is its `to`.
+    Flipped {
+        unit: UnitId,
+        run: RunId,
+        failure: Option<String>,
     },
     /// The main process has ended, and with it everything in the container.
     Exited {
@@ -89,118 +175,36 @@ pub enum Exit {
     },
 }
 
-/// What `init` shall do. None of these returns anything: the outcome is an [`Event`].
+/// Over the notify socket: sd_notify(3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Action {
-    /// See that the image is here and make the network. → `Prepared` or `PrepareFailed`
-    Prepare {
-        unit: UnitId,
-        run: RunId,
-    },
-    /// Start the launcher. → `Started` or `SpawnFailed`, later `Exited`
-    Spawn {
-        unit: UnitId,
-        run: RunId,
-    },
-    /// Send the stop signal. → `Exited`, perhaps
-    Terminate {
-        unit: UnitId,
-        run: RunId,
-    },
-    /// `cgroup.kill`. → `Exited`
-    Kill {
-        unit: UnitId,
-        run: RunId,
-    },
-    /// Give network and cgroup back. → `Released`, when nothing of the run is left
-    ///
-    /// Exactly one for each `Prepare`. It may come while the `Prepare` is under way, and cancels it.
-    Release {
-        unit: UnitId,
-        run: RunId,
-    },
-    /// The unit has entered another state: for subscribers, the log and the boot chart.
-    Changed {
-        unit: UnitId,
-    },
-    Reply {
-        ticket: Ticket,
-        outcome: Outcome,
-    },
-    /// Every default unit is ready or has failed for good. Once per boot.
-    Settled {
-        ready: u32,
-        failed: u32,
-    },
-    /// Nothing runs any more.
-    ShutdownComplete,
+pub enum Notice {
+    /// `STATUS=`
+    Status(String),
+    /// `WATCHDOG=1`
+    Watchdog,
+    /// `EXTEND_TIMEOUT_USEC=`, in milliseconds: what is due sooner than that is put off until then.
+    ExtendTimeout(u64),
+    /// `RELOADING=1`; `READY=1` ends it.
+    Reloading,
+    /// `STOPPING=1`: it ends by itself, and answers neither probes nor the watchdog any more.
+    Stopping,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    Done,
-    /// One readable line per unit that did not come about.
-    Failed {
-        message: String,
-    },
-    ShuttingDown,
+/// One step beside the run: the n-th of its list in the unit file, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Hook {
+    pub kind: HookKind,
+    pub index: u32,
 }
 
-/// The fact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum State {
-    Inactive,
-    /// Goal up, dependencies not ready.
-    Waiting,
-    Preparing {
-        run: RunId,
-    },
-    Starting {
-        run: RunId,
-        deadline: Timestamp,
-    },
-    Running {
-        run: RunId,
-        since: Timestamp,
-    },
-    /// What comes then is decided when it has ended.
-    Stopping {
-        run: RunId,
-        kill_at: Timestamp,
-        killed: bool,
-    },
-    /// Ended; its network and cgroup are being given back.
-    Releasing {
-        run: RunId,
-    },
-    Backoff {
-        until: Timestamp,
-    },
-    /// Ended with success, and its policy does not start it again: above all a oneshot.
-    Finished {
-        exit: Exit,
-    },
-    Failed {
-        reason: Failure,
-    },
-}
-
-/// Why a unit will not be started again by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Failure {
-    Exited {
-        exit: Exit,
-    },
-    PrepareFailed {
-        reason: String,
-    },
-    SpawnFailed {
-        reason: String,
-    },
-    StartTimeout,
-    /// A unit that it requires failed.
-    Dependency {
-        unit: UnitId,
-    },
-    RestartLimit,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum HookKind {
+    /// In a container of its own, before the unit's.
+    PreStart,
+    /// In the unit's container.
+    PostStart,
+    /// In the unit's container.
+    PreStop,
+    /// In a container of its own, after the unit's.
+    PostStop,
 }

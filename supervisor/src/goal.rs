@@ -12,7 +12,7 @@
 use crate::life::Next;
 use crate::mutant::Mutant;
 use crate::request::Wish;
-use crate::{Goal, State, Supervisor, Ticket, UnitId};
+use crate::{Goal, Record, State, Supervisor, Ticket, UnitId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -41,11 +41,9 @@ impl Supervisor {
         }
     }
 
-    pub(crate) fn remember_stopped(&mut self, units: &[UnitId]) {
-        for unit in units {
-            if let Some(life) = self.life_mut(*unit)
-                && life.goal == Goal::Down
-            {
+    pub(crate) fn recall(&mut self, record: &Record) {
+        for (life, rules) in self.lives.iter_mut().zip(&self.rules) {
+            if record.stopped.contains(&rules.name) && life.goal == Goal::Down {
                 life.stopped = true;
             }
         }

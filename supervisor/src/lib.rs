@@ -45,15 +45,18 @@
 
 extern crate alloc;
 
+mod action;
 mod advance;
 mod check;
 mod deadline;
 mod event;
+mod fact;
 mod goal;
 mod graph;
 mod journal;
 mod life;
 mod mutant;
+mod record;
 mod report;
 mod request;
 mod restart;
@@ -66,11 +69,14 @@ mod supervisor;
 mod text;
 mod view;
 
+pub use action::{Action, Outcome};
 pub use event::*;
+pub use fact::{Failure, State};
 pub use graph::{Edges, Graph, Link};
 pub use journal::{Cause, Entry, JOURNAL_ENTRIES_MAX, Journal};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
+pub use record::Record;
 pub use request::REQUESTS_MAX;
 pub use restart::RESTART_DELAY_MS_MIN;
 pub use rules::Rules;

@@ -37,7 +37,21 @@ impl Supervisor {
             Event::SpawnFailed { unit, run, reason } => (*unit, *run, Fact::SpawnFailed(reason)),
             Event::Exited { unit, run, exit } => (*unit, *run, Fact::Exited(*exit)),
             Event::Released { unit, run } => (*unit, *run, Fact::Released),
-            Event::StoppedBefore { .. }
+            Event::Recall { .. }
+            | Event::Reload { .. }
+            | Event::Pause { .. }
+            | Event::Unpause { .. }
+            | Event::ResetFailed { .. }
+            | Event::TimerElapsed { .. }
+            | Event::Skipped { .. }
+            | Event::HookEnded { .. }
+            | Event::HealthPlan { .. }
+            | Event::Ready { .. }
+            | Event::Notified { .. }
+            | Event::Probed { .. }
+            | Event::Reloaded { .. }
+            | Event::Paused { .. }
+            | Event::Flipped { .. }
             | Event::StartDefault
             | Event::Start { .. }
             | Event::Stop { .. }

@@ -129,7 +129,7 @@ impl Supervisor {
 
     fn take_in(&mut self, event: &Event) {
         match event {
-            Event::StoppedBefore { units } => self.remember_stopped(units),
+            Event::Recall { record } => self.recall(record),
             Event::StartDefault => self.start_default(),
             Event::Start { units, ticket } => self.start(units, *ticket),
             Event::Stop { units, ticket } => self.stop(units, *ticket),
@@ -141,6 +141,21 @@ impl Supervisor {
             | Event::SpawnFailed { .. }
             | Event::Exited { .. }
             | Event::Released { .. } => self.report(event),
+            // Decided by what is being built; nobody sends these yet.
+            Event::Reload { .. }
+            | Event::Pause { .. }
+            | Event::Unpause { .. }
+            | Event::ResetFailed { .. }
+            | Event::TimerElapsed { .. }
+            | Event::Skipped { .. }
+            | Event::HookEnded { .. }
+            | Event::HealthPlan { .. }
+            | Event::Ready { .. }
+            | Event::Notified { .. }
+            | Event::Probed { .. }
+            | Event::Reloaded { .. }
+            | Event::Paused { .. }
+            | Event::Flipped { .. } => {}
         }
     }
 

@@ -214,7 +214,23 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
         format!("{verb} {}", listed(&names))
     };
     match event {
-        Event::StoppedBefore { units } => all("stopped before", units),
+        Event::Recall { .. } => String::from("recall"),
+        Event::Reload { units, .. } => all("reload", units),
+        Event::Pause { units, .. } => all("pause", units),
+        Event::Unpause { units, .. } => all("unpause", units),
+        Event::ResetFailed { units, .. } => all("reset-failed", units),
+        Event::TimerElapsed { unit, .. } => format!("timer {}", names(*unit)),
+        Event::Skipped { unit, run, reason } => {
+            format!("{}: {reason}", of_run("skipped", &names(*unit), *run))
+        }
+        Event::HookEnded { unit, run, .. } => of_run("hook ended", &names(*unit), *run),
+        Event::HealthPlan { unit, run, .. } => of_run("health plan", &names(*unit), *run),
+        Event::Ready { unit, run } => of_run("ready", &names(*unit), *run),
+        Event::Notified { unit, run, .. } => of_run("notified", &names(*unit), *run),
+        Event::Probed { unit, run, .. } => of_run("probed", &names(*unit), *run),
+        Event::Reloaded { unit, run, .. } => of_run("reloaded", &names(*unit), *run),
+        Event::Paused { unit, run, .. } => of_run("paused", &names(*unit), *run),
+        Event::Flipped { unit, run, .. } => of_run("flipped", &names(*unit), *run),
         Event::StartDefault => String::from("start default"),
         Event::Start { units, .. } => all("start", units),
         Event::Stop { units, .. } => all("stop", units),
@@ -240,6 +256,18 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
 
 fn action_text(action: &Action, names: &dyn Fn(UnitId) -> String) -> String {
     match action {
+        Action::RunHook { unit, run, .. } => of_run("run hook", &names(*unit), *run),
+        Action::KillHook { unit, run, .. } => of_run("kill hook", &names(*unit), *run),
+        Action::WatchReadiness { unit, run } => of_run("watch", &names(*unit), *run),
+        Action::Probe { unit, run, .. } => of_run("probe", &names(*unit), *run),
+        Action::Reload { unit, run } => of_run("reload", &names(*unit), *run),
+        Action::Pause { unit, run } => of_run("pause", &names(*unit), *run),
+        Action::Unpause { unit, run } => of_run("unpause", &names(*unit), *run),
+        Action::FlipPorts { unit, to, .. } => of_run("flip ports", &names(*unit), *to),
+        Action::Swapped { unit, .. } => format!("swapped {}", names(*unit)),
+        Action::RemoveUnit { unit } => format!("remove {}", names(*unit)),
+        Action::ArmTimer { unit } => format!("arm timer {}", names(*unit)),
+        Action::DisarmTimer { unit } => format!("disarm timer {}", names(*unit)),
         Action::Prepare { unit, run } => of_run("prepare", &names(*unit), *run),
         Action::Spawn { unit, run } => of_run("spawn", &names(*unit), *run),
         Action::Terminate { unit, run } => of_run("terminate", &names(*unit), *run),

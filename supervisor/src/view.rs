@@ -1,7 +1,7 @@
 //! The read model: what `ps`, `status` and the boot chart ask.
 
 use crate::{
-    Exit, Failure, Goal, Graph, Journal, Rules, RunId, State, Supervisor, Timestamp, UnitId,
+    Exit, Failure, Goal, Graph, Journal, Record, Rules, RunId, State, Supervisor, Timestamp, UnitId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -63,14 +63,24 @@ impl Supervisor {
         self.life(unit).is_some_and(|life| life.standing.ready)
     }
 
-    /// The `unless-stopped` units that the operator has stopped: what [`crate::Event::StoppedBefore`] has to bring
-    /// after a reboot.
+    /// The `unless-stopped` units that the operator has stopped.
     #[must_use]
     pub fn stopped_units(&self) -> Vec<UnitId> {
         let kept = self.units().zip(self.lives.iter().zip(&self.rules));
         kept.filter(|(_, (life, rules))| life.stopped && rules.is_unless_stopped())
             .map(|(unit, _)| unit)
             .collect()
+    }
+
+    /// What [`crate::Event::Recall`] has to bring after a reboot.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        let stopped = self.stopped_units();
+        let names = stopped.into_iter().filter_map(|unit| self.rules_of(unit));
+        Record {
+            stopped: names.map(|rules| rules.name.clone()).collect(),
+            ..Record::default()
+        }
     }
 
     /// The units that hold it back: for one that waits, those that are not ready; for one that is to stop, those that

@@ -282,7 +282,8 @@ fn a_stop_by_hand_is_remembered_over_a_reboot_for_unless_stopped_only() {
     assert_eq!(stopped, [machine.id("kept")]);
 
     let mut machine = Machine::new(&units());
-    machine.handle(Event::StoppedBefore { units: stopped });
+    let record = machine.record(&["kept"]);
+    machine.handle(Event::Recall { record });
     machine.start_default();
     assert_eq!(
         (machine.state("kept"), machine.state("other")),

@@ -26,7 +26,7 @@ enum In {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum On {
-    StoppedBefore,
+    Recall,
     StartDefault,
     Start,
     Stop,
@@ -59,7 +59,7 @@ const STATES: [In; 11] = [
 ];
 
 const EVENTS: [On; 13] = [
-    O::StoppedBefore,
+    O::Recall,
     O::StartDefault,
     O::Start,
     O::Stop,
@@ -79,13 +79,13 @@ fn expected(state: In, event: On) -> (&'static str, &'static [&'static str]) {
     match state {
         I::Inactive => match event {
             O::StartDefault | O::Start | O::Restart => ("preparing", &["prepare web"]),
-            O::StoppedBefore | O::Stop | O::Shutdown | O::Deadline => ("inactive", &[]),
+            O::Recall | O::Stop | O::Shutdown | O::Deadline => ("inactive", &[]),
             O::Prepared | O::PrepareFailed | O::Started => ("inactive", &[]),
             O::SpawnFailed | O::Exited | O::Released => ("inactive", &[]),
         },
         I::Waiting => match event {
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::StoppedBefore | O::StartDefault | O::Start | O::Restart => ("waiting", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Restart => ("waiting", &[]),
             O::Prepared | O::PrepareFailed | O::Started | O::Deadline => ("waiting", &[]),
             O::SpawnFailed | O::Exited | O::Released => ("waiting", &[]),
         },
@@ -93,7 +93,7 @@ fn expected(state: In, event: On) -> (&'static str, &'static [&'static str]) {
             O::Prepared => ("starting", &["spawn web"]),
             O::PrepareFailed => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown => ("releasing", &["release web"]),
-            O::StoppedBefore | O::StartDefault | O::Start => ("preparing", &[]),
+            O::Recall | O::StartDefault | O::Start => ("preparing", &[]),
             O::Started | O::SpawnFailed | O::Exited => ("preparing", &[]),
             O::Released | O::Deadline => ("preparing", &[]),
         },
@@ -101,31 +101,31 @@ fn expected(state: In, event: On) -> (&'static str, &'static [&'static str]) {
             O::Started => ("running", &[]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown | O::Deadline => ("stopping", &["kill web"]),
-            O::StoppedBefore | O::StartDefault | O::Start => ("starting", &[]),
+            O::Recall | O::StartDefault | O::Start => ("starting", &[]),
             O::Prepared | O::PrepareFailed | O::Released => ("starting", &[]),
         },
         I::Running => match event {
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown => ("stopping", &["terminate web"]),
-            O::StoppedBefore | O::StartDefault | O::Start | O::Deadline => ("running", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Deadline => ("running", &[]),
             O::Prepared | O::PrepareFailed | O::Started | O::Released => ("running", &[]),
         },
         I::Stopping => match event {
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Deadline => ("stopping", &["kill web"]),
-            O::StoppedBefore | O::StartDefault | O::Start | O::Stop => ("stopping", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Stop => ("stopping", &[]),
             O::Restart | O::Shutdown => ("stopping", &[]),
             O::Prepared | O::PrepareFailed | O::Started | O::Released => ("stopping", &[]),
         },
         I::Killed => match event {
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
-            O::StoppedBefore | O::StartDefault | O::Start | O::Stop => ("stopping", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Stop => ("stopping", &[]),
             O::Restart | O::Shutdown | O::Deadline => ("stopping", &[]),
             O::Prepared | O::PrepareFailed | O::Started | O::Released => ("stopping", &[]),
         },
         I::Releasing => match event {
             O::Released => ("backoff", &[]),
-            O::StoppedBefore | O::StartDefault | O::Start | O::Stop => ("releasing", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Stop => ("releasing", &[]),
             O::Restart | O::Shutdown | O::Deadline => ("releasing", &[]),
             O::Prepared | O::PrepareFailed | O::Started => ("releasing", &[]),
             O::SpawnFailed | O::Exited => ("releasing", &[]),
@@ -133,21 +133,21 @@ fn expected(state: In, event: On) -> (&'static str, &'static [&'static str]) {
         I::Backoff => match event {
             O::Start | O::Restart | O::Deadline => ("preparing", &["prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::StoppedBefore | O::StartDefault => ("backoff", &[]),
+            O::Recall | O::StartDefault => ("backoff", &[]),
             O::Prepared | O::PrepareFailed | O::Started => ("backoff", &[]),
             O::SpawnFailed | O::Exited | O::Released => ("backoff", &[]),
         },
         I::Finished => match event {
             O::Start | O::Restart => ("preparing", &["prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::StoppedBefore | O::StartDefault | O::Deadline => ("finished", &[]),
+            O::Recall | O::StartDefault | O::Deadline => ("finished", &[]),
             O::Prepared | O::PrepareFailed | O::Started => ("finished", &[]),
             O::SpawnFailed | O::Exited | O::Released => ("finished", &[]),
         },
         I::Failed => match event {
             O::StartDefault | O::Start | O::Restart => ("preparing", &["prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::StoppedBefore | O::Deadline => ("failed", &[]),
+            O::Recall | O::Deadline => ("failed", &[]),
             O::Prepared | O::PrepareFailed | O::Started => ("failed", &[]),
             O::SpawnFailed | O::Exited | O::Released => ("failed", &[]),
         },
@@ -232,7 +232,9 @@ fn send(machine: &mut Machine, event: On, unit: UnitId, run: RunId) {
     let units = vec![unit];
     let reason = "broken".to_owned();
     let event = match event {
-        O::StoppedBefore => Event::StoppedBefore { units },
+        O::Recall => Event::Recall {
+            record: machine.record(&["web"]),
+        },
         O::StartDefault => Event::StartDefault,
         O::Start => Event::Start {
             units,
@@ -349,7 +351,7 @@ fn the_goal_follows_requests_and_nothing_else() {
             let then = match event {
                 O::StartDefault | O::Start | O::Restart => Goal::Up,
                 O::Stop | O::Shutdown => Goal::Down,
-                O::StoppedBefore | O::Prepared | O::PrepareFailed | O::Started => before,
+                O::Recall | O::Prepared | O::PrepareFailed | O::Started => before,
                 O::SpawnFailed | O::Exited | O::Released | O::Deadline => before,
             };
             assert_eq!(machine.goal("web"), then, "{state:?} on {event:?}");

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 use supervisor::{
-    Action, Edges, Event, Exit, Goal, Graph, Outcome, Rules, RunId, State, Supervisor, Ticket,
-    Timestamp, UnitId,
+    Action, Edges, Event, Exit, Goal, Graph, Outcome, Record, Rules, RunId, State, Supervisor,
+    Ticket, Timestamp, UnitId,
 };
 use unit::{Restart, Service, ServiceKind, UnitName};
 
@@ -160,6 +160,18 @@ impl Machine {
                 Action::Kill { unit, .. } => format!("kill {}", name(unit)),
                 Action::Release { unit, .. } => format!("release {}", name(unit)),
                 Action::Changed { .. } => continue,
+                Action::RunHook { .. }
+                | Action::KillHook { .. }
+                | Action::WatchReadiness { .. }
+                | Action::Probe { .. }
+                | Action::Reload { .. }
+                | Action::Pause { .. }
+                | Action::Unpause { .. }
+                | Action::FlipPorts { .. }
+                | Action::Swapped { .. }
+                | Action::RemoveUnit { .. }
+                | Action::ArmTimer { .. }
+                | Action::DisarmTimer { .. } => panic!("{action:?}"),
                 Action::Reply { ticket, outcome } => match outcome {
                     Outcome::Done => format!("reply {} done", ticket.0),
                     Outcome::Failed { message } => format!("reply {} {message}", ticket.0),
@@ -175,6 +187,15 @@ impl Machine {
     /// Actions since the last call, without `Changed`.
     pub(crate) fn done(&mut self) -> Vec<String> {
         std::mem::take(&mut self.done)
+    }
+
+    /// What is on disk when an operator has stopped these.
+    pub(crate) fn record(&self, stopped: &[&str]) -> Record {
+        let names = stopped.iter().filter_map(|name| UnitName::new(name));
+        Record {
+            stopped: names.collect(),
+            ..Record::default()
+        }
     }
 
     fn ticket(&mut self) -> Option<Ticket> {

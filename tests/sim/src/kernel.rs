@@ -243,7 +243,21 @@ impl Kernel {
             Event::Released { .. } => told.released = known.release_asked,
             Event::PrepareFailed { .. }
             | Event::Started { .. }
-            | Event::StoppedBefore { .. }
+            | Event::Recall { .. }
+            | Event::Reload { .. }
+            | Event::Pause { .. }
+            | Event::Unpause { .. }
+            | Event::ResetFailed { .. }
+            | Event::TimerElapsed { .. }
+            | Event::Skipped { .. }
+            | Event::HookEnded { .. }
+            | Event::HealthPlan { .. }
+            | Event::Ready { .. }
+            | Event::Notified { .. }
+            | Event::Probed { .. }
+            | Event::Reloaded { .. }
+            | Event::Paused { .. }
+            | Event::Flipped { .. }
             | Event::StartDefault
             | Event::Start { .. }
             | Event::Stop { .. }
@@ -263,6 +277,18 @@ impl Kernel {
             Action::Terminate { unit, run } => self.terminate(*unit, *run),
             Action::Kill { unit, run } => self.kill(*unit, *run),
             Action::Release { unit, run } => self.release(*unit, *run),
+            Action::RunHook { .. }
+            | Action::KillHook { .. }
+            | Action::WatchReadiness { .. }
+            | Action::Probe { .. }
+            | Action::Reload { .. }
+            | Action::Pause { .. }
+            | Action::Unpause { .. }
+            | Action::FlipPorts { .. }
+            | Action::Swapped { .. }
+            | Action::RemoveUnit { .. }
+            | Action::ArmTimer { .. }
+            | Action::DisarmTimer { .. } => Err("an action that nobody asked for".to_owned()),
             Action::Changed { .. }
             | Action::Reply { .. }
             | Action::Settled { .. }
@@ -521,7 +547,21 @@ pub(crate) fn subject(event: &Event) -> Option<(UnitId, RunId)> {
         | Event::SpawnFailed { unit, run, .. }
         | Event::Exited { unit, run, .. }
         | Event::Released { unit, run } => Some((*unit, *run)),
-        Event::StoppedBefore { .. }
+        Event::Recall { .. }
+        | Event::Reload { .. }
+        | Event::Pause { .. }
+        | Event::Unpause { .. }
+        | Event::ResetFailed { .. }
+        | Event::TimerElapsed { .. }
+        | Event::Skipped { .. }
+        | Event::HookEnded { .. }
+        | Event::HealthPlan { .. }
+        | Event::Ready { .. }
+        | Event::Notified { .. }
+        | Event::Probed { .. }
+        | Event::Reloaded { .. }
+        | Event::Paused { .. }
+        | Event::Flipped { .. }
         | Event::StartDefault
         | Event::Start { .. }
         | Event::Stop { .. }

@@ -85,7 +85,21 @@ impl Oracle {
                 self.shutdown = self.shutdown.or(Some((now, *within_ms)));
                 return;
             }
-            Event::StoppedBefore { .. }
+            Event::Recall { .. }
+            | Event::Reload { .. }
+            | Event::Pause { .. }
+            | Event::Unpause { .. }
+            | Event::ResetFailed { .. }
+            | Event::TimerElapsed { .. }
+            | Event::Skipped { .. }
+            | Event::HookEnded { .. }
+            | Event::HealthPlan { .. }
+            | Event::Ready { .. }
+            | Event::Notified { .. }
+            | Event::Probed { .. }
+            | Event::Reloaded { .. }
+            | Event::Paused { .. }
+            | Event::Flipped { .. }
             | Event::Prepared { .. }
             | Event::PrepareFailed { .. }
             | Event::Started { .. }
@@ -116,6 +130,18 @@ impl Oracle {
                 self.remember_end(world, kernel, *unit);
                 Ok(())
             }
+            Action::RunHook { .. }
+            | Action::KillHook { .. }
+            | Action::WatchReadiness { .. }
+            | Action::Probe { .. }
+            | Action::Reload { .. }
+            | Action::Pause { .. }
+            | Action::Unpause { .. }
+            | Action::FlipPorts { .. }
+            | Action::Swapped { .. }
+            | Action::RemoveUnit { .. }
+            | Action::ArmTimer { .. }
+            | Action::DisarmTimer { .. } => Ok(()),
             Action::Changed { unit } => {
                 let seen = self
                     .states

@@ -5,7 +5,9 @@ use crate::kernel::{Counts, Kernel};
 use crate::oracle::{Oracle, name};
 use crate::scenario::{Command, DEFAULT, Scenario, some_units};
 use std::fmt;
-use supervisor::{Action, Event, Goal, Graph, Mutant, Supervisor, Ticket, Timestamp, UnitId};
+use supervisor::{
+    Action, Event, Goal, Graph, Mutant, Record, Supervisor, Ticket, Timestamp, UnitId,
+};
 
 /// Chaos ends after so many turns, even if commands are left: crash loops of 200 units would go on for ever.
 const CHAOS_TURNS_MAX: u64 = 5_000;
@@ -273,7 +275,15 @@ impl World {
         self.tickets += 1;
         let ticket = Some(Ticket(self.tickets));
         let event = match command {
-            Command::StoppedBefore(units) => Event::StoppedBefore { units: ids(units) },
+            Command::StoppedBefore(units) => {
+                let rules = self.supervisor.rules();
+                let known = units.iter().filter_map(|unit| rules.get(*unit as usize));
+                let record = Record {
+                    stopped: known.map(|rules| rules.name.clone()).collect(),
+                    ..Record::default()
+                };
+                Event::Recall { record }
+            }
             Command::StartDefault => Event::StartDefault,
             Command::Start(units) => Event::Start {
                 units: ids(units),
@@ -348,6 +358,18 @@ impl World {
 fn subject(action: &Action) -> Option<UnitId> {
     match action {
         Action::Prepare { unit, .. }
+        | Action::RunHook { unit, .. }
+        | Action::KillHook { unit, .. }
+        | Action::WatchReadiness { unit, .. }
+        | Action::Probe { unit, .. }
+        | Action::Reload { unit, .. }
+        | Action::Pause { unit, .. }
+        | Action::Unpause { unit, .. }
+        | Action::FlipPorts { unit, .. }
+        | Action::Swapped { unit, .. }
+        | Action::RemoveUnit { unit, .. }
+        | Action::ArmTimer { unit, .. }
+        | Action::DisarmTimer { unit, .. }
         | Action::Spawn { unit, .. }
         | Action::Terminate { unit, .. }
         | Action::Kill { unit, .. }

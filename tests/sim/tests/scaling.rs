@@ -40,6 +40,18 @@ fn perform(supervisor: &mut Supervisor, event: Event) {
                     events.push_back(Event::Exited { unit, run, exit });
                 }
                 Action::Release { unit, run } => events.push_back(Event::Released { unit, run }),
+                Action::RunHook { .. }
+                | Action::KillHook { .. }
+                | Action::WatchReadiness { .. }
+                | Action::Probe { .. }
+                | Action::Reload { .. }
+                | Action::Pause { .. }
+                | Action::Unpause { .. }
+                | Action::FlipPorts { .. }
+                | Action::Swapped { .. }
+                | Action::RemoveUnit { .. }
+                | Action::ArmTimer { .. }
+                | Action::DisarmTimer { .. } => panic!("{action:?}"),
                 Action::Changed { .. }
                 | Action::Reply { .. }
                 | Action::Settled { .. }
