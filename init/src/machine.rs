@@ -20,30 +20,26 @@ use crate::chart::Chart;
 use crate::connection::Connection;
 use crate::console;
 use crate::exec::Exec;
+use crate::hardware::Hardware;
 use crate::helper::Helper;
 use crate::job::Job;
 use crate::logs::Logs;
 use crate::network::Network;
-use crate::power_button::PowerButton;
 use crate::registry::Registry;
 use crate::run::Run;
 use crate::shutdown::Ending;
 use crate::source::{ChildKind, HelperKind, Source};
 use crate::stage::Boot;
-use crate::{limits, stage};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use supervisor::{Action, Event, Record, Supervisor, Timestamp};
 use sys::clock::since_boot_ms;
 use sys::epoll::{Interest, Ready};
 use sys::power::PowerAction;
-use sys::uevent::UeventSocket;
-use sys::watchdog::Watchdog;
 use unit::{BadUnit, ContainerUnit, UnitSet};
 
 /// Everything PID 1 knows.
@@ -77,12 +73,10 @@ pub(crate) struct Machine {
     pub(crate) null: File,
     pub(crate) log: File,
     pub(crate) registry: Registry,
+    pub(crate) signals: SignalFd,
+    pub(crate) listener: UnixListener,
+    pub(crate) hardware: Hardware,
     next_id: u64,
-    signals: SignalFd,
-    uevents: Option<UeventSocket>,
-    listener: UnixListener,
-    power_buttons: Vec<PowerButton>,
-    watchdog: Option<(Watchdog, u64)>,
 }
 
 impl Machine {
@@ -134,12 +128,10 @@ impl Machine {
                 .open("/dev/kmsg")
                 .or_else(|_| File::open("/dev/null"))?,
             registry: Registry::new()?,
-            next_id: 0,
             signals,
-            uevents: None,
             listener,
-            power_buttons: Vec::new(),
-            watchdog: None,
+            hardware: Hardware::default(),
+            next_id: 0,
         };
         machine
             .registry
@@ -214,7 +206,7 @@ impl Machine {
         self.recorded = record;
     }
 
-    fn perform(&mut self, action: Action) {
+    pub(crate) fn perform(&mut self, action: Action) {
         match action {
             Action::Prepare { unit, run } => self.prepare(unit, run),
             Action::Spawn { unit, run } => self.launch(unit, run),
@@ -260,136 +252,11 @@ impl Machine {
         }
     }
 
-    fn next_deadline(&self) -> Option<u64> {
-        let helpers = self.helpers.iter().filter_map(|helper| helper.start_at);
-        let releases = self.runs.values().filter_map(|run| run.retry_at);
-        let requests = self
-            .connections
-            .values()
-            .filter_map(|connection| connection.deadline_ms);
-        let watchdog = self.watchdog.as_ref().map(|(_, at)| *at);
-        let supervisor = self.supervisor.next_deadline().map(|at| at.0);
-        let ending = self.ending.as_ref().and_then(|ending| ending.deadline_ms);
-        helpers
-            .chain(releases)
-            .chain(requests)
-            .chain(watchdog)
-            .chain(supervisor)
-            .chain(ending)
-            .min()
-    }
-
-    fn timeouts(&mut self) {
-        let now = since_boot_ms();
-        let mut actions = Vec::new();
-        self.supervisor.handle_timeout(Timestamp(now), &mut actions);
-        for action in actions {
-            self.perform(action);
-        }
-        let due: Vec<HelperKind> = self
-            .helpers
-            .iter()
-            .filter(|helper| helper.start_at.is_some_and(|at| at <= now))
-            .map(|helper| helper.kind)
-            .collect();
-        for kind in due {
-            self.start_helper(kind);
-        }
-        let due: Vec<u64> = self
-            .runs
-            .iter()
-            .filter(|(_, run)| run.retry_at.is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for run in due {
-            self.retry_release(run);
-        }
-        let silent: Vec<u64> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.deadline_ms.is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in silent {
-            self.close(id);
-        }
-        self.feed_watchdog(now);
-        self.ending_timeout(now);
-    }
-
-    fn signals(&mut self) {
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            match i32::try_from(signal.ssi_signo)
-                .ok()
-                .and_then(|number| Signal::try_from(number).ok())
-            {
-                Some(Signal::SIGCHLD) => self.reap(),
-                // Ctrl-Alt-Del, and what virtual machine managers send to a PID 1.
-                Some(Signal::SIGINT) => self.begin_shutdown(PowerAction::Reboot, "ctrl-alt-del"),
-                Some(Signal::SIGTERM | Signal::SIGPWR) => {
-                    self.begin_shutdown(PowerAction::PowerOff, "signal")
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Every child that has ended; PID 1 inherits orphans too.
-    fn reap(&mut self) {
-        loop {
-            match sys::pidfd::reap_any() {
-                Ok(Some((pid, ended))) => match self.children.remove(&pid) {
-                    Some(ChildKind::Run { run }) => self.run_ended(run, ended),
-                    Some(ChildKind::Exec { connection }) => self.exec_ended(connection, ended),
-                    Some(ChildKind::Helper { kind }) => self.helper_ended(kind, ended),
-                    Some(ChildKind::Job { job }) => self.job_ended(job, ended),
-                    Some(ChildKind::Drivers { wave }) => self.drivers_ended(wave, ended),
-                    Some(ChildKind::Modprobe) | None => {}
-                },
-                Ok(None) => return,
-                Err(error) => {
-                    log::error!("wait for children: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    fn accept(&mut self) {
-        // One at a time and level-triggered: the next wait tells of the next client.
-        let Ok((stream, _)) = self.listener.accept() else {
-            return;
-        };
-        let socket = std::os::fd::OwnedFd::from(stream);
-        if sys::descriptor::set_nonblocking(socket.as_fd(), true).is_err() {
-            return;
-        }
-        let id = self.id();
-        let Ok(token) = self
-            .registry
-            .watch(&socket, Interest::Read, Source::Connection { id })
-        else {
-            return;
-        };
-        self.connections
-            .insert(id, Connection::new(socket, token, since_boot_ms()));
-        if self.connections.len() > limits::CONNECTIONS_MAX {
-            let reason = control::reply::Denial::TooManyConnections {
-                limit: limits::CONNECTIONS_MAX,
-            };
-            self.reply_last(id, &control::reply::Reply::Denied { reason });
-        }
-    }
-
-    // --- ids -------------------------------------------------------------------------------------
-
     /// A number that no connection, job or exec of this boot had before.
     pub(crate) fn id(&mut self) -> u64 {
         self.next_id = self.next_id.saturating_add(1);
         self.next_id
     }
-
-    // --- units ---------------------------------------------------------------------------------------------------
 
     pub(crate) fn container(
         &self,
@@ -397,147 +264,5 @@ impl Machine {
     ) -> Option<(&unit::Unit, &ContainerUnit)> {
         let found = self.set.get(unit.0)?;
         Some((found, found.container()?))
-    }
-
-    // --- hardware ------------------------------------------------------------------------------------------------
-
-    fn watch_hardware(&mut self) {
-        match UeventSocket::open() {
-            Ok(socket) => match self
-                .registry
-                .watch(&socket, Interest::Read, Source::Uevents)
-            {
-                Ok(_) => self.uevents = Some(socket),
-                Err(error) => console::warn(format_args!("hot-plug: {error}")),
-            },
-            Err(error) => console::warn(format_args!("hot-plug: {error}")),
-        }
-        self.find_power_buttons();
-        self.find_watchdog();
-        self.find_control_ports();
-    }
-
-    /// The relay runs where there is a port for it.
-    pub(crate) fn find_control_ports(&mut self) {
-        let kind = HelperKind::Relay;
-        let idle = |helper: &Helper| {
-            helper.kind == kind && helper.pid.is_none() && helper.start_at.is_none()
-        };
-        if crate::hotplug::has_control_port() && self.helpers.iter().any(idle) {
-            self.start_helper(kind);
-        }
-    }
-
-    pub(crate) fn find_watchdog(&mut self) {
-        if self.watchdog.is_some() {
-            return;
-        }
-        match Watchdog::arm("/dev/watchdog0".as_ref(), limits::WATCHDOG_S) {
-            Ok(watchdog) => {
-                console::say(format_args!(
-                    "watchdog: resets the machine after {} s of silence",
-                    watchdog.timeout_s
-                ));
-                self.watchdog = Some((watchdog, 0));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => console::warn(format_args!("watchdog: {error}")),
-        }
-    }
-
-    fn feed_watchdog(&mut self, now: u64) {
-        let Some((watchdog, due)) = &mut self.watchdog else {
-            return;
-        };
-        if now < *due {
-            return;
-        }
-        if let Err(error) = watchdog.feed() {
-            log::error!("watchdog: {error}");
-        }
-        let third = u64::try_from(watchdog.timeout_s)
-            .unwrap_or(30)
-            .saturating_mul(1000)
-            / 3;
-        *due = now.saturating_add(third.max(1000));
-    }
-
-    fn uevents(&mut self) {
-        loop {
-            let Some(socket) = &self.uevents else { return };
-            match socket.next() {
-                Ok(Some(event)) => self.uevent(&event),
-                Ok(None) => return,
-                Err(error) => {
-                    log::warn!("hot-plug: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    pub(crate) fn find_power_buttons(&mut self) {
-        for button in PowerButton::find() {
-            if self
-                .power_buttons
-                .iter()
-                .any(|known| known.path() == button.path())
-            {
-                continue;
-            }
-            let index = self.power_buttons.len();
-            if self
-                .registry
-                .watch(&button, Interest::Read, Source::PowerButton { index })
-                .is_ok()
-            {
-                self.power_buttons.push(button);
-            }
-        }
-    }
-
-    fn power_button(&mut self, index: usize) {
-        let pressed = self
-            .power_buttons
-            .get_mut(index)
-            .is_some_and(PowerButton::pressed);
-        if pressed {
-            self.begin_shutdown(PowerAction::PowerOff, "power button");
-        }
-    }
-
-    // --- the boot's end ------------------------------------------------------------------------------------------
-
-    fn settled(&mut self, ready: u32, failed: u32) {
-        self.settled = Some((ready, failed));
-        self.announce_ready();
-    }
-
-    /// Ready is said when the units are, and not before it is known whether the machine can be reached: a published
-    /// port without the machine's address would refuse whoever believed us.
-    pub(crate) fn announce_ready(&mut self) {
-        let Some((ready, failed)) = self.settled else {
-            return;
-        };
-        if self.announced || !self.network.is_known() {
-            return;
-        }
-        self.announced = true;
-        let now = since_boot_ms();
-        if failed == 0 {
-            console::say(format_args!("ready {ready} units {now} ms"));
-        } else {
-            console::say(format_args!(
-                "degraded {ready} units ready, {failed} failed, {now} ms"
-            ));
-        }
-        self.boot_settled_replies();
-        stage::save_seed();
-        // The boot is over: what only it needed is not kept in memory.
-        {
-            let program = "e2fsck";
-            self.boot
-                .free(format!("{}/{program}", sys::paths::PROGRAMS).as_ref());
-        }
     }
 }

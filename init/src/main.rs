@@ -25,13 +25,16 @@
 )]
 
 mod chart;
+mod clients;
 mod cmdline;
 mod connection;
 mod console;
+mod deadlines;
 mod drivers;
 mod durable;
 mod exec;
 mod gasp;
+mod hardware;
 mod health;
 mod helper;
 mod helpers;
@@ -45,11 +48,13 @@ mod modprobe;
 mod module_index;
 mod network;
 mod power_button;
+mod ready;
 mod record;
 mod registry;
 mod requests;
 mod run;
 mod shutdown;
+mod signals;
 mod source;
 mod stage;
 mod status;

@@ -1,37 +1,17 @@
 //! Requests of the control socket: answered from what is known, or handed to the supervisor.
 
-use crate::connection::{Connection, Incoming, Last, Waits};
+use crate::connection::Waits;
 use crate::job::Purpose;
 use crate::machine::Machine;
 use crate::source::descriptors_needed;
 use control::reply::{Denial, Reply};
 use control::request::Request;
 use supervisor::{Event, Outcome, Ticket, UnitId};
-use sys::epoll::{Interest, Ready};
 use sys::power::PowerAction;
 use unit::UnitName;
 
 impl Machine {
-    pub(crate) fn connection_ready(&mut self, id: u64, ready: Ready) {
-        if ready.readable || ready.hung_up {
-            let Some(connection) = self.connections.get_mut(&id) else {
-                return;
-            };
-            match connection.read() {
-                Incoming::More => {}
-                Incoming::Closed => return self.close(id),
-                Incoming::Denied(reason) => self.deny(id, reason),
-                Incoming::Request(request) => {
-                    connection.deadline_ms = None;
-                    connection.waits = Waits::Nothing;
-                    self.request(id, request);
-                }
-            }
-        }
-        self.flush_connection(id);
-    }
-
-    fn request(&mut self, id: u64, request: Request) {
+    pub(crate) fn request(&mut self, id: u64, request: Request) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -165,40 +145,6 @@ impl Machine {
         }
     }
 
-    fn wait_ready(&mut self, id: u64) {
-        self.wait(id, Waits::Ready);
-        if self.announced {
-            self.boot_settled_replies();
-        }
-    }
-
-    /// Tell those who wait for the boot's end.
-    pub(crate) fn boot_settled_replies(&mut self) {
-        let Some((ready, failed)) = self.settled else {
-            return;
-        };
-        let reply = if failed == 0 {
-            Reply::Done
-        } else {
-            let names: Vec<String> = self.failing_units();
-            Reply::Failed {
-                message: format!(
-                    "{ready} units are ready, {failed} are not: {}",
-                    names.join(", ")
-                ),
-            }
-        };
-        let waiting: Vec<u64> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.waits == Waits::Ready)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in waiting {
-            self.reply_last(id, &reply);
-        }
-    }
-
     /// The unit of a name as an operator writes it.
     pub(crate) fn unit_id(&self, name: &str) -> Result<UnitId, Denial> {
         let plain = name.strip_suffix(".container").unwrap_or(name);
@@ -222,70 +168,5 @@ impl Machine {
             unit: plain.to_owned(),
             nearest,
         })
-    }
-
-    fn wait(&mut self, id: u64, waits: Waits) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.waits = waits;
-        }
-    }
-
-    pub(crate) fn deny(&mut self, id: u64, reason: Denial) {
-        self.reply_last(id, &Reply::Denied { reason });
-    }
-
-    pub(crate) fn reply(&mut self, id: u64, reply: &Reply) {
-        self.queue_reply(id, reply, Last::No);
-    }
-
-    pub(crate) fn reply_last(&mut self, id: u64, reply: &Reply) {
-        self.queue_reply(id, reply, Last::Yes);
-    }
-
-    fn queue_reply(&mut self, id: u64, reply: &Reply, last: Last) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.reply(reply, last);
-            connection.deadline_ms = None;
-            if last == Last::Yes {
-                connection.waits = Waits::Nothing;
-            }
-        }
-        self.flush_connection(id);
-    }
-
-    fn flush_connection(&mut self, id: u64) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        match connection.flush() {
-            Err(_) => self.close(id),
-            Ok(true) if connection.finished => self.close(id),
-            Ok(true) => self
-                .registry
-                .change(&connection.socket, Interest::Read, connection.token),
-            Ok(false) => {
-                self.registry
-                    .change(&connection.socket, Interest::ReadWrite, connection.token)
-            }
-        }
-    }
-
-    pub(crate) fn close(&mut self, id: u64) {
-        let Some(Connection {
-            socket,
-            token,
-            waits,
-            ..
-        }) = self.connections.remove(&id)
-        else {
-            return;
-        };
-        self.registry.unwatch(&socket, token);
-        match waits {
-            Waits::Logs => self.cancel_query(id),
-            Waits::Exec => self.cancel_exec(id),
-            Waits::Job => self.cancel_jobs_of(id),
-            Waits::Request | Waits::Outcome | Waits::Ready | Waits::Shutdown | Waits::Nothing => {}
-        }
     }
 }

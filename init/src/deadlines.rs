@@ -1,0 +1,65 @@
+//! When the loop must wake though nothing has come, and what is due then.
+
+use crate::machine::Machine;
+use crate::source::HelperKind;
+use supervisor::Timestamp;
+use sys::clock::since_boot_ms;
+
+impl Machine {
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let helpers = self.helpers.iter().filter_map(|helper| helper.start_at);
+        let releases = self.runs.values().filter_map(|run| run.retry_at);
+        let requests = self
+            .connections
+            .values()
+            .filter_map(|connection| connection.deadline_ms);
+        let watchdog = self.hardware.deadline_ms();
+        let supervisor = self.supervisor.next_deadline().map(|at| at.0);
+        let ending = self.ending.as_ref().and_then(|ending| ending.deadline_ms);
+        helpers
+            .chain(releases)
+            .chain(requests)
+            .chain(watchdog)
+            .chain(supervisor)
+            .chain(ending)
+            .min()
+    }
+
+    pub(crate) fn timeouts(&mut self) {
+        let now = since_boot_ms();
+        let mut actions = Vec::new();
+        self.supervisor.handle_timeout(Timestamp(now), &mut actions);
+        for action in actions {
+            self.perform(action);
+        }
+        let due: Vec<HelperKind> = self
+            .helpers
+            .iter()
+            .filter(|helper| helper.start_at.is_some_and(|at| at <= now))
+            .map(|helper| helper.kind)
+            .collect();
+        for kind in due {
+            self.start_helper(kind);
+        }
+        let due: Vec<u64> = self
+            .runs
+            .iter()
+            .filter(|(_, run)| run.retry_at.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for run in due {
+            self.retry_release(run);
+        }
+        let silent: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.deadline_ms.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in silent {
+            self.close(id);
+        }
+        self.feed_watchdog(now);
+        self.ending_timeout(now);
+    }
+}
