@@ -10,6 +10,9 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 /// (4 crashes in 25 boots, none in 25 with `cx16` masked, none in 25 with 10.0).
 pub const SOUND_SINCE: u32 = 8;
 
+/// An older one ends with an error when it is told of the newest flags.
+const NAMES_FZRM_SINCE: u32 = 9;
+
 /// Version of the installed emulator as (major, minor); `None` when it is missing or says nothing we can read.
 #[must_use]
 pub fn version() -> Option<(u32, u32)> {
@@ -17,12 +20,17 @@ pub fn version() -> Option<(u32, u32)> {
     parse_version(text.split("version ").nth(1)?)
 }
 
-/// Features to take from an emulated CPU: the tail of a `-cpu` argument, such as `,-cx16`; empty with a sound QEMU.
+/// Features to take from an emulated CPU: the tail of a `-cpu` argument.
+///
+/// - `cx16`: see [`SOUND_SINCE`].
+/// - `erms`, `fsrm`, `fsrs`, `fzrm`: "string instructions of single bytes are fast", so the kernel copies and clears pages
+///   with them; but the translator executes them byte by byte. Without the flags the kernel moves eight bytes at a time.
 #[must_use]
 pub fn masked_features() -> &'static str {
     match version() {
-        Some((major, _)) if major >= SOUND_SINCE => "",
-        _ => ",-cx16",
+        Some((major, _)) if major >= NAMES_FZRM_SINCE => ",-erms,-fsrm,-fsrs,-fzrm",
+        Some((major, _)) if major >= SOUND_SINCE => ",-erms,-fsrm",
+        _ => ",-erms,-fsrm,-cx16",
     }
 }
 

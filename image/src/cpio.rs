@@ -6,6 +6,11 @@ use crate::tree::{Node, Tree};
 
 const MAGIC: &[u8] = b"070701";
 const TRAILER: &str = "TRAILER!!!";
+/// Of an entry: the magic and thirteen fields of eight hexadecimal digits.
+const HEADER: usize = 110;
+/// Numbers of fields.
+const FILE_SIZE: usize = 6;
+const NAME_SIZE: usize = 11;
 const FOLDER: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
@@ -53,6 +58,32 @@ pub(crate) fn archive(tree: &Tree, date: u32) -> Vec<u8> {
         },
     );
     bytes
+}
+
+/// Bytes of the archive that begins here, its trailer included.
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let header = bytes.get(at..)?;
+        if !header.starts_with(MAGIC) {
+            return None;
+        }
+        let field = |number: usize| -> Option<usize> {
+            let start = MAGIC.len() + 8 * number;
+            let digits = std::str::from_utf8(header.get(start..start + 8)?).ok()?;
+            usize::from_str_radix(digits, 16).ok()
+        };
+        let (size, name_size) = (field(FILE_SIZE)?, field(NAME_SIZE)?);
+        let name = header.get(HEADER..HEADER.checked_add(name_size)?.checked_sub(1)?)?;
+        let content = HEADER.checked_add(name_size)?.checked_next_multiple_of(4)?;
+        at = content
+            .checked_add(size)?
+            .checked_next_multiple_of(4)?
+            .checked_add(at)?;
+        if name == TRAILER.as_bytes() {
+            return (at <= bytes.len()).then_some(at);
+        }
+    }
 }
 
 struct Entry<'a> {
@@ -115,6 +146,11 @@ mod tests {
         two.file("usr/a", 0o755, "a");
         two.file("usr/b", 0o644, "b");
         assert_eq!(archive(&one, 0), archive(&two, 0));
+        let mut row = archive(&one, 0);
+        assert_eq!(length(&row), Some(row.len()));
+        assert_eq!(length(&row[..row.len() - 1]), None, "cut off");
+        row.extend(archive(&two, 0));
+        assert_eq!(length(&row), Some(row.len() / 2), "of the first");
     }
 
     #[test]

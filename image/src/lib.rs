@@ -3,7 +3,7 @@
 //! ```text
 //! kernel package ──┬─▶ vmlinuz ─────────────────────────┬─▶ keelson.efi ─▶ disk.raw ─▶ disk.qcow2
 //!                  └─▶ modules ─┐                       │   (UKI)          (GPT: BIOS boot, ESP, state)
-//! target programs, rootfs/ ─────┼─▶ initramfs.cpio.zst ─┘
+//! target programs, rootfs/ ─────┼─▶ initramfs.img ─┘
 //! units, image archives ────────┘   (the whole read-only OS)
 //! ```
 //!
@@ -21,6 +21,7 @@ mod elf;
 mod error;
 mod esp;
 mod kernel;
+mod lz4;
 mod manifest;
 mod module;
 mod oci;
@@ -41,7 +42,7 @@ pub use size::Size;
 use error::{at, content as bad_content};
 use kernel::Kernel;
 use manifest::{FilePart, KernelPart, Manifest, ModulePart};
-use module::{Closure, Library, List};
+use module::{Closure, Library, List, Trees};
 use segment::{Content, Segment, write_whole};
 use std::path::{Path, PathBuf};
 use tree::Tree;
@@ -58,9 +59,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// - `rootfstype=ramfs`: a tmpfs root may take half of the memory at most, which a machine of 128 MiB has not.
 /// - `cryptomgr.notests`: no self-tests of every cipher at every boot, as the kernel's own default has it (a quarter of
 ///   the instructions between kernel start and init; a FIPS kernel ignores this and tests).
+/// - `rcupdate.rcu_expedited=1`: mounts, namespaces and modules wait for grace periods, each of some milliseconds unless
+///   hurried; init ends the hurry when the units are ready (Documentation/RCU, `rcu_expedited`).
 /// - `8250.nr_uarts=4`: the ports that machines have; the distribution's 32 are probed one by one.
 pub const CMDLINE: &str = "console=ttyS0 loglevel=5 panic=10 printk.devkmsg=on rdinit=/init rootfstype=ramfs \
-random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4 cryptomgr.notests";
+random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4 cryptomgr.notests rcupdate.rcu_expedited=1";
 
 /// Build an image. Steps whose inputs have not changed cost little.
 ///
@@ -99,7 +102,7 @@ pub fn build(options: &ImageOptions) -> Result<Artefacts, BuildError> {
     let out = |name: &str| options.out.join(name);
     let contents: [(&str, &[u8]); 4] = [
         ("vmlinuz", &vmlinuz),
-        ("initramfs.cpio.zst", &initramfs),
+        ("initramfs.img", &initramfs),
         ("cmdline", CMDLINE.as_bytes()),
         ("keelson.efi", &release),
     ];
@@ -154,7 +157,7 @@ pub fn build(options: &ImageOptions) -> Result<Artefacts, BuildError> {
     Ok(Artefacts {
         folder: options.out.clone(),
         kernel: out("vmlinuz"),
-        initramfs: out("initramfs.cpio.zst"),
+        initramfs: out("initramfs.img"),
         cmdline: CMDLINE.to_owned(),
         release: out("keelson.efi"),
         disk,
@@ -177,7 +180,15 @@ pub fn initramfs(files: Vec<(String, u32, Vec<u8>)>) -> Result<Vec<u8>, BuildErr
     for (path, mode, bytes) in files {
         tree.file(&path, mode, bytes);
     }
-    Ok(Segment::new("initramfs", &tree, Content::Plain, None)?.compressed)
+    Ok(Segment::new("initramfs", &tree, Content::Compressible, None)?.compressed)
+}
+
+/// The cpio archives of an initramfs that was built here, one behind the other, unpacked.
+///
+/// # Errors
+/// When a compressed part is damaged.
+pub fn archives(initramfs: &[u8]) -> std::io::Result<Vec<u8>> {
+    segment::archives(initramfs)
 }
 
 /// The size report as text, as in `size.txt`.
@@ -186,12 +197,12 @@ pub fn size_table(sizes: &[Size]) -> String {
     size::table(sizes)
 }
 
-fn modules(kernel: &Kernel) -> Result<(Tree, ModulePart), BuildError> {
-    let mut tree = Tree::default();
+fn modules(kernel: &Kernel) -> Result<(Trees, ModulePart), BuildError> {
+    let mut trees = Trees::default();
     let Some(folder) = &kernel.modules else {
-        tree.file("usr/lib/keelson/modules.boot", 0o644, "");
+        trees.plain.file("usr/lib/keelson/modules.boot", 0o644, "");
         return Ok((
-            tree,
+            trees,
             ModulePart {
                 count: 0,
                 plain: 0,
@@ -205,10 +216,10 @@ fn modules(kernel: &Kernel) -> Result<(Tree, ModulePart), BuildError> {
         .join(format!("{}.json", kernel.release));
     let library = Library::read(folder, &cache)?;
     let closure = Closure::new(&library, &list, &kernel.release, kernel.unpacking)?;
-    closure.write(&kernel.release, &mut tree)?;
+    closure.write(&kernel.release, &mut trees)?;
     let (count, plain) = closure.count();
     Ok((
-        tree,
+        trees,
         ModulePart {
             count,
             plain,
@@ -221,8 +232,8 @@ fn modules(kernel: &Kernel) -> Result<(Tree, ModulePart), BuildError> {
 fn segments(
     options: &ImageOptions,
     system: &Tree,
-    modules: &Tree,
-) -> Result<[Segment; 4], BuildError> {
+    modules: &Trees,
+) -> Result<[Segment; 5], BuildError> {
     let folder = host::paths::cache().join("segments");
     let cache = match options.reuse {
         Reuse::Segments => Some(folder.as_path()),
@@ -233,12 +244,15 @@ fn segments(
     content::units(&mut units, &options.units)?;
     content::preload(&mut preload, &options.preload)?;
     std::thread::scope(|scope| {
-        let modules = scope.spawn(|| Segment::new("modules", modules, Content::Plain, cache));
-        let system = Segment::new("system", system, Content::Plain, cache)?;
-        let units = Segment::new("units", &units, Content::Plain, cache)?;
+        let plain = || Segment::new("modules", &modules.plain, Content::Compressible, cache);
+        let plain = scope.spawn(plain);
+        let system = Segment::new("system", system, Content::Compressible, cache)?;
+        let units = Segment::new("units", &units, Content::Compressible, cache)?;
+        let hardware = Segment::new("hardware", &modules.packed, Content::Packed, cache)?;
         let preload = Segment::new("preload", &preload, Content::Packed, cache)?;
         let broken = |_| bad_content(&folder, "compression of the modules was aborted");
-        Ok([system, units, modules.join().map_err(broken)??, preload])
+        let plain = plain.join().map_err(broken)??;
+        Ok([system, units, plain, hardware, preload])
     })
 }
 

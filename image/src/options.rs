@@ -62,7 +62,7 @@ pub struct Artefacts {
     pub folder: PathBuf,
     /// `vmlinuz`: for `-kernel`.
     pub kernel: PathBuf,
-    /// `initramfs.cpio.zst`: for `-initrd`.
+    /// `initramfs.img`: for `-initrd`.
     pub initramfs: PathBuf,
     /// The command line; also in the file `cmdline`.
     pub cmdline: String,

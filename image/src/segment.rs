@@ -1,34 +1,53 @@
-//! The initramfs is a row of compressed cpio archives, one per part that changes at its own pace.
+//! The initramfs is a row of cpio archives, one per part that changes at its own pace.
 //!
 //! ```text
-//! ┌── system ───────────────┬── units ──┬── modules ─────────────────┬── preload ───────┐
-//! │ folders, programs       │           │ .ko, indexes, modules.boot │ image archives   │
-//! └─────────────────────────┴───────────┴────────────────────────────┴──────────────────┘
+//! ┌── system ──────────┬── units ──┬── modules ─────────────────┬── hardware ─┬── preload ───────┐
+//! │ folders, programs  │           │ .ko, indexes, modules.boot │ .ko.xz      │ image archives   │
+//! └───────── LZ4 ──────┴─── LZ4 ───┴─────────── LZ4 ────────────┴── stored ───┴──── stored ──────┘
 //! ```
 //!
-//! The kernel unpacks one after the other. So a part that has not changed is not compressed again, and how much of the
-//! file each part takes is simply its length.
+//! The kernel unpacks one after the other before anything else can run, on one processor. So what has to be unpacked is
+//! compressed with what unpacks fastest, and what is compressed already is stored (docs/decisions/007). A part that has not
+//! changed is not compressed again, and how much of the file each part takes is simply its length.
+//!
+//! Invariant: each part is a multiple of four bytes long, and a compressed one ends with four zeros at least: with LZ4's
+//! old frame format, which is the one that the kernel reads (lib/decompress_unlz4.c), that is how it sees where the
+//! archive ends when something follows.
 
 use crate::cpio;
 use crate::digest;
 use crate::error::{BuildError, at};
+use crate::lz4;
 use crate::tree::Tree;
 use std::path::Path;
 
-/// The strongest level that needs no more window (8 MiB) than the kernel has to hold while it unpacks.
-const LEVEL: i32 = 19;
-/// For parts that are compressed already (image archives): looking harder gains nothing.
-const LEVEL_PACKED: i32 = 3;
-
-/// How well a part can be compressed.
+/// How a part is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    Plain,
-    /// Mostly compressed files.
+    /// Programs and text.
+    Compressible,
+    /// Mostly compressed files: looking harder gains nothing.
     Packed,
 }
 
-/// One compressed archive of the initramfs.
+impl Content {
+    /// Part of the name in the cache.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Compressible => "lz4",
+            Self::Packed => "cpio",
+        }
+    }
+
+    fn pack(self, archive: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Compressible => lz4::pack(&archive),
+            Self::Packed => Ok(archive),
+        }
+    }
+}
+
+/// One archive of the initramfs.
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
     pub(crate) name: &'static str,
@@ -46,20 +65,25 @@ impl Segment {
         cache: Option<&Path>,
     ) -> Result<Self, BuildError> {
         let archive = cpio::archive(tree, cpio::date());
-        let level = match content {
-            Content::Plain => LEVEL,
-            Content::Packed => LEVEL_PACKED,
-        };
         let bytes = tree.bytes();
+        let cache = match content {
+            Content::Compressible => cache,
+            // Nothing would be saved.
+            Content::Packed => None,
+        };
         let Some(cache) = cache else {
-            let compressed = compress(&archive, level).map_err(at(name))?;
+            let compressed = content.pack(archive).map_err(at(name))?;
             return Ok(Self {
                 name,
                 bytes,
                 compressed,
             });
         };
-        let file = cache.join(format!("{name}-{}-{level}.zst", digest::of(&archive)));
+        let file = cache.join(format!(
+            "{name}-{}.{}",
+            digest::of(&archive),
+            content.name()
+        ));
         if let Ok(compressed) = std::fs::read(&file) {
             return Ok(Self {
                 name,
@@ -67,7 +91,7 @@ impl Segment {
                 compressed,
             });
         }
-        let compressed = compress(&archive, level).map_err(at(&file))?;
+        let compressed = content.pack(archive).map_err(at(&file))?;
         std::fs::create_dir_all(cache).map_err(at(cache))?;
         forget_others(cache, name);
         write_whole(&file, &compressed)?;
@@ -79,14 +103,28 @@ impl Segment {
     }
 }
 
-/// One frame, one thread: the same bytes on every machine.
-fn compress(bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
-    zstd::bulk::compress(bytes, level)
-}
-
 /// Compressed size on its own, for the size report.
 pub(crate) fn compressed_size(bytes: &[u8]) -> u64 {
-    compress(bytes, LEVEL).map_or(0, |compressed| compressed.len() as u64)
+    lz4::pack(bytes).map_or(0, |compressed| compressed.len() as u64)
+}
+
+/// The archives of a row, unpacked, one behind the other.
+pub(crate) fn archives(mut row: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(first) = row.first() {
+        if *first == 0 {
+            row = row.get(1..).unwrap_or_default();
+        } else if let Some((archive, rest)) = lz4::unpack(row)? {
+            all.extend(archive);
+            row = rest;
+        } else {
+            let length = cpio::length(row).ok_or(std::io::ErrorKind::InvalidData)?;
+            let (archive, rest) = row.split_at(length);
+            all.extend(archive);
+            row = rest;
+        }
+    }
+    Ok(all)
 }
 
 /// Older versions of a part are kept, but not for ever.

@@ -44,7 +44,7 @@ impl Accelerator {
         }
     }
 
-    /// The arguments that QEMU needs for it. `masked` is what an unsound QEMU must not offer (`,-cx16`).
+    /// The arguments that QEMU needs for it. `masked` is what it shall not offer (`,-cx16`).
     pub(crate) fn arguments(self, masked: &str) -> [String; 4] {
         let (accelerator, cpu) = match self {
             Self::Kvm => ("kvm", "host".to_owned()),

@@ -178,7 +178,7 @@ impl Release {
             .to_owned();
         Ok(Self {
             kernel: folder.join("vmlinuz"),
-            initramfs: folder.join("initramfs.cpio.zst"),
+            initramfs: folder.join("initramfs.img"),
             command_line,
         })
     }

@@ -31,6 +31,15 @@ enum Form {
     Plain,
 }
 
+/// Where the files go: a part of the image is either compressed or not.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    /// Modules that are stored plain, and the indexes of all.
+    pub(crate) plain: Tree,
+    /// Modules that are compressed, one by one.
+    pub(crate) packed: Tree,
+}
+
 #[derive(Debug)]
 pub(crate) struct Closure<'a> {
     library: &'a Library,
@@ -183,9 +192,14 @@ impl<'a> Closure<'a> {
     }
 
     /// Put the modules and their indexes into the tree.
-    pub(crate) fn write(&self, release: &str, tree: &mut Tree) -> Result<(), BuildError> {
+    pub(crate) fn write(&self, release: &str, trees: &mut Trees) -> Result<(), BuildError> {
+        let Trees {
+            plain: tree,
+            packed,
+        } = trees;
         let folder = format!("usr/lib/modules/{release}");
         let (mut dep, mut alias, mut softdep) = (String::new(), String::new(), String::new());
+        let mut digests = String::new();
         for (name, form) in &self.forms {
             let (Some(entry), Some(path)) = (self.library.entries.get(name), self.path(name))
             else {
@@ -196,11 +210,13 @@ impl<'a> Closure<'a> {
                 Form::Plain => modinfo::read(&source).map(slim),
                 Form::AsShipped => std::fs::read(&source),
             };
-            tree.file(
-                &format!("{folder}/{path}"),
-                0o644,
-                bytes.map_err(at(&source))?,
-            );
+            let bytes = bytes.map_err(at(&source))?;
+            let _ = writeln!(digests, "{} {path}", crate::digest::of(&bytes));
+            let tree = match form {
+                Form::Plain => &mut *tree,
+                Form::AsShipped => &mut *packed,
+            };
+            tree.file(&format!("{folder}/{path}"), 0o644, bytes);
             let _ = write!(dep, "{path}:");
             for needed in self
                 .needed(name)
@@ -223,6 +239,8 @@ impl<'a> Closure<'a> {
             ("modules.dep", dep),
             ("modules.alias", alias),
             ("modules.softdep", softdep),
+            // Ours: SHA-256 and file, so that a copy that was kept elsewhere is known to be what this release has.
+            ("modules.sha256", digests),
         ] {
             tree.file(&format!("{folder}/{file}"), 0o644, text);
         }

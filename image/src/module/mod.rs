@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! modules.toml ─▶ List ──┐
-//! kernel package ─▶ Library (name, file, modinfo of each) ─┴─▶ Closure ─▶ .ko files, modules.dep, .alias, .softdep
+//! kernel package ─▶ Library (name, file, modinfo of each) ─┴─▶ Closure ─▶ .ko files, modules.dep, .alias, .softdep, .sha256
 //! ```
 //!
 //! Distributions make the index files when a kernel is installed; ours never is, so the indexes are made here, from
@@ -14,7 +14,7 @@ mod list;
 mod modinfo;
 mod slim;
 
-pub(crate) use closure::{Closure, Unpacking};
+pub(crate) use closure::{Closure, Trees, Unpacking};
 pub(crate) use library::Library;
 pub(crate) use list::List;
 

@@ -1,36 +1,37 @@
-//! What a module needs only where someone asks for it: its signature and its type information.
+//! What a module needs only where someone asks for it: its signature, its type information, and tables of its calls.
 //!
-//! The modules of every boot are stored plain, and verifying a signature and parsing BTF (bpf(2)'s type format) are most of
-//! what loading one of them costs. Both are of use to others: a signature under Secure Boot's lockdown, which checks modules
-//! one by one because it does not know where they come from (ours come in one file with the kernel), BTF to tracing
-//! programs. See docs/decisions/006. Modules of hardware that is not everywhere stay as they were shipped.
+//! The modules of every boot are stored plain, and what is cut off here is most of what loading one of them costs: verifying
+//! the signature, parsing BTF (bpf(2)'s type format), and for every function a look through the symbols to see whether it
+//! can be traced. All are of use to others: a signature under Secure Boot's lockdown, which checks modules one by one
+//! because it does not know where they come from (ours come in one file with the kernel), BTF and the table of functions to
+//! tracing programs, the table of calls to `retbleed=stuff`. See docs/decisions/006. Modules of hardware that is not
+//! everywhere stay as they were shipped.
 
-use object::Endianness;
-use object::read::elf::{ElfFile64, FileHeader as _, SectionHeader as _};
+use object::build::elf::Builder;
 
 /// Documentation/admin-guide/module-signing.rst; `struct module_signature` before it has 12 bytes, the last four of which
 /// are the signature's length, big-endian.
 const MAGIC: &[u8] = b"~Module signature appended~\n";
 const TRAILER_BYTES: usize = 12;
-/// `sh_size` in `Elf64_Shdr` (elf(5)), and the size of one.
-const SIZE_AT: usize = 32;
-const HEADER_BYTES: usize = 64;
+/// Sections, and those that relocate them.
+const CUT: [&str; 4] = [
+    // Types of its own, on top of the kernel's (Documentation/bpf/btf.rst).
+    ".BTF",
+    // Functions that ftrace can patch (Documentation/trace/ftrace-design.rst).
+    "__mcount_loc",
+    "__patchable_function_entries",
+    // Calls that `retbleed=stuff` counts (arch/x86/kernel/callthunks.c).
+    ".call_sites",
+];
+/// A module that offers functions to BPF programs by their types complains without its types.
+const TYPES_NEEDED: &str = ".BTF_ids";
 
-/// The module without both. What can't be understood is left as it is: the kernel decides.
+/// The module without all that. What can't be understood is left as it is: the kernel decides.
 pub(crate) fn slim(mut module: Vec<u8>) -> Vec<u8> {
     if let Some(end) = end_of_code(&module) {
         module.truncate(end);
     }
-    if let Some((header, data)) = type_information(&module) {
-        // An empty section: the kernel takes it for a module without type information.
-        if let Some(size) = module.get_mut(header + SIZE_AT..header + SIZE_AT + 8) {
-            size.fill(0);
-        }
-        if let Some(bytes) = module.get_mut(data) {
-            bytes.fill(0);
-        }
-    }
-    module
+    without_tables(&module).unwrap_or(module)
 }
 
 /// Where the signature begins, if there is one.
@@ -41,26 +42,22 @@ fn end_of_code(module: &[u8]) -> Option<usize> {
     rest.len().checked_sub(usize::try_from(length).ok()?)
 }
 
-/// Place of the header of the section `.BTF`, and of its bytes.
-fn type_information(module: &[u8]) -> Option<(usize, std::ops::Range<usize>)> {
-    let file = ElfFile64::<Endianness>::parse(module).ok()?;
-    let endian = file.endian();
-    let sections = file.elf_section_table();
-    let table = usize::try_from(file.elf_header().e_shoff(endian)).ok()?;
-    // A module that offers functions to BPF programs by their types complains without them.
-    if sections.section_by_name(endian, b".BTF_ids").is_some() {
-        return None;
+fn without_tables(module: &[u8]) -> Option<Vec<u8>> {
+    let mut builder = Builder::read(module).ok()?;
+    let types_needed = builder
+        .sections
+        .iter()
+        .any(|section| section.name.as_slice() == TYPES_NEEDED.as_bytes());
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        let table = name.strip_prefix(b".rela").unwrap_or(name);
+        let cut = CUT.iter().any(|cut| cut.as_bytes() == table);
+        section.delete = cut && !(types_needed && table == b".BTF");
     }
-    let (index, section) = sections
-        .section_by_name(endian, b".BTF")
-        .map(|(index, section)| (index.0, section))?;
-    let (offset, size) = section.file_range(endian)?;
-    let start = usize::try_from(offset).ok()?;
-    let end = start.checked_add(usize::try_from(size).ok()?)?;
-    Some((
-        table.checked_add(index.checked_mul(HEADER_BYTES)?)?,
-        start..end,
-    ))
+    builder.delete_orphans();
+    let mut slim = Vec::new();
+    builder.write(&mut slim).ok()?;
+    Some(slim)
 }
 
 #[cfg(test)]

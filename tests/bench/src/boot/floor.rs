@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where the initramfs of a floor is.
 pub(crate) fn initramfs(folder: &Path, kind: &str) -> PathBuf {
-    folder.join(format!("floor-{kind}.cpio.zst"))
+    folder.join(format!("floor-{kind}.img"))
 }
 
 /// Make both: init alone, and with modules.

@@ -1,6 +1,6 @@
 //! Reading the release's initramfs, so that a floor gets the very modules that the release has.
 //!
-//! It is a row of zstd frames, each a cpio archive in "newc" form (Documentation/driver-api/early-userspace/
+//! It is a row of cpio archives in "newc" form (Documentation/driver-api/early-userspace/
 //! buffer-format.rst): headers of 110 characters, names and contents each filled up to a multiple of four.
 
 use crate::Failure;
@@ -25,7 +25,7 @@ impl Initramfs {
     /// # Errors
     /// When it can't be read or is not what the image builder writes.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let archives = zstd::decode_all(std::fs::File::open(path)?)?;
+        let archives = image::archives(&std::fs::read(path)?)?;
         let files =
             parse(&archives).ok_or_else(|| format!("{}: not a cpio archive", path.display()))?;
         Ok(Self { files })
@@ -114,7 +114,7 @@ mod tests {
     fn read(files: Vec<(String, u32, Vec<u8>)>) -> Initramfs {
         let compressed = image::initramfs(files).unwrap();
         Initramfs {
-            files: parse(&zstd::decode_all(compressed.as_slice()).unwrap()).unwrap(),
+            files: parse(&image::archives(&compressed).unwrap()).unwrap(),
         }
     }
 
