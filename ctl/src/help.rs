@@ -20,7 +20,7 @@ Images
 
 Machine
   wait-ready              wait until all default units are ready
-  top                     memory, and what Keelson's own programs use
+  top                     memory, space for state, and what Keelson's own programs use
   boot-chart [-o FILE]    SVG of the boot: stages and units over time
   trace --dump            the last decisions of the supervisor
   poweroff, reboot
@@ -33,7 +33,8 @@ Options
       --timeout TIME      give up after TIME: 30s, 2m
   -h, --help              help, also for a command: keelctl logs --help
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such unit, 4 no machine; exec: that of the command.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such unit, 4 no machine; exec: that of the command,
+or 125 to 127 when it could not be started.
 ";
 
 /// Command → its own help.
@@ -44,7 +45,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "status",
-        "Usage: keelctl status [UNIT…]\n\nWhy a unit is in its state, since when, its last exit, restarts, dependencies, mistakes in its file, and its\nlast log lines. Without UNIT: how the machine is doing, and which units need attention.\n",
+        "Usage: keelctl status [UNIT…]\n\nWhy a unit is in its state, since when, its last exit, restarts, dependencies, mistakes in its file, and its\nlast log lines. Without UNIT: how the machine is doing (its memory, its state partition), and which units need\nattention.\n",
     ),
     (
         "start",
@@ -99,7 +100,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "top",
-        "Usage: keelctl top\n\nMemory of the machine and of its containers; memory (PSS), processor time and descriptors of each program that\nis not in a container.\n",
+        "Usage: keelctl top\n\nMemory of the machine and of its containers; space of the state partition; memory (PSS), processor time and\ndescriptors of each program that is not in a container.\n",
     ),
     (
         "wait-ready",
