@@ -22,6 +22,7 @@ impl Machine {
             .chain(watchdog)
             .chain(supervisor)
             .chain(ending)
+            .chain(self.rest_deadline_ms())
             .min()
     }
 
@@ -58,6 +59,9 @@ impl Machine {
             .collect();
         for id in silent {
             self.close(id);
+        }
+        if self.rest_deadline_ms().is_some_and(|at| at <= now) {
+            self.load_rest();
         }
         self.feed_watchdog(now);
         self.ending_timeout(now);

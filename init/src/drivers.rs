@@ -1,16 +1,19 @@
 //! Kernel modules in three waves, so that nothing waits for what it does not need.
 //!
 //! ```text
-//! PID 1:    storage ─▶ state ─▶ units ─────────▶ event loop
-//! child:    network ───────────────────────────▶ netd ─▶ child: everything else
+//! PID 1:    storage ─▶ state ─▶ units ─────────▶ event loop ─▶ units are ready ─▶ child: everything else ─▶ shelf
+//! child:    network ───────────────────────────▶ netd
 //! ```
 //!
 //! Storage is loaded by PID 1 itself, before there is an event loop. The other waves are children, `/sbin/modload` by
 //! name, which is this program (see `main`); the kernel itself sorts out two of them that want the same module.
+//! No unit waits for the last wave, so it does not take processors from starting units: it begins when they are ready,
+//! and when they are not, [`REST_AT_LATEST_MS`] after the others.
 
 use crate::console;
 use crate::machine::Machine;
 use crate::module_index::ModuleIndex;
+use crate::shelf::Shelf;
 use crate::source::{ChildKind, HelperKind};
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -23,10 +26,31 @@ use sys::clock::since_boot_ms;
 use sys::clone::{Child, Spawn, spawn};
 use sys::pidfd::Ended;
 
+/// `modload`'s other work.
+const SHELF: &CStr = c"shelf";
 /// Names of the modules that every container network needs, one per line.
 const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
 /// The release's root, writable, on this descriptor of the child.
 const RELEASE_ROOT: i32 = 3;
+
+/// From the moment that the network's drivers are there.
+const REST_AT_LATEST_MS: u64 = 2_000;
+
+/// How far the last wave is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The network's drivers come first.
+    #[default]
+    Later,
+    /// At this time, or when the units are ready.
+    Due {
+        at_ms: u64,
+    },
+    Begun {
+        at_ms: u64,
+    },
+    Done,
+}
 
 /// Which devices get their drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +152,11 @@ fn aliases() -> BTreeSet<String> {
 /// # Errors
 /// As clone3(2).
 pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child> {
+    spawn_modload(wave.name(), root)
+}
+
+/// Start this program as `modload WHAT`.
+fn spawn_modload(what: &CStr, root: Option<&OwnedFd>) -> io::Result<Child> {
     let null = File::open("/dev/null")?;
     let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
     let root = match root {
@@ -138,7 +167,7 @@ pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child
         namespaces: 0,
         cgroup: None,
         program: c"/usr/lib/keelson/bin/init",
-        arguments: &[c"modload", wave.name()],
+        arguments: &[c"modload", what],
         environment: &[],
         descriptors: &[
             (null.as_fd(), 0),
@@ -149,13 +178,19 @@ pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child
     })
 }
 
-/// `modload WAVE`: the child's side.
+/// `modload WAVE` or `modload shelf`: the child's side.
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     sys::kmsg::install("modload");
-    let Some(wave) = arguments.next().as_deref().and_then(Wave::of) else {
+    let Some(what) = arguments.next() else {
         return ExitCode::FAILURE;
     };
     let root = sys::descriptor::inherited(RELEASE_ROOT).ok();
+    if SHELF.to_str() == Ok(&what) {
+        return fill_shelf(root.as_ref());
+    }
+    let Some(wave) = Wave::of(&what) else {
+        return ExitCode::FAILURE;
+    };
     let mut modules = match crate::stage::module_index() {
         Ok(modules) => modules,
         Err(error) => {
@@ -163,17 +198,15 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Cards first: the machine's own address takes longest.
+    cold_plug(&mut modules, wave);
     if wave == Wave::Network {
-        // Cards first: the machine's own address takes longest.
-        cold_plug(&mut modules, wave);
         let list = fs::read_to_string(BOOT_LIST).unwrap_or_default();
         for name in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if let Err(error) = modules.load(name) {
                 log::warn!("{error}");
             }
         }
-    } else {
-        cold_plug(&mut modules, wave);
     }
     if let Some(root) = root {
         for path in modules.take_loaded() {
@@ -181,6 +214,34 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn fill_shelf(root: Option<&OwnedFd>) -> ExitCode {
+    let _ = sys::process::yield_to_others();
+    let filled = crate::stage::module_folder()
+        .map_err(io::Error::other)
+        .and_then(|folder| Shelf::of(&folder))
+        .and_then(|shelf| {
+            shelf.fill(|path| {
+                if let Some(root) = root {
+                    crate::stage::free(root, path);
+                }
+            })
+        });
+    match filled {
+        Ok(filled) => {
+            log::info!(
+                "{} modules that no device has asked for are on the state partition: {} KiB of memory given back",
+                filled.modules,
+                filled.bytes / 1024
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            log::warn!("modules that no device has asked for stay in memory: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl Machine {
@@ -211,22 +272,64 @@ impl Machine {
                 let start_ms = started.unwrap_or_else(since_boot_ms);
                 self.boot.stage_ended("drivers", start_ms, done);
                 self.start_helper(HelperKind::Netd);
-                self.drivers_started_ms = Some(since_boot_ms());
-                match spawn_wave(Wave::Rest, self.boot.release_root.as_ref()) {
-                    Ok(child) => {
-                        self.children
-                            .insert(child.pid, ChildKind::Drivers { wave: Wave::Rest });
-                    }
-                    Err(error) => console::warn(format_args!("drivers: {error}")),
+                self.rest = Rest::Due {
+                    at_ms: since_boot_ms().saturating_add(REST_AT_LATEST_MS),
+                };
+                if self.announced {
+                    self.load_rest();
                 }
             }
             Wave::Rest => {
-                let start_ms = self.drivers_started_ms.unwrap_or_else(since_boot_ms);
-                self.boot.stage_ended("more-drivers", start_ms, done);
+                if let Rest::Begun { at_ms } = self.rest {
+                    self.boot.stage_ended("more-drivers", at_ms, done);
+                }
+                self.rest = Rest::Done;
                 self.find_power_buttons();
                 self.find_watchdog();
                 self.find_control_ports();
+                self.boot_is_over();
             }
+        }
+    }
+
+    /// When the last wave begins at the latest.
+    pub(crate) fn rest_deadline_ms(&self) -> Option<u64> {
+        match self.rest {
+            Rest::Due { at_ms } => Some(at_ms),
+            Rest::Later | Rest::Begun { .. } | Rest::Done => None,
+        }
+    }
+
+    /// Begin the last wave, if it is its turn and it has not begun.
+    pub(crate) fn load_rest(&mut self) {
+        if self.rest_deadline_ms().is_none() {
+            return;
+        }
+        let at_ms = since_boot_ms();
+        self.rest = Rest::Begun { at_ms };
+        match spawn_wave(Wave::Rest, self.boot.release_root.as_ref()) {
+            Ok(child) => {
+                let wave = Wave::Rest;
+                self.children.insert(child.pid, ChildKind::Drivers { wave });
+            }
+            Err(error) => console::warn(format_args!("drivers: {error}")),
+        }
+    }
+
+    /// Nothing more is loaded because of the boot.
+    fn boot_is_over(&mut self) {
+        if self.ending.is_none() {
+            crate::stage::hurry(false);
+        }
+        // Without a disk the copy would be in memory again.
+        if self.boot.state_device.is_none() {
+            return;
+        }
+        match spawn_modload(SHELF, self.boot.release_root.as_ref()) {
+            Ok(child) => {
+                self.children.insert(child.pid, ChildKind::Shelf);
+            }
+            Err(error) => log::warn!("shelf: {error}"),
         }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Machine {
     /// That has been said.
     pub(crate) announced: bool,
     pub(crate) ending: Option<Ending>,
-    pub(crate) drivers_started_ms: Option<u64>,
+    pub(crate) rest: crate::drivers::Rest,
     /// What the next boot shall know, as stored.
     recorded: Record,
     pub(crate) null: File,
@@ -117,7 +117,7 @@ impl Machine {
             settled: None,
             announced: false,
             ending: None,
-            drivers_started_ms: None,
+            rest: crate::drivers::Rest::default(),
             recorded: Record::default(),
             null: OpenOptions::new()
                 .read(true)

@@ -53,6 +53,7 @@ mod record;
 mod registry;
 mod requests;
 mod run;
+mod shelf;
 mod shutdown;
 mod signals;
 mod source;

@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 /// `modprobe -q -- ALIAS`. Not finding one is not worth a word: the kernel asks for much that does not exist.
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    // The kernel starts it in the root that it unpacked, below the one that PID 1 has moved over it (`stage::early`) and
+    // where the state partition is. `..` of a root is that root, and what is mounted on it (path_resolution(7)).
+    if let Err(errno) = nix::unistd::chroot("/..").and_then(|()| nix::unistd::chdir("/")) {
+        eprintln!("modprobe: change root: {errno}");
+    }
     sys::kmsg::install("modprobe");
     let Some(alias) = arguments.find(|argument| !argument.starts_with('-')) else {
         return ExitCode::FAILURE;

@@ -4,6 +4,7 @@
 //! The release carries only the closure of what it can use, so the whole index is some hundred kilobytes of text.
 //! Aliases are kept by their bus (`pci`, `virtio`, `usb`): a device is matched against its own bus only.
 
+use crate::shelf::Shelf;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -163,6 +164,13 @@ impl ModuleIndex {
             match sys::module::load(&path, c"") {
                 Ok(()) => self.used.push(path),
                 Err(_) if is_live(&name) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let loaded = Shelf::of(&self.folder).and_then(|shelf| shelf.load(&module.file));
+                    loaded.map_err(|source| ModuleError {
+                        module: name,
+                        source,
+                    })?;
+                }
                 Err(source) => {
                     return Err(ModuleError {
                         module: name,

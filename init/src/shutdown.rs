@@ -8,6 +8,7 @@
 use crate::console;
 use crate::limits;
 use crate::machine::Machine;
+use crate::stage;
 use control::log::LogRequest;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -54,6 +55,7 @@ impl Machine {
             PowerAction::Reboot => "reboot",
         };
         console::say(format_args!("{what} asked for by {who}"));
+        stage::hurry(true);
         self.ending = Some(Ending {
             action,
             phase: Phase::Containers,

@@ -33,7 +33,7 @@ impl Machine {
                     Some(ChildKind::Helper { kind }) => self.helper_ended(kind, ended),
                     Some(ChildKind::Job { job }) => self.job_ended(job, ended),
                     Some(ChildKind::Drivers { wave }) => self.drivers_ended(wave, ended),
-                    Some(ChildKind::Modprobe) | None => {}
+                    Some(ChildKind::Modprobe | ChildKind::Shelf) | None => {}
                 },
                 Ok(None) => return,
                 Err(error) => {

@@ -74,6 +74,8 @@ pub(crate) enum ChildKind {
     Drivers {
         wave: crate::drivers::Wave,
     },
+    /// Puts modules that no device has asked for on the state partition.
+    Shelf,
     /// Loads a module for a device that has come.
     Modprobe,
 }

@@ -14,8 +14,23 @@ const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
 /// # Errors
 /// As finit_module(2): `ENOEXEC` (foreign or damaged), `ENODEV` (the hardware is not there), …
 pub fn load(path: &Path, parameters: &std::ffi::CStr) -> io::Result<()> {
-    let file = File::open(path)?;
     let compressed = path.extension().is_some_and(|ending| ending != "ko");
+    init(&File::open(path)?, compressed, parameters)
+}
+
+/// Load a module from memory: bytes that were checked can't become others on their way.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &[u8], compressed: bool, parameters: &std::ffi::CStr) -> io::Result<()> {
+    let memory = crate::memfd::sealed("module", bytes)?;
+    // The kernel does not read a module from a file that somebody could write to (`deny_write_access`).
+    let file = File::open(format!("/proc/self/fd/{}", memory.as_raw_fd()))?;
+    drop(memory);
+    init(&file, compressed, parameters)
+}
+
+fn init(file: &File, compressed: bool, parameters: &std::ffi::CStr) -> io::Result<()> {
     let flags = if compressed {
         MODULE_INIT_COMPRESSED_FILE
     } else {

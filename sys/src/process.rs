@@ -43,6 +43,19 @@ pub fn die_with_us(command: &mut Command) {
     unsafe { command.pre_exec(prepare) };
 }
 
+/// The caller runs when nobody else wants the processor (setpriority(2), 19).
+///
+/// # Errors
+/// As setpriority(2).
+pub fn yield_to_others() -> io::Result<()> {
+    // SAFETY: no pointers; the calling process is meant.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Whether the process is there (kill(2) with signal 0). A zombie is.
 #[must_use]
 pub fn exists(pid: i32) -> bool {

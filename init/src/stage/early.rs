@@ -6,6 +6,7 @@
 
 use super::{Boot, StageError};
 use crate::console;
+use crate::drivers::{self, Wave};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 use std::fs::{self, File};
@@ -73,6 +74,11 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     ));
     if let Some(warning) = crate::health::too_little_for_anything() {
         console::warn(warning);
+    }
+    // The network's drivers are on their way while everything else is made ready.
+    match drivers::spawn_wave(Wave::Network, boot.release_root.as_ref()) {
+        Ok(child) => boot.network_drivers = Some((child, sys::clock::since_boot_ms())),
+        Err(error) => console::warn(format_args!("drivers of the network: {error}")),
     }
     let _ = nix::sys::stat::umask(Mode::from_bits_retain(0o022));
     for folder in [sys::paths::RUN, sys::paths::RUN_UNITS] {

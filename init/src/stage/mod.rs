@@ -16,7 +16,7 @@ mod units;
 
 pub(crate) use clock::LAST_SEEN as CLOCK_LAST_SEEN;
 pub(crate) use identity::save_seed;
-pub(crate) use modules::index as module_index;
+pub(crate) use modules::{folder as module_folder, index as module_index};
 
 use crate::cmdline::Cmdline;
 use crate::console;
@@ -149,6 +149,16 @@ impl Boot {
         if let Some(root) = &self.release_root {
             free(root, path);
         }
+    }
+}
+
+/// Grace periods at once, at the price of an interrupt on every processor, or at leisure (`rcu_expedited`, Documentation/RCU):
+/// mounts, namespaces, cgroups and modules wait for them, while nothing else has a use for the processors yet or any more.
+/// The release's command line has the kernel begin in a hurry.
+pub(crate) fn hurry(yes: bool) {
+    let value = if yes { "1" } else { "0" };
+    if let Err(error) = std::fs::write("/sys/kernel/rcu_expedited", value) {
+        log::info!("/sys/kernel/rcu_expedited: {error}");
     }
 }
 
