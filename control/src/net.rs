@@ -16,7 +16,8 @@ pub enum NetRequest {
     Held(AttachRequest),
     /// That was all of them: whatever else `netd` finds of runs is released.
     Synced,
-    /// Make a network namespace with everything in it. Answered `Attached` (the namespace rides along) or `AttachFailed`.
+    /// Make a network namespace with everything in it. Answered `Attached` (the namespace rides along) or `AttachFailed`;
+    /// before the machine's first lease only when that is there, for the sake of its name servers, or soon after (2 s).
     Attach(AttachRequest),
     /// The run has ended: its ports are free, its address too as soon as the kernel has removed the link.
     Detach { unit: UnitName, run: u64 },

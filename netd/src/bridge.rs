@@ -1,5 +1,6 @@
 //! The bridge that containers are connected to, and what the kernel must be told so that it routes for them.
 
+use crate::containers::Surroundings;
 use crate::netlink::route::{self, LinkAddress, LinkChange, LinkKey, set_link};
 use crate::netlink::{Batch, NetlinkError, Socket};
 use crate::plan::addresses::mac_of;
@@ -16,25 +17,25 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// Take over the bridge that is there, or make one, on a network that none of `taken` overlaps.
-    pub(crate) fn establish(socket: &mut Socket, taken: &[Subnet]) -> Result<Self, NetlinkError> {
-        let links = route::links(socket)?;
-        let existing = links
-            .iter()
-            .find(|link| link.name == NAME)
-            .map(|link| link.index);
-        let found = route::addresses(socket)?
-            .into_iter()
+    /// Take over the bridge that is there, or make one, on a network that none of the machine's overlaps.
+    pub(crate) fn establish(
+        socket: &mut Socket,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, NetlinkError> {
+        let mut links = surroundings.links.iter();
+        let existing = links.find(|link| link.name == NAME).map(|link| link.index);
+        let mut addresses = surroundings.addresses.iter();
+        let found = addresses
             .find(|found| Some(found.link) == existing)
             .map(|found| Subnet::of(found.address, found.prefix));
-        let subnet = found.unwrap_or_else(|| subnet::choose(taken));
+        let subnet = found.unwrap_or_else(|| subnet::choose(&surroundings.networks));
         let index = match existing {
             Some(index) => index,
             None => {
                 let mut batch = Batch::new();
                 route::add_bridge(&mut batch, NAME, mac_of(subnet.gateway()));
-                socket.run(&batch)?;
-                route::link_named(socket, NAME)?.index
+                route::get_link(&mut batch, LinkKey::Name(NAME));
+                route::last_link(socket, &batch)?.index
             }
         };
         let bridge = Self { index, subnet };

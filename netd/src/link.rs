@@ -13,20 +13,23 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Let it look for a carrier, and say how it stands: a carrier that is there at once would be told of up to a second
 /// later.
 pub(crate) fn bring_up(socket: &mut Socket, link: u32) -> Result<Link, NetlinkError> {
+    let key = LinkKey::Index(link);
     let mut batch = Batch::new();
     let up = LinkChange {
         up: true,
         ..LinkChange::default()
     };
-    set_link(&mut batch, LinkKey::Index(link), &up);
-    socket.run(&batch)?;
-    let mut found = route::link_numbered(socket, link)?;
+    set_link(&mut batch, key, &up);
+    route::get_link(&mut batch, key);
+    let mut found = route::last_link(socket, &batch)?;
     for _ in 1..LOOKS {
         if found.carrier {
             break;
         }
         std::thread::sleep(LOOK_AGAIN);
-        found = route::link_numbered(socket, link)?;
+        let mut batch = Batch::new();
+        route::get_link(&mut batch, key);
+        found = route::last_link(socket, &batch)?;
     }
     Ok(found)
 }

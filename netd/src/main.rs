@@ -22,6 +22,7 @@ mod containers;
 mod daemon;
 mod dhcp;
 mod host_ports;
+mod lease_file;
 mod link;
 mod machine;
 mod namespace;

@@ -4,9 +4,7 @@
 //! does anything else; if it can't come back, it ends, and starts again where it belongs.
 
 use crate::bridge;
-use crate::netlink::route::{
-    self, Link, LinkAddress, LinkChange, LinkKey, Mac, Route, VethPair, set_link,
-};
+use crate::netlink::route::{self, LinkAddress, LinkChange, LinkKey, Route, VethPair, set_link};
 use crate::netlink::{Batch, NetlinkError, Socket};
 use crate::plan::addresses::mac_of;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -144,11 +142,7 @@ impl Namespaces {
         let descriptor = own_namespace()?;
         let mut inside = Socket::route()?;
         let mut batch = Batch::new();
-        let up = LinkChange {
-            up: true,
-            ..LinkChange::default()
-        };
-        set_link(&mut batch, LinkKey::Name("lo"), &up);
+        set_link(&mut batch, LinkKey::Name("lo"), &up());
         inside.run(&batch)?;
         for (path, value) in SYSCTLS {
             fs::write(path, value).map_err(|error| io_error("set a network sysctl", error))?;
@@ -189,14 +183,39 @@ impl Namespaces {
 }
 
 impl Namespace {
-    /// Connect it: first both ends, then the inner one with its address, last the outer one up. The bridge forwards
-    /// from that moment on (no spanning tree, so no learning delay), and nothing tests for duplicate addresses.
+    /// Connect it, in three messages to the kernel: both ends, the outer one up; the inner one with its address, up, which
+    /// gives both their carrier; and a look whether they have it. The bridge forwards from that moment on (no spanning
+    /// tree, so no learning delay), and nothing tests for duplicate addresses.
     pub(crate) fn wire(
         &mut self,
         outside: &mut Socket,
         wiring: &Wiring<'_>,
     ) -> Result<(), NamespaceError> {
-        let peer_mac: Mac = mac_of(wiring.address);
+        let inner = self.make_ends(outside, wiring)?;
+        let mut batch = Batch::new();
+        quieten(&mut batch, LinkKey::Index(inner), wiring);
+        let at = LinkAddress {
+            link: inner,
+            address: wiring.address,
+            prefix: wiring.prefix,
+        };
+        route::add_address(&mut batch, at);
+        set_link(&mut batch, LinkKey::Index(inner), &up());
+        route::add_route(&mut batch, inner, Route::default_through(wiring.gateway));
+        route::get_link(&mut batch, LinkKey::Index(inner));
+        until_operational(&mut self.inside, batch, &[LinkKey::Index(inner)])?;
+        // The bridge gets its carrier with its first port.
+        let outer = [LinkKey::Name(wiring.name), LinkKey::Name(bridge::NAME)];
+        let mut batch = Batch::new();
+        for link in outer {
+            route::get_link(&mut batch, link);
+        }
+        until_operational(outside, batch, &outer)
+    }
+
+    /// The number of the inner one.
+    fn make_ends(&self, outside: &mut Socket, wiring: &Wiring<'_>) -> Result<u32, NamespaceError> {
+        let outer = LinkKey::Name(wiring.name);
         let mut batch = Batch::new();
         route::add_veth(
             &mut batch,
@@ -205,57 +224,65 @@ impl Namespace {
                 bridge: wiring.bridge,
                 mtu: wiring.mtu,
                 peer: INNER_LINK,
-                peer_mac,
+                peer_mac: mac_of(wiring.address),
                 peer_namespace: self.descriptor.as_fd(),
             },
         );
-        outside.run(&batch)?;
+        quieten(&mut batch, outer, wiring);
+        let named = LinkChange {
+            alias: Some(wiring.alias),
+            ..up()
+        };
+        set_link(&mut batch, outer, &named);
+        route::get_link(&mut batch, outer);
+        let peer = route::last_link(outside, &batch)?.peer;
+        peer.ok_or_else(|| {
+            io_error(
+                "find the other end of a container's link",
+                io::ErrorKind::NotFound.into(),
+            )
+        })
+    }
+}
 
-        let without_ipv6 = wiring.ipv6 == Ipv6::Present;
-        let Link { index, .. } = route::link_named(&mut self.inside, INNER_LINK)?;
-        let mut batch = Batch::new();
-        let up = LinkChange {
-            up: true,
-            without_ipv6,
+fn up() -> LinkChange<'static> {
+    LinkChange {
+        up: true,
+        ..LinkChange::default()
+    }
+}
+
+/// No IPv6 link-local address. Before it is up: in one message with that it would come too late.
+fn quieten(batch: &mut Batch, link: LinkKey<'_>, wiring: &Wiring<'_>) {
+    if wiring.ipv6 == Ipv6::Present {
+        let change = LinkChange {
+            without_ipv6: true,
             ..LinkChange::default()
         };
-        set_link(&mut batch, LinkKey::Index(index), &up);
-        let at = LinkAddress {
-            link: index,
-            address: wiring.address,
-            prefix: wiring.prefix,
-        };
-        route::add_address(&mut batch, at);
-        route::add_route(&mut batch, index, Route::default_through(wiring.gateway));
-        self.inside.run(&batch)?;
-
-        let mut batch = Batch::new();
-        let up = LinkChange {
-            up: true,
-            without_ipv6,
-            alias: Some(wiring.alias),
-            mtu: None,
-        };
-        set_link(&mut batch, LinkKey::Name(wiring.name), &up);
-        outside.run(&batch)?;
-        wait_until_operational(&mut self.inside, INNER_LINK)?;
-        wait_until_operational(outside, wiring.name)?;
-        // The bridge gets its carrier with its first port.
-        wait_until_operational(outside, bridge::NAME)
+        set_link(batch, link, &change);
     }
 }
 
 /// A link that has just got its carrier drops what is sent until the kernel's link watch has run, which it does in the
 /// background; a first packet lost is a second until it is sent again. Asking for a link makes the kernel (since 6.8)
-/// do that work before it answers.
-fn wait_until_operational(socket: &mut Socket, name: &str) -> Result<(), NamespaceError> {
+/// do that work before it answers. `batch` ends with asking for each of `links`.
+fn until_operational(
+    socket: &mut Socket,
+    mut batch: Batch,
+    links: &[LinkKey<'_>],
+) -> Result<(), NamespaceError> {
     for _ in 0..LINK_WATCH_TRIES {
-        if route::link_named(socket, name)?.operational {
+        let told = route::links_told(socket, &batch)?;
+        if told.len() == links.len() && told.iter().all(|link| link.operational) {
             return Ok(());
         }
         thread::sleep(LINK_WATCH_PAUSE);
+        batch = Batch::new();
+        for link in links {
+            route::get_link(&mut batch, *link);
+        }
     }
-    log::warn!("link {name} is not operational yet; its first packets may be lost");
+    log::warn!("{links:?} not operational yet; the first packets may be lost");
     Ok(())
 }
 

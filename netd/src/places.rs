@@ -32,14 +32,14 @@ impl Places {
         self.at(paths::NETWORK).join("addresses.json")
     }
 
-    /// The machine's resolvers, for whoever wants to know.
-    pub(crate) fn resolvers(&self) -> PathBuf {
-        self.at(paths::RUN).join("resolv.conf")
+    /// The last lease of the machine's link.
+    pub(crate) fn lease(&self) -> PathBuf {
+        self.at(paths::NETWORK).join("lease.json")
     }
 
-    /// The same, where the machine's own programs look.
-    pub(crate) fn etc_resolvers(&self) -> PathBuf {
-        self.at("/etc/resolv.conf")
+    /// The machine's resolvers; `/etc/resolv.conf` of the image leads here.
+    pub(crate) fn resolvers(&self) -> PathBuf {
+        self.at(paths::RUN).join("resolv.conf")
     }
 }
 

@@ -37,6 +37,10 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
+/// `RTEXT_FILTER_SKIP_STATS`: counters are half of what the kernel says of a link, and nobody here reads them.
+const WITHOUT_COUNTERS: u32 = 1 << 3;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
@@ -73,6 +77,8 @@ pub(crate) struct Link {
     pub(crate) up: bool,
     /// There is somebody at the other end, and the kernel has taken note of it: what is sent goes out.
     pub(crate) carrier: bool,
+    /// So often has it lost its carrier: a short loss shows here.
+    pub(crate) carrier_losses: u32,
     /// The kernel has said so in `operstate` too (some drivers never do).
     pub(crate) operational: bool,
     pub(crate) mtu: u32,
@@ -99,6 +105,7 @@ impl Link {
             physical: u16::from_ne_bytes([head[2], head[3]]) == ARPHRD_ETHER,
             up: flags & IFF_UP != 0,
             carrier: flags & IFF_LOWER_UP != 0 && flags & IFF_RUNNING != 0,
+            carrier_losses: 0,
             operational: false,
             mtu: 0,
             peer: None,
@@ -112,6 +119,7 @@ impl Link {
                 IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
                 IFLA_MTU => link.mtu = number(value).unwrap_or(0),
                 IFLA_LINK => link.peer = number(value),
+                IFLA_CARRIER_DOWN_COUNT => link.carrier_losses = number(value).unwrap_or(0),
                 IFLA_OPERSTATE => link.operational = value == [OPERSTATE_UP],
                 IFLA_LINKINFO => {
                     let made = attributes(value).any(|(kind, _)| kind == IFLA_INFO_KIND);
@@ -139,15 +147,17 @@ pub(crate) struct LinkAddress {
 /// All links of the socket's namespace.
 pub(crate) fn links(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
     let mut batch = Batch::new();
-    batch.message(
-        RTM_GETLINK,
-        flag::DUMP,
-        &link_head(0, 0, 0),
-        "list links",
-        |_| {},
-    );
+    let head = link_head(0, 0, 0);
+    batch.message(RTM_GETLINK, flag::DUMP, &head, "list links", |a| {
+        a.u32(IFLA_EXT_MASK, WITHOUT_COUNTERS);
+    });
+    links_told(socket, &batch)
+}
+
+/// Do what is in the batch; the links that [`get_link`] asked for in it, in that order.
+pub(crate) fn links_told(socket: &mut Socket, batch: &Batch) -> Result<Vec<Link>, NetlinkError> {
     let mut links = Vec::new();
-    socket.ask(&batch, |kind, body| {
+    socket.ask(batch, |kind, body| {
         if kind == RTM_NEWLINK {
             links.extend(Link::parse(body));
         }
@@ -155,43 +165,36 @@ pub(crate) fn links(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
     Ok(links)
 }
 
+/// Ask how a link is; `ENODEV` when there is none. From Linux 6.8 the kernel's link watch, which otherwise takes note of a
+/// new carrier in the background and up to a second late (net/core/link_watch.c), is run for it first.
+pub(crate) fn get_link(batch: &mut Batch, link: LinkKey<'_>) {
+    let (index, purpose) = match link {
+        LinkKey::Index(index) => (index, format!("look at link number {index}")),
+        LinkKey::Name(name) => (0, format!("find link {name}")),
+    };
+    batch.message(RTM_GETLINK, 0, &link_head(index, 0, 0), purpose, |a| {
+        if let LinkKey::Name(name) = link {
+            a.text(IFLA_IFNAME, name);
+        }
+        a.u32(IFLA_EXT_MASK, WITHOUT_COUNTERS);
+    });
+}
+
 /// The link of this name; `ENODEV` when there is none.
 pub(crate) fn link_named(socket: &mut Socket, name: &str) -> Result<Link, NetlinkError> {
     let mut batch = Batch::new();
-    let purpose = format!("find link {name}");
-    batch.message(RTM_GETLINK, 0, &link_head(0, 0, 0), purpose.as_str(), |a| {
-        a.text(IFLA_IFNAME, name);
-    });
-    let mut found = None;
-    socket.ask(&batch, |_, body| found = Link::parse(body))?;
-    let missing = || NetlinkError {
-        purpose,
-        errno: nix::errno::Errno::ENODEV,
-        detail: None,
-    };
-    found.ok_or_else(missing)
+    get_link(&mut batch, LinkKey::Name(name));
+    last_link(socket, &batch)
 }
 
-/// The link of this number. From Linux 6.8 the kernel's link watch, which otherwise tells of a new carrier up to a second
-/// late (net/core/link_watch.c), is run for it first.
-pub(crate) fn link_numbered(socket: &mut Socket, index: u32) -> Result<Link, NetlinkError> {
-    let mut batch = Batch::new();
-    let purpose = format!("look at link number {index}");
-    batch.message(
-        RTM_GETLINK,
-        0,
-        &link_head(index, 0, 0),
-        purpose.as_str(),
-        |_| {},
-    );
-    let mut found = None;
-    socket.ask(&batch, |_, body| found = Link::parse(body))?;
+/// Do what is in the batch; the link that its last message asked for.
+pub(crate) fn last_link(socket: &mut Socket, batch: &Batch) -> Result<Link, NetlinkError> {
     let missing = || NetlinkError {
-        purpose,
+        purpose: batch.last_purpose().to_owned(),
         errno: nix::errno::Errno::ENODEV,
         detail: None,
     };
-    found.ok_or_else(missing)
+    links_told(socket, batch)?.pop().ok_or_else(missing)
 }
 
 /// All IPv4 addresses of the socket's namespace.

@@ -66,6 +66,11 @@ impl Batch {
         self.purposes.is_empty()
     }
 
+    /// What the last message does.
+    pub(crate) fn last_purpose(&self) -> &str {
+        self.purposes.last().map_or("", String::as_str)
+    }
+
     /// What the message with this sequence number does.
     pub(crate) fn purpose(&self, sequence: u32) -> &str {
         let place = usize::try_from(sequence).unwrap_or(0).wrapping_sub(1);

@@ -74,9 +74,10 @@ impl AddressPool {
         self.subnet
     }
 
-    /// No address is on any link.
+    /// No run has an address. (Links of former runs may be there still.)
     pub(crate) fn is_idle(&self) -> bool {
-        self.busy.is_empty()
+        let mut busy = self.busy.keys();
+        busy.all(|address| self.leaving.contains(address))
     }
 
     /// Find the unit's address, or give it one. [`Self::attached`] makes it busy.

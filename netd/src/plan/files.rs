@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 
 /// glibc reads no more (`MAXNS`).
 const RESOLVERS_MAX: usize = 3;
+const NO_RESOLVER: &str =
+    "# no name server is known: the machine's network had named none when this was written\n";
 
 /// What is known of name resolution on the machine's link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,17 +37,32 @@ pub(crate) fn hosts(
     text
 }
 
-/// Resolvers on loopback are the machine's own business: in a container nobody answers there.
+impl Resolution {
+    /// Resolvers on loopback are the machine's own business: in a container nobody answers there.
+    fn usable(&self) -> impl Iterator<Item = &Ipv4Addr> {
+        let usable = self.resolvers.iter();
+        usable
+            .filter(|resolver| !resolver.is_loopback())
+            .take(RESOLVERS_MAX)
+    }
+
+    /// Is there anybody to ask for a name?
+    pub(crate) fn is_possible(&self) -> bool {
+        self.usable().next().is_some()
+    }
+}
+
+/// Where there is no name server the text says so: a C library then asks 127.0.0.1, in vain, and whoever looks why finds
+/// the reason.
 pub(crate) fn resolv_conf(resolution: &Resolution) -> String {
     let mut text = String::new();
+    if !resolution.is_possible() {
+        text.push_str(NO_RESOLVER);
+    }
     if let Some(domain) = &resolution.domain {
         let _ = writeln!(text, "search {domain}");
     }
-    let usable = resolution
-        .resolvers
-        .iter()
-        .filter(|resolver| !resolver.is_loopback());
-    for resolver in usable.take(RESOLVERS_MAX) {
+    for resolver in resolution.usable() {
         let _ = writeln!(text, "nameserver {resolver}");
     }
     text
@@ -72,6 +89,17 @@ mod tests {
             text.ends_with("10.88.0.7\tweb-1\n10.0.0.5\tdb\n10.88.0.1\tmachine\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_text_without_a_name_server_says_so() {
+        for resolvers in [vec![], vec![Ipv4Addr::LOCALHOST]] {
+            let text = resolv_conf(&Resolution {
+                resolvers,
+                domain: Some("lan".into()),
+            });
+            assert_eq!(text, format!("{NO_RESOLVER}search lan\n"));
+        }
     }
 
     #[test]

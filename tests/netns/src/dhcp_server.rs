@@ -54,6 +54,8 @@ impl DhcpServer {
             Arc::new(AtomicU32::new(0)),
         );
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&answered));
+        let copy = outside.descriptor().try_clone().expect("namespace");
+        let outside = Namespace::from_descriptor(copy);
         let thread = thread::spawn(move || {
             let mut buffer = [0; 1500];
             while !stopped.load(Ordering::Relaxed) {
@@ -61,8 +63,12 @@ impl DhcpServer {
                     continue;
                 };
                 if let Some(answer) = answer(&buffer[..bytes], &offer) {
-                    let sent = socket.send_to(&answer, (Ipv4Addr::BROADCAST, 68));
-                    count.fetch_add(u32::from(sent.is_ok()), Ordering::Relaxed);
+                    // The cable has just got its carrier, at this end too, and what is sent before the kernel has taken
+                    // note of it is lost. Asking makes it take note; a real server's switch has had its cable for long.
+                    outside.ip("link show wan0");
+                    // Counted first: whoever has the answer finds it counted.
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let _ = socket.send_to(&answer, (Ipv4Addr::BROADCAST, 68));
                 }
             }
         });

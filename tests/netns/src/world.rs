@@ -59,7 +59,7 @@ impl World {
         ));
         world.outside.ip(&format!("addr add {OUTSIDE}/24 dev wan0"));
         world.outside.ip("link set wan0 up");
-        for folder in ["proc", "etc", "var/network", "run/keelson"] {
+        for folder in ["proc", "var/network", "run/keelson"] {
             fs::create_dir_all(world.root.join(folder)).expect("folder");
         }
         // The cable's end is a link made by software, so it must be named.

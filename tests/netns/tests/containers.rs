@@ -431,6 +431,25 @@ fn a_file_of_addresses_that_is_broken_is_put_aside() {
 }
 
 #[test]
+fn no_end_of_a_containers_link_has_an_ipv6_address() {
+    needs_namespaces!();
+    let (world, mut netd) = World::ready();
+    let container = netd.attach("a", 1, &[]);
+    let outer = world.machine.ip("-o link show type veth");
+    let outer = outer
+        .lines()
+        .find_map(|line| line.split_once("kv").filter(|_| line.contains("keelson0")))
+        .map(|(_, rest)| format!("kv{}", rest.split('@').next().unwrap()))
+        .expect("its link");
+    // Made in the background, if at all.
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(container.namespace.ip("-6 addr show dev eth0"), "");
+    assert_eq!(world.machine.ip(&format!("-6 addr show dev {outer}")), "");
+    let alias = world.machine.ip(&format!("link show dev {outer}"));
+    assert!(alias.contains("alias a run 1"), "{alias}");
+}
+
+#[test]
 fn units_on_the_machines_network_or_on_none_get_what_they_ask_for() {
     needs_namespaces!();
     let (_world, mut netd) = World::ready();

@@ -44,7 +44,6 @@ fn the_machine_gets_its_address_by_dhcp_within_milliseconds() {
     assert!(world.machine.ip("link show eth0").contains("mtu 1400"));
     let resolvers = format!("search example.test\nnameserver {OUTSIDE}\n");
     assert_eq!(world.file("run/keelson/resolv.conf"), resolvers);
-    assert_eq!(world.file("etc/resolv.conf"), resolvers);
     serve_tcp(&world.outside, OUTSIDE, 80, "outside");
     assert_eq!(
         ask_tcp(&world.machine, OUTSIDE, 80),
@@ -85,7 +84,7 @@ fn a_machine_without_a_link_is_degraded_and_still_attaches_containers() {
         ask_tcp(&a.namespace, b.address, 80),
         format!("b {} hi", a.address)
     );
-    assert_eq!(a.resolv_conf, "");
+    assert!(!a.resolv_conf.contains("nameserver"), "{}", a.resolv_conf);
     let news = netd.next_news();
     assert!(degraded(&news).contains("no link named eth7"), "{news:?}");
 }

@@ -3,15 +3,18 @@
 //! ```text
 //! attach   address ─▶ host ports held ─▶ namespace ─▶ veth ─▶ map elements     a failure undoes what was done
 //! detach   map elements and sockets go; the veth goes with the last process of its namespace, the address after it
-//! held     after a restart of this program: the same facts, read from the namespace and the map
+//! held     after a restart of this program: the same facts, read from the namespace and the map    [recovery]
 //! ```
 //!
 //! Nothing here waits for the deletion of a veth (12 to 25 ms), and no name of a link is given twice.
 
-use crate::bridge::{self, Bridge};
+mod recovery;
+
+use crate::bridge::Bridge;
 use crate::host_ports::HostPorts;
 use crate::namespace::{Ipv6, Namespaces, Wiring};
-use crate::netlink::{Batch, NetlinkError, Socket, conntrack, nft, route};
+use crate::netlink::route::{Link, LinkAddress};
+use crate::netlink::{NetlinkError, Socket, conntrack, route};
 use crate::plan::addresses::{AddressFile, AddressPool, Taken};
 use crate::plan::files::{self, Resolution};
 use crate::plan::firewall;
@@ -20,14 +23,12 @@ use crate::plan::subnet::Subnet;
 use control::net::{AttachRequest, NetReply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use unit::{NetworkMode, UnitName};
 
 /// Links of containers on the bridge: this and a number in hexadecimal.
 const LINK_PREFIX: &str = "kv";
-/// Of Ethernet, where the machine's link has not said otherwise.
-const MTU: u32 = 1500;
 
 /// What a run holds.
 #[derive(Debug, Default)]
@@ -40,10 +41,8 @@ struct Attachment {
 /// How an attempt to attach came out.
 #[derive(Debug)]
 pub(crate) enum Attached {
-    Now {
-        reply: NetReply,
-        namespace: Option<OwnedFd>,
-    },
+    /// With its namespace, if it has one of its own.
+    Now(Option<OwnedFd>),
     /// The unit's address is still on the link of its former run: try again when that is gone.
     Later,
     Failed(String),
@@ -65,30 +64,39 @@ pub(crate) struct Containers {
     addresses: AddressPool,
     host_ports: HostPorts,
     runs: BTreeMap<(UnitName, u64), Attachment>,
-    /// What the map held when this program started; None once everything is known.
-    found: Option<Vec<Published>>,
+    /// Left by a former run of this program; None once PID 1 has named every run.
+    found: Option<recovery::Found>,
     next_link: u32,
     ipv6: Ipv6,
 }
 
+/// What the machine has when the first container comes.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) links: Vec<&'a Link>,
+    pub(crate) addresses: &'a [LinkAddress],
+    /// Networks of the machine, as far as they are known.
+    pub(crate) networks: Vec<Subnet>,
+}
+
 impl Containers {
-    /// `taken`: the machine's own networks, as far as they are known. `first_link`: a number that grows from start to
-    /// start of this program.
+    /// `first_link`: a number that grows from start to start of this program.
     pub(crate) fn new(
-        taken: &[Subnet],
+        surroundings: &Surroundings<'_>,
         file: AddressFile,
         first_link: u32,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let mut route = Socket::route()?;
         let mut netfilter = Socket::netfilter()?;
-        let bridge = Bridge::establish(&mut route, taken);
+        let bridge = Bridge::establish(&mut route, surroundings);
         if let Err(error) = &bridge {
             log::error!("no network for containers: {error}");
         }
-        let subnet = bridge
-            .as_ref()
-            .map_or_else(|_| crate::plan::subnet::choose(taken), |b| b.subnet);
-        let found = found_published(&mut netfilter);
+        let subnet = bridge.as_ref().map_or_else(
+            |_| crate::plan::subnet::choose(&surroundings.networks),
+            |bridge| bridge.subnet,
+        );
+        let found = recovery::Found::new(&mut netfilter, &surroundings.links);
         Ok(Self {
             route,
             netfilter,
@@ -107,93 +115,6 @@ impl Containers {
         })
     }
 
-    /// A run that was attached by a former run of this program.
-    pub(crate) fn held(&mut self, request: &AttachRequest, namespace: Option<BorrowedFd<'_>>) {
-        let AttachRequest { unit, run, .. } = request;
-        let mut attachment = Attachment::default();
-        if let (NetworkMode::Bridge, Some(namespace)) = (request.mode, namespace) {
-            match self.find_again(request, namespace) {
-                Ok(found) => attachment = found,
-                Err(error) => {
-                    log::warn!(
-                        "can't take over the network of unit {unit} (run {run}): {error}; its published ports are gone until it restarts"
-                    );
-                }
-            }
-        }
-        self.runs.insert((unit.clone(), *run), attachment);
-    }
-
-    fn find_again(
-        &mut self,
-        request: &AttachRequest,
-        namespace: BorrowedFd<'_>,
-    ) -> Result<Attachment, Box<dyn std::error::Error>> {
-        let inside = self.namespaces.look_into(namespace)?;
-        let links = route::links(&mut self.route)?;
-        let outer = links.iter().find(|link| link.index == inside.outer);
-        let name = outer.map_or_else(
-            || format!("number {}", inside.outer),
-            |link| link.name.clone(),
-        );
-        let (unit, address) = (&request.unit, inside.address);
-        self.addresses.found(unit, address, &name);
-        let mut published = Vec::new();
-        for wanted in ports::wanted(&request.ports)? {
-            match wanted.host_port {
-                Some(port) => published.push(at(&wanted, port, address)),
-                // Chosen by the kernel when the run began: the map knows.
-                None => {
-                    let was = |found: &&Published| {
-                        found.container == address
-                            && found.container_port == wanted.container_port
-                            && found.host.transport == wanted.transport
-                            && found.host.address == wanted.address
-                            && !published.contains(*found)
-                    };
-                    let found = self.found.iter().flatten().find(was).copied();
-                    published.extend(found);
-                }
-            }
-        }
-        let held: Vec<_> = published.iter().map(|published| published.host).collect();
-        self.host_ports.hold_again(unit, request.run, &held);
-        Ok(Attachment {
-            address: Some(address),
-            held,
-            published,
-        })
-    }
-
-    /// All runs are known now: make the firewall, and remove what belongs to none of them.
-    pub(crate) fn synced(&mut self) {
-        if self.found.take().is_none() {
-            return;
-        }
-        if let Err(error) = self.remove_strays() {
-            log::warn!("{error}");
-        }
-        self.rebuild_firewall();
-        bridge::forward();
-    }
-
-    pub(crate) fn is_synced(&self) -> bool {
-        self.found.is_none()
-    }
-
-    fn remove_strays(&mut self) -> Result<(), NetlinkError> {
-        let links = route::links(&mut self.route)?;
-        for link in links.iter().filter(|link| is_container_link(&link.name)) {
-            if !self.addresses.has_link(&link.name) {
-                let mut batch = Batch::new();
-                route::delete_link(&mut batch, link.index);
-                // Most probably it is going by itself.
-                let _ = self.route.run(&batch);
-            }
-        }
-        Ok(())
-    }
-
     fn rebuild_firewall(&mut self) {
         let Ok(bridge) = &self.bridge else { return };
         let published: Vec<_> = self
@@ -209,10 +130,11 @@ impl Containers {
         }
     }
 
+    /// `mtu`: size of the largest packets that the machine's link takes, as far as that is known.
     pub(crate) fn attach(
         &mut self,
         request: &AttachRequest,
-        machine: &MachineFacts,
+        mtu: u32,
         patience: Patience,
     ) -> Attached {
         self.forget_former_runs(request);
@@ -223,7 +145,7 @@ impl Containers {
                 .take()
                 .map(|namespace| (Attachment::default(), Some(namespace.descriptor)))
                 .map_err(|error| error.to_string()),
-            NetworkMode::Bridge => match self.attach_to_bridge(request, machine, patience) {
+            NetworkMode::Bridge => match self.attach_to_bridge(request, mtu, patience) {
                 Ok(Some((attachment, namespace))) => Ok((attachment, Some(namespace))),
                 Ok(None) => return Attached::Later,
                 Err(message) => Err(message),
@@ -231,10 +153,9 @@ impl Containers {
         };
         match attached {
             Ok((attachment, namespace)) => {
-                let reply = self.reply(request, machine, &attachment);
                 self.runs
                     .insert((request.unit.clone(), request.run), attachment);
-                Attached::Now { reply, namespace }
+                Attached::Now(namespace)
             }
             Err(message) => Attached::Failed(message),
         }
@@ -255,7 +176,7 @@ impl Containers {
     fn attach_to_bridge(
         &mut self,
         request: &AttachRequest,
-        machine: &MachineFacts,
+        mtu: u32,
         patience: Patience,
     ) -> Result<Option<(Attachment, OwnedFd)>, String> {
         let unit = &request.unit;
@@ -286,7 +207,7 @@ impl Containers {
             .zip(&held)
             .map(|(wanted, held)| at(wanted, held.port, address))
             .collect();
-        match self.connect(request, bridge, machine, address, &published) {
+        match self.connect(request, bridge, mtu, address, &published) {
             Ok(namespace) => Ok(Some((
                 Attachment {
                     address: Some(address),
@@ -307,7 +228,7 @@ impl Containers {
         &mut self,
         request: &AttachRequest,
         bridge: Bridge,
-        machine: &MachineFacts,
+        mtu: u32,
         address: Ipv4Addr,
         published: &[Published],
     ) -> Result<OwnedFd, Box<dyn std::error::Error>> {
@@ -321,7 +242,7 @@ impl Containers {
             name: &name,
             alias: &alias,
             bridge: bridge.index,
-            mtu: machine.mtu.unwrap_or(MTU),
+            mtu,
             address,
             prefix: bridge.subnet.prefix,
             gateway: bridge.subnet.gateway(),
@@ -370,22 +291,21 @@ impl Containers {
         }
     }
 
-    fn reply(
-        &self,
-        request: &AttachRequest,
-        machine: &MachineFacts,
-        attachment: &Attachment,
-    ) -> NetReply {
+    /// What a run that is attached is told.
+    pub(crate) fn reply(&self, request: &AttachRequest, resolution: &Resolution) -> NetReply {
+        let AttachRequest { unit, run, .. } = request;
+        let attachment = self.runs.get(&(unit.clone(), *run));
+        let address = attachment.and_then(|attachment| attachment.address);
         let gateway = self.addresses.subnet().gateway();
         // Where the container is the machine, or alone: its own name is on loopback, as Debian has it.
-        let address = attachment.address.unwrap_or(Ipv4Addr::new(127, 0, 1, 1));
+        let known_as = address.unwrap_or(Ipv4Addr::new(127, 0, 1, 1));
         NetReply::Attached {
-            unit: request.unit.clone(),
-            run: request.run,
-            address: attachment.address,
-            hosts: files::hosts(&request.hostname, address, gateway, &request.extra_hosts),
-            resolv_conf: files::resolv_conf(&machine.resolution),
-            ports: ports::shown(&attachment.published),
+            unit: unit.clone(),
+            run: *run,
+            address,
+            hosts: files::hosts(&request.hostname, known_as, gateway, &request.extra_hosts),
+            resolv_conf: files::resolv_conf(resolution),
+            ports: attachment.map_or_else(Vec::new, |run| ports::shown(&run.published)),
         }
     }
 
@@ -399,13 +319,19 @@ impl Containers {
         self.addresses.keep_links(present);
     }
 
+    /// The machine can't be on this network as long as containers are.
+    pub(crate) fn overlap(&self, network: Subnet) -> bool {
+        let bridge = self.bridge.as_ref();
+        bridge.is_ok_and(|bridge| bridge.subnet.overlaps(network))
+    }
+
     /// The machine's link has an address: containers' network must not overlap its network.
     pub(crate) fn machine_is_on(&mut self, network: Subnet) {
-        let Ok(bridge) = &mut self.bridge else { return };
-        if !bridge.subnet.overlaps(network) {
+        if !self.overlap(network) {
             return;
         }
-        if !self.addresses.is_idle() {
+        let Ok(bridge) = &mut self.bridge else { return };
+        if !(self.found.is_none() && self.addresses.is_idle()) {
             log::warn!(
                 "the machine's network {network} overlaps the containers' network {}, and containers are running: a part of {network} can't be reached until the machine is started again",
                 bridge.subnet
@@ -421,9 +347,7 @@ impl Containers {
             bridge.subnet
         );
         self.addresses = AddressPool::new(bridge.subnet, AddressFile::default());
-        if self.is_synced() {
-            self.rebuild_firewall();
-        }
+        self.rebuild_firewall();
     }
 
     pub(crate) fn addresses(&mut self) -> &mut AddressPool {
@@ -442,13 +366,6 @@ impl Containers {
     }
 }
 
-/// What containers take over from the machine's link.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct MachineFacts {
-    pub(crate) resolution: Resolution,
-    pub(crate) mtu: Option<u32>,
-}
-
 fn at(wanted: &Wanted, port: u16, container: Ipv4Addr) -> Published {
     Published {
         host: HostPort {
@@ -459,18 +376,4 @@ fn at(wanted: &Wanted, port: u16, container: Ipv4Addr) -> Published {
         container,
         container_port: wanted.container_port,
     }
-}
-
-/// At the first start there is no table.
-fn found_published(socket: &mut Socket) -> Vec<Published> {
-    let mut elements = |map| nft::elements(socket, firewall::TABLE, map).unwrap_or_default();
-    firewall::published(
-        &elements(&firewall::PUBLISHED),
-        &elements(&firewall::PUBLISHED_ANY),
-    )
-}
-
-fn is_container_link(name: &str) -> bool {
-    let number = name.strip_prefix(LINK_PREFIX);
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_hexdigit()))
 }

@@ -1,29 +1,38 @@
 //! The client's states and times (RFC 2131 section 4.4).
 //!
 //! ```text
+//! Rebooting ───────────ack─────────────────┐
+//!     │ nak, no answer                     ▼
+//!     ▼                                    │
 //! Selecting ──offer──▶ Requesting ──ack──▶ Bound ──T1──▶ Renewing ──T2──▶ Rebinding ──end──▶ Selecting
 //!     ▲                    │ nak, no answer   ▲              │ ack            │ ack
 //!     └────────────────────┘                  └──────────────┴────────────────┘
 //! ```
 //!
+//! It begins in Rebooting when it knows an address that it had before: one round trip instead of two.
 //! Each state knows its own next time; `tick` does what has come due. It never gives up.
+
+mod held;
+#[cfg(test)]
+mod tests;
 
 use super::message::{Incoming, Kind, Lease, Outgoing, parse};
 use crate::netlink::route::Mac;
+use held::Held;
 use std::net::Ipv4Addr;
 
 /// The first answer is missed now and then by a link that is just coming up: ask again soon, then ever more seldom.
 const RETRY_MS_MIN: u64 = 250;
 const RETRY_MS_MAX: u64 = 30_000;
+/// Requests for the address of before, without an answer: a server that doesn't know it must be silent (RFC 2131 section
+/// 4.3.2), and then whoever waits for the network waits in vain.
+const REBOOT_REQUESTS_MAX: u32 = 1;
 /// Requests for one offer before looking for another.
 const REQUESTS_MAX: u32 = 4;
 /// RFC 2131 section 4.4.5: an extension is asked for at most once a minute.
 const EXTEND_RETRY_MS_MIN: u64 = 60_000;
 /// After the cable was out: so long to hear from the old server before starting anew in what may be another network.
 const VERIFY_MS: u64 = 10_000;
-/// A shorter lease would have the client do nothing but renew.
-const LEASE_SECONDS_MIN: u32 = 60;
-
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
@@ -39,6 +48,11 @@ pub(crate) enum Output {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
+    Rebooting {
+        address: Ipv4Addr,
+        attempt: u32,
+        next_ms: u64,
+    },
     Selecting {
         attempt: u32,
         next_ms: u64,
@@ -63,20 +77,11 @@ enum State {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Held {
-    address: Ipv4Addr,
-    server: Ipv4Addr,
-    renew_at_ms: u64,
-    rebind_at_ms: u64,
-    end_ms: u64,
-}
-
 #[derive(Debug)]
 pub(crate) struct Client {
     mac: Mac,
     hostname: Option<String>,
-    /// The address to ask for: the one that is already on the link.
+    /// The address to ask for: the one that is on the link already, or was the last time.
     wanted: Option<Ipv4Addr>,
     random: u64,
     transaction: u32,
@@ -107,13 +112,22 @@ impl Client {
             state,
         };
         client.begin(now_ms);
+        if let Some(address) = wanted {
+            client.state = State::Rebooting {
+                address,
+                attempt: 0,
+                next_ms: now_ms,
+            };
+        }
         client
     }
 
     /// When `tick` has something to do; None: never.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         let at = match &self.state {
-            State::Selecting { next_ms, .. } | State::Requesting { next_ms, .. } => *next_ms,
+            State::Rebooting { next_ms, .. }
+            | State::Selecting { next_ms, .. }
+            | State::Requesting { next_ms, .. } => *next_ms,
             State::Bound { held } => held.renew_at_ms,
             State::Renewing { held, next_ms } => held.rebind_at_ms.min(*next_ms),
             State::Rebinding {
@@ -133,6 +147,13 @@ impl Client {
             return;
         }
         match self.state.clone() {
+            State::Rebooting { attempt, .. } if attempt >= REBOOT_REQUESTS_MAX => {
+                self.begin(now_ms);
+                self.discover(now_ms, 0, outputs);
+            }
+            State::Rebooting {
+                address, attempt, ..
+            } => self.request_again(now_ms, address, attempt, outputs),
             State::Selecting { attempt, .. } => self.discover(now_ms, attempt, outputs),
             State::Requesting { attempt, .. } if attempt >= REQUESTS_MAX => {
                 self.begin(now_ms);
@@ -169,6 +190,14 @@ impl Client {
             return;
         };
         match (&self.state, kind) {
+            (State::Rebooting { .. }, Kind::Acknowledge) => {
+                self.bind(now_ms, server, lease, outputs);
+            }
+            (State::Rebooting { .. }, Kind::Refuse) => {
+                self.wanted = None;
+                self.begin(now_ms);
+                self.discover(now_ms, 0, outputs);
+            }
             (State::Selecting { .. }, Kind::Offer) => {
                 self.request(now_ms, lease.address, server, 0, outputs);
             }
@@ -202,6 +231,7 @@ impl Client {
     /// The carrier was gone and is back: the network may be another one.
     pub(crate) fn carrier_returned(&mut self, now_ms: u64, outputs: &mut Vec<Output>) {
         match self.state.clone() {
+            State::Rebooting { address, .. } => self.request_again(now_ms, address, 0, outputs),
             State::Selecting { .. } | State::Requesting { .. } => {
                 self.begin(now_ms);
                 self.discover(now_ms, 0, outputs);
@@ -230,6 +260,25 @@ impl Client {
         outputs.push(Output::Lost);
         self.begin(now_ms);
         self.discover(now_ms, 0, outputs);
+    }
+
+    /// `INIT-REBOOT` of RFC 2131 section 4.3.2: from no address, to no server in particular.
+    fn request_again(
+        &mut self,
+        now_ms: u64,
+        address: Ipv4Addr,
+        attempt: u32,
+        outputs: &mut Vec<Output>,
+    ) {
+        let own = Ipv4Addr::UNSPECIFIED;
+        let message = self.message(now_ms, Kind::Request, own, Some(address), None);
+        outputs.push(Output::Broadcast(message));
+        let next_ms = now_ms + self.retry_ms(attempt);
+        self.state = State::Rebooting {
+            address,
+            attempt: attempt + 1,
+            next_ms,
+        };
     }
 
     fn discover(&mut self, now_ms: u64, attempt: u32, outputs: &mut Vec<Output>) {
@@ -302,33 +351,7 @@ impl Client {
     }
 
     fn bind(&mut self, now_ms: u64, server: Ipv4Addr, lease: Lease, outputs: &mut Vec<Output>) {
-        let held = if lease.seconds == u32::MAX {
-            let never = u64::MAX;
-            Held {
-                address: lease.address,
-                server,
-                renew_at_ms: never,
-                rebind_at_ms: never,
-                end_ms: never,
-            }
-        } else {
-            let length_ms = u64::from(lease.seconds.max(LEASE_SECONDS_MIN)) * 1000;
-            let part = |seconds: Option<u32>, thousandths: u64| {
-                let given = seconds.map(|seconds| u64::from(seconds) * 1000);
-                given
-                    .filter(|ms| *ms > 0 && *ms < length_ms)
-                    .unwrap_or(length_ms / 1000 * thousandths)
-            };
-            let rebind_ms = part(lease.rebind_seconds, 875);
-            let renew_ms = part(lease.renew_seconds, 500).min(rebind_ms);
-            Held {
-                address: lease.address,
-                server,
-                renew_at_ms: now_ms + renew_ms,
-                rebind_at_ms: now_ms + rebind_ms,
-                end_ms: now_ms + length_ms,
-            }
-        };
+        let held = Held::new(now_ms, server, &lease);
         self.wanted = Some(lease.address);
         self.state = State::Bound { held };
         outputs.push(Output::Bound(lease));
@@ -371,179 +394,5 @@ impl Client {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         u32::try_from(self.random >> 32).unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::message::tests::{MAC, reply};
-    use super::*;
-
-    const LEASE: (u8, &[u8]) = (51, &[0, 0, 14, 16]); // an hour
-    const HOUR_MS: u64 = 3_600_000;
-    const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-
-    fn new_client() -> Client {
-        Client::new(1000, MAC, Some("box".into()), None, 42)
-    }
-
-    fn tick(client: &mut Client, now_ms: u64) -> Vec<Output> {
-        let mut outputs = Vec::new();
-        client.tick(now_ms, &mut outputs);
-        outputs
-    }
-
-    fn receive(client: &mut Client, now_ms: u64, kind: u8) -> Vec<Output> {
-        let mut outputs = Vec::new();
-        client.receive(
-            now_ms,
-            &reply(kind, client.transaction, &[LEASE]),
-            &mut outputs,
-        );
-        outputs
-    }
-
-    fn bound() -> Client {
-        let mut client = new_client();
-        tick(&mut client, 1000);
-        receive(&mut client, 1001, 2);
-        let outputs = receive(&mut client, 1002, 5);
-        assert!(matches!(outputs[..], [Output::Bound(_)]));
-        client
-    }
-
-    #[test]
-    fn two_round_trips_and_no_waiting_give_an_address() {
-        let mut client = new_client();
-        assert!(matches!(
-            tick(&mut client, 1000)[..],
-            [Output::Broadcast(_)]
-        ));
-        assert!(matches!(
-            receive(&mut client, 1001, 2)[..],
-            [Output::Broadcast(_)]
-        ));
-        assert!(client.listens());
-        let outputs = receive(&mut client, 1002, 5);
-        let [Output::Bound(lease)] = &outputs[..] else {
-            panic!("{outputs:?}")
-        };
-        assert_eq!(lease.address, Ipv4Addr::new(10, 0, 2, 15));
-        assert!(!client.listens());
-        assert_eq!(client.deadline_ms(), Some(1002 + HOUR_MS / 2));
-    }
-
-    #[test]
-    fn it_asks_for_ever_with_ever_longer_waits() {
-        let mut client = new_client();
-        let (mut now, mut waits) = (1000, Vec::new());
-        for _ in 0..20 {
-            assert!(matches!(tick(&mut client, now)[..], [Output::Broadcast(_)]));
-            let next = client.deadline_ms().unwrap();
-            waits.push(next - now);
-            now = next;
-        }
-        assert!(
-            waits[0] <= 275 && waits[19] >= 27_000 && waits[19] <= 33_000,
-            "{waits:?}"
-        );
-    }
-
-    #[test]
-    fn it_renews_with_its_server_then_with_any_and_then_gives_the_address_up() {
-        let mut client = bound();
-        let mut seen = Vec::new();
-        let mut now = 0;
-        while let Some(at) = client.deadline_ms() {
-            now = at;
-            let outputs = tick(&mut client, at);
-            let lost = outputs.contains(&Output::Lost);
-            seen.extend(outputs.into_iter().map(|output| match output {
-                Output::Unicast { server, .. } => {
-                    assert_eq!(server, SERVER);
-                    'u'
-                }
-                Output::Broadcast(_) => 'b',
-                Output::Bound(_) => '!',
-                Output::Lost => 'x',
-            }));
-            if lost {
-                break;
-            }
-        }
-        let seen: String = seen.into_iter().collect();
-        assert!(
-            seen.starts_with("uu") && seen.contains("bb") && seen.ends_with("xb"),
-            "{seen}"
-        );
-        assert_eq!(now, 1002 + HOUR_MS);
-    }
-
-    #[test]
-    fn an_answer_extends_the_lease() {
-        let mut client = bound();
-        let at = client.deadline_ms().unwrap();
-        tick(&mut client, at);
-        assert!(matches!(
-            receive(&mut client, at + 1, 5)[..],
-            [Output::Bound(_)]
-        ));
-        assert_eq!(client.deadline_ms(), Some(at + 1 + HOUR_MS / 2));
-    }
-
-    #[test]
-    fn a_refusal_loses_the_address_at_once() {
-        let mut client = bound();
-        let at = client.deadline_ms().unwrap();
-        tick(&mut client, at);
-        let outputs = receive(&mut client, at + 1, 6);
-        assert!(matches!(outputs[..], [Output::Lost, Output::Broadcast(_)]));
-    }
-
-    #[test]
-    fn after_the_cable_was_out_the_lease_is_verified_and_dropped_without_an_answer() {
-        let mut client = bound();
-        let mut outputs = Vec::new();
-        client.carrier_returned(5000, &mut outputs);
-        assert!(matches!(outputs[..], [Output::Broadcast(_)]));
-        let mut lost_at = None;
-        while lost_at.is_none() {
-            let at = client.deadline_ms().unwrap();
-            lost_at = tick(&mut client, at).contains(&Output::Lost).then_some(at);
-        }
-        assert_eq!(lost_at, Some(5000 + VERIFY_MS));
-    }
-
-    #[test]
-    fn an_offer_from_another_exchange_changes_nothing() {
-        let mut client = bound();
-        assert_eq!(receive(&mut client, 2000, 2), []);
-        assert_eq!(receive(&mut client, 2000, 5), []);
-        let mut outputs = Vec::new();
-        client.receive(2000, &reply(6, 1, &[]), &mut outputs);
-        assert_eq!(outputs, []);
-    }
-
-    #[test]
-    fn a_server_that_refuses_what_it_offers_is_not_asked_without_a_pause() {
-        let mut client = new_client();
-        tick(&mut client, 1000);
-        receive(&mut client, 1001, 2);
-        assert_eq!(receive(&mut client, 1002, 6), []);
-        assert!(client.deadline_ms().unwrap() >= 1002 + RETRY_MS_MIN);
-    }
-
-    #[test]
-    fn a_lease_for_ever_has_no_next_time() {
-        let mut client = new_client();
-        tick(&mut client, 1000);
-        receive(&mut client, 1001, 2);
-        let mut outputs = Vec::new();
-        client.receive(
-            1002,
-            &reply(5, client.transaction, &[(51, &[255; 4])]),
-            &mut outputs,
-        );
-        assert_eq!(client.deadline_ms(), None);
     }
 }

@@ -1,0 +1,230 @@
+//! The event loop: one thread, poll(2) over PID 1's socket, the kernel's notices about links and the DHCP socket.
+//!
+//! ```text
+//! fd 3 ──────────▶ requests ─▶ Containers (attach, detach)                 replies ─▶ fd 3
+//! link notices ──▶ notices ─┬▶ Machine (pure) ─▶ actions ─▶ own_link ─▶ kernel, DHCP socket, resolv.conf
+//! DHCP messages ────────────┘
+//! ```
+//!
+//! Each part knows its next time; the loop sleeps until the smallest. When PID 1 goes, so does this program, and
+//! leaves everything as it is.
+//!
+//! The machine's own link comes first: while a DHCP server thinks, the bridge, the firewall and the first containers
+//! are made. They are made when PID 1 has said its first word, so that this program may be started before the drivers
+//! that they need.
+
+mod notices;
+mod own_link;
+mod requests;
+
+use crate::address_file::{self, AddressWriter};
+use crate::containers::{Containers, Surroundings};
+use crate::dhcp::port::DhcpPort;
+use crate::lease_file;
+use crate::link;
+use crate::machine::{Event, Listening, Machine, Outset};
+use crate::netlink::Socket;
+use crate::netlink::route::{self, Link};
+use crate::places::Places;
+use crate::plan::command_line::{self, Wish};
+use requests::{Unanswered, Waiting};
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+use sys::clock::since_boot_ms;
+use sys::epoll::Interest;
+
+/// A request names a unit, its ports and its extra hosts.
+const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// While an answer of a DHCP server is to be expected, nothing else is begun.
+const DHCP_QUIET: Duration = Duration::from_millis(20);
+/// So long after the start containers wait for the name servers of the machine's first lease: most leases are there by
+/// then, and a machine without a network is not kept from starting.
+const SETTLE_WAIT_MS: u64 = 2_000;
+
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    init: OwnedFd,
+    buffer: Vec<u8>,
+    places: Places,
+    started_ms: u64,
+    notices: Socket,
+    route: Socket,
+    machine: Machine,
+    /// With the link and the kind it was opened for.
+    dhcp: Option<(Listening, DhcpPort)>,
+    /// None until PID 1 has said its first word.
+    containers: Option<Containers>,
+    waiting: VecDeque<Waiting>,
+    unanswered: Vec<Unanswered>,
+    writer: AddressWriter,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    End,
+}
+
+impl Daemon {
+    pub(crate) fn new(init: OwnedFd, places: Places) -> Result<Self, Box<dyn Error>> {
+        let now_ms = since_boot_ms();
+        // Listen first, list then: nothing is missed in between.
+        let notices = Socket::listener(route::GROUP_LINK)?;
+        let mut route = Socket::route()?;
+        let outset = Outset {
+            wish: wish(&places),
+            hostname: hostname(),
+            found: route::addresses(&mut route)?,
+            remembered: lease_file::read(&places.lease()),
+            seed: RandomState::new().hash_one(now_ms),
+        };
+        let mut daemon = Self {
+            init,
+            buffer: vec![0; REQUEST_BYTES_MAX],
+            started_ms: now_ms,
+            notices,
+            route,
+            machine: Machine::new(now_ms, outset),
+            dhcp: None,
+            containers: None,
+            waiting: VecDeque::new(),
+            unanswered: Vec::new(),
+            writer: AddressWriter::new(places.addresses()),
+            places,
+        };
+        daemon.list_links()?;
+        let down = |link: &&Link| link.loopback && !link.up;
+        let loopback = daemon.machine.links().find(down).map(|link| link.index);
+        if let Some(loopback) = loopback {
+            link::bring_up(&mut daemon.route, loopback)?;
+        }
+        Ok(daemon)
+    }
+
+    /// Until PID 1 closes its end.
+    pub(crate) fn run(&mut self) -> Result<(), Box<dyn Error>> {
+        loop {
+            let now_ms = since_boot_ms();
+            self.do_what_is_due(now_ms);
+            let wait = self
+                .deadline_ms()
+                .map(|at| at.saturating_sub(since_boot_ms()));
+            let wait = wait.map(Duration::from_millis);
+            let quiet_work = self.containers.as_ref();
+            let ready = if quiet_work.is_some_and(Containers::has_quiet_work) {
+                let quiet = if self.dhcp.is_some() {
+                    DHCP_QUIET
+                } else {
+                    Duration::ZERO
+                };
+                let ready = self.poll(Some(wait.map_or(quiet, |wait| wait.min(quiet))))?;
+                if ready.is_empty()
+                    && let Some(containers) = &mut self.containers
+                {
+                    containers.use_quiet_moment();
+                }
+                ready
+            } else {
+                self.poll(wait)?
+            };
+            for token in ready {
+                let flow = match token {
+                    TOKEN_INIT => self.hear_init()?,
+                    TOKEN_NOTICES => self.hear_notices(),
+                    _ => self.hear_dhcp(),
+                };
+                if flow == Flow::End {
+                    if let Some(containers) = &mut self.containers {
+                        self.writer.finish(containers.addresses());
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn poll(&self, timeout: Option<Duration>) -> io::Result<Vec<u64>> {
+        let mut watched = vec![
+            (self.init.as_fd(), Interest::Read),
+            (self.notices.descriptor(), Interest::Read),
+        ];
+        if let Some((_, port)) = &self.dhcp {
+            watched.push((port.descriptor(), Interest::Read));
+        }
+        let ready = sys::poll::wait(&watched, timeout)?;
+        Ok(ready.into_iter().map(|ready| ready.token).collect())
+    }
+
+    fn deadline_ms(&self) -> Option<u64> {
+        let waiting = self.waiting.iter().map(Waiting::until_ms).min();
+        let unanswered = (!self.unanswered.is_empty()).then(|| self.answer_at_ms());
+        [
+            self.machine.deadline_ms(),
+            waiting,
+            unanswered,
+            self.writer.deadline_ms(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn do_what_is_due(&mut self, now_ms: u64) {
+        if self.machine.deadline_ms().is_some_and(|at| at <= now_ms) {
+            self.tell_machine(Event::Tick);
+        }
+        if self
+            .waiting
+            .iter()
+            .any(|waiting| waiting.until_ms() <= now_ms)
+        {
+            self.retry_waiting();
+        }
+        self.answer_if_settled(now_ms);
+        if let Some(containers) = &mut self.containers {
+            self.writer.work(now_ms, containers.addresses());
+        }
+    }
+
+    fn make_containers(&self) -> Result<Containers, Box<dyn Error>> {
+        let surroundings = Surroundings {
+            links: self.machine.links().collect(),
+            addresses: self.machine.found(),
+            networks: self.machine.networks(),
+        };
+        let file = address_file::read(&self.places.addresses());
+        // Grows by more than one for each start of a container, and so never repeats over a restart.
+        let first_link = u32::try_from(self.started_ms & u64::from(u32::MAX)).unwrap_or(0);
+        Containers::new(&surroundings, file, first_link)
+    }
+}
+
+const TOKEN_INIT: u64 = 0;
+const TOKEN_NOTICES: u64 = 1;
+
+fn wish(places: &Places) -> Wish {
+    let path = places.command_line();
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| {
+        log::warn!("can't read {}: {error}; using DHCP", path.display());
+        String::new()
+    });
+    command_line::wish(&text).unwrap_or_else(|error| {
+        log::error!("{error}; using DHCP");
+        Wish::Dhcp { device: None }
+    })
+}
+
+/// Not the names that a machine has before it has one.
+fn hostname() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()?
+        .trim()
+        .to_owned();
+    (!name.is_empty() && name != "(none)" && name != "localhost").then_some(name)
+}

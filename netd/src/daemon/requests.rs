@@ -1,0 +1,236 @@
+//! PID 1's requests: what is done, and when it is said that it is done.
+//!
+//! ```text
+//! Attach ─▶ attached ──── the machine's network is settled ───────▶ Attached
+//!    │          └── not yet: unanswered, until it is or the time is over ─┘
+//!    └── the unit's address is on the link of its former run: waiting, until that is gone
+//! Detach: wherever the run is
+//! ```
+//!
+//! A container learns its name servers from the answer, once and for all, and those of the machine's first lease are not
+//! known when the first containers are started. Everything else is done before, and done again where the lease brings
+//! something that the container's network doesn't fit.
+
+use super::{Daemon, Flow, SETTLE_WAIT_MS};
+use crate::containers::{Attached, Containers, Patience};
+use crate::plan::subnet::Subnet;
+use control::net::{AttachRequest, NetReply, NetRequest};
+use std::error::Error;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use sys::clock::since_boot_ms;
+use unit::NetworkMode;
+
+/// So long a unit waits for the link of its former run to go before it gets another address. The kernel takes some
+/// ten milliseconds; more only when somebody else holds the namespace.
+const FORMER_LINK_WAIT_MS: u64 = 1_000;
+
+/// To be attached once its address is free.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    request: AttachRequest,
+    until_ms: u64,
+}
+
+impl Waiting {
+    fn new(request: AttachRequest) -> Self {
+        let until_ms = since_boot_ms() + FORMER_LINK_WAIT_MS;
+        Self { request, until_ms }
+    }
+
+    pub(super) fn until_ms(&self) -> u64 {
+        self.until_ms
+    }
+}
+
+/// Attached, but PID 1 has not been told.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    request: AttachRequest,
+    namespace: Option<OwnedFd>,
+    /// Size of packets that it was attached with.
+    mtu: u32,
+}
+
+impl Daemon {
+    pub(super) fn hear_init(&mut self) -> Result<Flow, Box<dyn Error>> {
+        let received = sys::socket::receive(self.init.as_fd(), &mut self.buffer);
+        let (bytes, mut descriptors) = match received {
+            Ok((0, _)) => return Ok(Flow::End),
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Flow::End),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                log::error!("ignoring a request of PID 1: {error}");
+                return Ok(Flow::Continue);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let request = match serde_json::from_slice(&self.buffer[..bytes]) {
+            Ok(request) => request,
+            Err(error) => {
+                log::error!("ignoring a request of PID 1 that is not one: {error}");
+                return Ok(Flow::Continue);
+            }
+        };
+        match request {
+            NetRequest::Held(request) => {
+                let namespace = descriptors.pop();
+                let namespace = namespace.as_ref().map(AsFd::as_fd);
+                self.containers()?.held(&request, namespace);
+            }
+            NetRequest::Synced => self.containers()?.synced(),
+            NetRequest::Attach(request) => {
+                self.containers()?.synced();
+                let unit = request.unit.clone();
+                self.forget(|pending| pending.unit == unit);
+                self.attach(Waiting::new(request));
+            }
+            NetRequest::Detach { unit, run } => {
+                self.forget(|pending| pending.unit == unit && pending.run == run);
+                self.containers()?.detach(&unit, run);
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// Made at PID 1's first word.
+    fn containers(&mut self) -> Result<&mut Containers, Box<dyn Error>> {
+        let containers = match self.containers.take() {
+            Some(containers) => containers,
+            None => self.make_containers()?,
+        };
+        Ok(self.containers.insert(containers))
+    }
+
+    /// No answer is owed to these any more.
+    fn forget(&mut self, is_over: impl Fn(&AttachRequest) -> bool) {
+        self.waiting.retain(|waiting| !is_over(&waiting.request));
+        self.unanswered.retain(|one| !is_over(&one.request));
+    }
+
+    fn attach(&mut self, waiting: Waiting) {
+        let now_ms = since_boot_ms();
+        let patience = if now_ms < waiting.until_ms {
+            Patience::Wait
+        } else {
+            Patience::TakeAnother
+        };
+        let mtu = self.machine.mtu();
+        let Some(containers) = &mut self.containers else {
+            return;
+        };
+        let attached = containers.attach(&waiting.request, mtu, patience);
+        self.writer.notice(now_ms, containers.addresses());
+        let request = waiting.request;
+        match attached {
+            Attached::Now(namespace) if self.is_settled(now_ms) || !needs_resolvers(&request) => {
+                self.answer(&request, namespace.as_ref());
+            }
+            Attached::Now(namespace) => self.unanswered.push(Unanswered {
+                request,
+                namespace,
+                mtu,
+            }),
+            Attached::Later => self.waiting.push_back(Waiting {
+                request,
+                until_ms: waiting.until_ms,
+            }),
+            Attached::Failed(message) => {
+                let AttachRequest { unit, run, .. } = request;
+                self.send(&NetReply::AttachFailed { unit, run, message }, None);
+            }
+        }
+    }
+
+    pub(super) fn retry_waiting(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.attach(waiting);
+        }
+    }
+
+    /// When containers are answered at the latest.
+    pub(super) fn answer_at_ms(&self) -> u64 {
+        self.started_ms.saturating_add(SETTLE_WAIT_MS)
+    }
+
+    /// The name servers are known, or are not worth a longer wait.
+    fn is_settled(&self, now_ms: u64) -> bool {
+        self.machine.is_settled() || now_ms >= self.answer_at_ms()
+    }
+
+    pub(super) fn answer_if_settled(&mut self, now_ms: u64) {
+        if self.unanswered.is_empty() || !self.is_settled(now_ms) {
+            return;
+        }
+        let unanswered = std::mem::take(&mut self.unanswered);
+        if !self.machine.resolution().is_possible() {
+            let units: Vec<_> = unanswered
+                .iter()
+                .map(|one| one.request.unit.as_str())
+                .collect();
+            log::warn!(
+                "the machine's network has named no name server: {} can't look names up before they are restarted with one",
+                units.join(", ")
+            );
+        }
+        for one in unanswered {
+            if one.mtu == self.machine.mtu() {
+                self.answer(&one.request, one.namespace.as_ref());
+            } else {
+                self.undo(&one);
+                drop(one.namespace);
+                self.attach(Waiting::new(one.request));
+            }
+        }
+    }
+
+    fn answer(&self, request: &AttachRequest, namespace: Option<&OwnedFd>) {
+        if let Some(containers) = &self.containers {
+            let reply = containers.reply(request, &self.machine.resolution());
+            self.send(&reply, namespace);
+        }
+    }
+
+    /// The machine will be on this network. Containers that nobody has begun to run can still leave it.
+    pub(super) fn make_way(&mut self, network: Subnet) {
+        let containers = self.containers.as_ref();
+        if !containers.is_some_and(|containers| containers.overlap(network)) {
+            return;
+        }
+        let unanswered = std::mem::take(&mut self.unanswered);
+        for one in &unanswered {
+            self.undo(one);
+        }
+        if let Some(containers) = &mut self.containers {
+            containers.machine_is_on(network);
+        }
+        for one in unanswered {
+            drop(one.namespace);
+            self.attach(Waiting::new(one.request));
+        }
+    }
+
+    fn undo(&mut self, one: &Unanswered) {
+        if let Some(containers) = &mut self.containers {
+            containers.detach(&one.request.unit, one.request.run);
+        }
+    }
+
+    pub(super) fn send(&self, reply: &NetReply, descriptor: Option<&OwnedFd>) {
+        let descriptors: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
+        let sent = serde_json::to_vec(reply)
+            .map_err(io::Error::from)
+            .and_then(|bytes| sys::socket::send(self.init.as_fd(), &bytes, &descriptors));
+        if let Err(error) = sent {
+            log::error!("can't answer PID 1: {error}");
+        }
+    }
+}
+
+/// A container that is alone has nobody to ask.
+fn needs_resolvers(request: &AttachRequest) -> bool {
+    match request.mode {
+        NetworkMode::Bridge | NetworkMode::Host => true,
+        NetworkMode::None => false,
+    }
+}
