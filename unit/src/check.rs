@@ -1,24 +1,32 @@
 //! What every validation step works with: the file, the instance, and the list of what is wrong.
 
+use crate::document::{Document, Spot};
 use crate::fault::Fault;
+use crate::nearest::nearest;
 use crate::reader::{Text, Texts};
-use crate::{Diagnostic, Place, Source};
+use crate::{Diagnostic, Supported, duration};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub(crate) struct Check<'s> {
-    pub(crate) source: &'s Source,
+    pub(crate) document: &'s Document<'s>,
+    pub(crate) supported: Supported,
     /// `1` of `redis@1`.
     pub(crate) instance: Option<&'s str>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// See [`crate::draft::Draft`].
-    pub(crate) places: BTreeMap<String, Place>,
+    pub(crate) places: BTreeMap<String, Spot>,
 }
 
 impl<'s> Check<'s> {
-    pub(crate) fn new(source: &'s Source, instance: Option<&'s str>) -> Self {
+    pub(crate) fn new(
+        document: &'s Document<'s>,
+        supported: Supported,
+        instance: Option<&'s str>,
+    ) -> Self {
         Self {
-            source,
+            document,
+            supported,
             instance,
             diagnostics: Vec::new(),
             places: BTreeMap::new(),
@@ -32,16 +40,40 @@ impl<'s> Check<'s> {
     /// `` `key` is out of range ``
     pub(crate) fn fault(&mut self, key: &str, span: &Range<usize>, fault: Fault) {
         let error = self
-            .source
+            .document
             .error(span, format!("`{key}` {}", fault.problem));
         let error = error
-            .found(self.source.excerpt(span))
+            .found(self.document.excerpt(span))
             .expected(fault.expected);
         self.report(error.hint_if(fault.hint));
     }
 
     pub(crate) fn remember(&mut self, key: String, span: &Range<usize>) {
-        self.places.insert(key, self.source.place(span));
+        self.places.insert(key, self.document.spot(span));
+    }
+
+    /// Two values that exclude each other: the first is where the mistake is shown, the second is shown too.
+    pub(crate) fn conflict(
+        &mut self,
+        at: &Range<usize>,
+        message: impl Into<String>,
+        other: &Range<usize>,
+        label: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let error = self.document.error(at, message).hint(hint);
+        let error = error.related(self.document.spot(other), label);
+        self.report(error);
+    }
+
+    pub(crate) fn refuse(
+        &mut self,
+        at: &Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let error = self.document.error(at, message).hint(hint);
+        self.report(error);
     }
 
     /// The text with `%i` and `%%` put in.
@@ -85,6 +117,60 @@ impl<'s> Check<'s> {
                 .filter_map(|text| self.expand(key, text))
                 .collect(),
         )
+    }
+
+    /// One of a few words. A word that is still pending counts as one that is not there yet.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        text: Option<&Text>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let supported = self.supported;
+        self.value(key, text, |word| {
+            let pending = |word: &str| supported.refuses(&format!("{key} = \"{word}\""));
+            let known = choices.iter().find(|(known, _)| *known == word);
+            let words = choices
+                .iter()
+                .map(|(word, _)| *word)
+                .filter(|word| !pending(word));
+            let words: Vec<&str> = words.collect();
+            let expected = match words.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+                Some((last, _)) => (*last).to_owned(),
+                None => String::new(),
+            };
+            match known {
+                Some(_) if pending(word) => Err(Fault::new("is not supported yet", expected)),
+                Some((_, value)) => Ok(*value),
+                None => {
+                    let mut fault = Fault::new("is unknown", expected);
+                    fault.hint = nearest(word, words).map(|near| format!("perhaps \"{near}\""));
+                    Err(fault)
+                }
+            }
+        })
+    }
+
+    /// Milliseconds, at least `least_ms`.
+    pub(crate) fn duration(
+        &mut self,
+        key: &str,
+        text: Option<&Text>,
+        least_ms: u64,
+    ) -> Option<u64> {
+        self.value(key, text, |text| {
+            let milliseconds = duration::parse(text)?;
+            let too_short = || {
+                Fault::new(
+                    "is too short",
+                    format!("at least {}", duration::display(least_ms)),
+                )
+            };
+            (milliseconds >= least_ms)
+                .then_some(milliseconds)
+                .ok_or_else(too_short)
+        })
     }
 
     /// An integer within `range`.

@@ -4,6 +4,7 @@
 //! machine, in the log of a boot. [`std::fmt::Display`] gives the one line that PID 1 prints; `render` (behind the
 //! feature of that name) gives the picture with the caret.
 
+use crate::document::Spot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -38,6 +39,16 @@ pub struct Place {
     pub text: String,
 }
 
+/// Another place that has to do with it: the other half of a contradiction, the next edge of a cycle.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Related {
+    pub file: String,
+    /// `None`: the file as a whole.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+    pub message: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
@@ -55,6 +66,8 @@ pub struct Diagnostic {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub related: Vec<Related>,
 }
 
 impl Diagnostic {
@@ -77,6 +90,7 @@ impl Diagnostic {
             found: None,
             expected: None,
             hint: None,
+            related: Vec::new(),
         }
     }
 
@@ -106,6 +120,29 @@ impl Diagnostic {
         }
     }
 
+    pub(crate) fn related(self, spot: Spot, message: impl Into<String>) -> Self {
+        self.related_in(&spot.file, Some(spot.place), message)
+    }
+
+    pub(crate) fn related_in(
+        mut self,
+        file: &str,
+        place: Option<Place>,
+        message: impl Into<String>,
+    ) -> Self {
+        self.related.push(Related {
+            file: file.to_owned(),
+            place,
+            message: printable(message.into()),
+        });
+        self
+    }
+
+    /// One of the files that it speaks about.
+    pub(crate) fn concerns(&self, file: impl Fn(&str) -> bool) -> bool {
+        file(&self.file) || self.related.iter().any(|related| file(&related.file))
+    }
+
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -131,7 +168,7 @@ impl Diagnostic {
     }
 }
 
-/// `file:line:column: severity: message (found …, expected …); hint`, on one line.
+/// `file:line:column: severity: message (found …, expected …); hint [file:line:column: message]`, on one line.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
@@ -145,10 +182,21 @@ impl fmt::Display for Diagnostic {
             (None, Some(expected)) => write!(f, " (expected {expected})")?,
             (None, None) => {}
         }
-        match &self.hint {
-            Some(hint) => write!(f, "; {hint}"),
-            None => Ok(()),
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
         }
+        for Related {
+            file,
+            place,
+            message,
+        } in &self.related
+        {
+            match place {
+                Some(place) => write!(f, " [{file}:{}:{}: {message}]", place.line, place.column)?,
+                None => write!(f, " [{file}: {message}]")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -14,8 +14,53 @@ const UNITS: &[(&str, u64)] = &[
 /// Ten years: longer is a mistake, and sums of a few durations and a clock stay far from the end of u64.
 pub const MILLISECONDS_MAX: u64 = 10 * 365 * 86_400_000;
 
+/// How others write units.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("day", "d"),
+    ("hour", "h"),
+    ("hr", "h"),
+    ("minute", "m"),
+    ("min", "m"),
+    ("second", "s"),
+    ("sec", "s"),
+    ("millisecond", "ms"),
+    ("msec", "ms"),
+];
+
 /// Milliseconds.
 pub fn parse(text: &str) -> Result<u64, Fault> {
+    read(text).map_err(|fault| match (&fault.hint, respelled(text)) {
+        (None, Some(good)) => fault.hint(format!("write \"{good}\"")),
+        (None, None) if matches!(text, "infinity" | "never" | "none" | "unlimited") => {
+            fault.hint("for the default leave the key out; the longest is \"3650d\"")
+        }
+        (_, _) => fault,
+    })
+}
+
+/// What was meant by `30 seconds` or `1h 30min`, if anything.
+fn respelled(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (number, after) = split(rest, |c| c.is_ascii_digit());
+        let (name, after) = split(after.trim_start(), |c| c.is_ascii_alphabetic());
+        let name = name.to_ascii_lowercase();
+        let singular = name.strip_suffix('s').filter(|name| name.len() > 1);
+        let known = SPELLINGS
+            .iter()
+            .find(|(known, _)| *known == name || Some(*known) == singular);
+        out.push_str(number);
+        out.push_str(known.map_or(name.as_str(), |(_, unit)| unit));
+        if after.len() == rest.len() {
+            return None;
+        }
+        rest = after.trim_start();
+    }
+    (out != text && read(&out).is_ok()).then_some(out)
+}
+
+fn read(text: &str) -> Result<u64, Fault> {
     let fault = || {
         Fault::new(
             "is not a duration",
@@ -107,6 +152,22 @@ mod tests {
     fn a_number_alone_gets_the_hint_to_name_the_unit() {
         let hint = parse("90").unwrap_err().hint.unwrap();
         assert!(hint.contains("90s"), "{hint}");
+    }
+
+    #[test]
+    fn other_spellings_get_the_hint_how_to_write_them() {
+        for (text, good) in [
+            ("30 seconds", "30s"),
+            ("1h 30min", "1h30m"),
+            ("2 Hours 1 second", "2h1s"),
+            ("5 ms", "5ms"),
+        ] {
+            let hint = parse(text).unwrap_err().hint.unwrap();
+            assert_eq!(hint, format!("write \"{good}\""));
+        }
+        for text in ["1s1s", "soon", "-1s", "1.5s", "99999999999999999999 s"] {
+            assert_eq!(parse(text).unwrap_err().hint, None, "{text}");
+        }
     }
 
     proptest! {

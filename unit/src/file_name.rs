@@ -1,8 +1,8 @@
 //! What the name of a file says: `web.container.toml`, `redis@.container.toml`, `app.target.toml`.
 
-use crate::UnitName;
 use crate::fault::Fault;
 use crate::nearest::nearest;
+use crate::{Supported, UnitName};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(crate) enum FileName {
     /// `redis@`
     Template(String),
     Target(UnitName),
+    Timer(UnitName),
 }
 
 impl FileName {
@@ -18,7 +19,7 @@ impl FileName {
     pub(crate) fn container(self) -> Option<UnitName> {
         match self {
             Self::Container(unit) => Some(unit),
-            Self::Template(_) | Self::Target(_) => None,
+            Self::Template(_) | Self::Target(_) | Self::Timer(_) => None,
         }
     }
 }
@@ -26,7 +27,7 @@ impl FileName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Container(unit) | Self::Target(unit) => unit.fmt(f),
+            Self::Container(unit) | Self::Target(unit) | Self::Timer(unit) => unit.fmt(f),
             Self::Template(base) => f.write_str(base),
         }
     }
@@ -35,8 +36,9 @@ impl fmt::Display for FileName {
 const KINDS: &[&str] = &["container", "target", "network", "volume", "image", "timer"];
 
 /// `Err` has the name of the unit that this would be.
-pub(crate) fn parse(file_name: &str) -> Result<FileName, (String, Fault)> {
-    const EXPECTED: &str = "NAME.container.toml, NAME@.container.toml or NAME.target.toml";
+pub(crate) fn parse(file_name: &str, supported: Supported) -> Result<FileName, (String, Fault)> {
+    const EXPECTED: &str =
+        "NAME.container.toml, NAME@.container.toml, NAME.target.toml or NAME.timer.toml";
     let stem = file_name.strip_suffix(".toml").unwrap_or(file_name);
     let Some((base, kind)) = stem.rsplit_once('.') else {
         let fault = Fault::new("does not say what kind of unit it is", EXPECTED);
@@ -79,15 +81,18 @@ pub(crate) fn parse(file_name: &str) -> Result<FileName, (String, Fault)> {
                 .map(FileName::Container)
                 .ok_or_else(bad_name)
         }
-        "target" if base.contains('@') => Err((
+        "target" | "timer" if base.contains('@') => Err((
             stem.to_owned(),
             Fault::new(
-                "is a template of a target, which is not supported yet",
+                format!("is a template of a {kind}, which is not supported yet"),
                 EXPECTED,
             ),
         )),
         "target" => UnitName::new(stem)
             .map(FileName::Target)
+            .ok_or_else(bad_name),
+        "timer" if !supported.refuses("NAME.timer.toml") => UnitName::new(stem)
+            .map(FileName::Timer)
             .ok_or_else(bad_name),
         "network" | "volume" | "image" | "timer" => {
             let fault = Fault::new(
@@ -114,6 +119,7 @@ mod tests {
     #[test]
     fn kind_and_name_come_from_the_file_name() {
         let name = |text: &str| UnitName::new(text).unwrap();
+        let parse = |text: &str| super::parse(text, Supported::All);
         assert_eq!(
             parse("web.container.toml").unwrap(),
             FileName::Container(name("web"))
@@ -134,6 +140,10 @@ mod tests {
             parse("app.target.toml").unwrap(),
             FileName::Target(name("app.target"))
         );
+        assert_eq!(
+            parse("app.timer.toml").unwrap(),
+            FileName::Timer(name("app.timer"))
+        );
         for bad in [
             "web.toml",
             "web.contaner.toml",
@@ -150,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_kind_is_recognised() {
-        let (_, fault) = parse("web.contaner.toml").unwrap_err();
+        let (_, fault) = parse("web.contaner.toml", Supported::Machine).unwrap_err();
         assert_eq!(fault.hint.as_deref(), Some("name it `web.container.toml`"));
     }
 }

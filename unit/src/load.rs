@@ -1,20 +1,25 @@
 //! From directories of files to the set.
 //!
-//! A file in a later directory stands in for one of the same name in an earlier one. A file `redis@1.container.toml`
-//! stands in for that instance of `redis@.container.toml`, as in systemd.
+//! ```text
+//! Files ──▶ a Document for each unit (its file and its drop-ins) ──▶ UnitFile ──▶ Draft ──▶ resolve ──▶ Loaded
+//! ```
+//!
+//! A file `redis@1.container.toml` stands in for that instance of `redis@.container.toml` and of its drop-ins, as a
+//! file of its own does in systemd; drop-ins of `redis@1.container.toml.d` change that instance only.
 
+use crate::document::Document;
 use crate::draft::Draft;
-use crate::file::{self, Contents};
+use crate::file::{self, Contents, UnitFile};
 use crate::file_name::{self, FileName};
+use crate::files::{Files, Readable};
+use crate::nearest::nearest;
 use crate::validate::{self, Instance};
-use crate::{BadUnit, Diagnostic, Loaded, Severity, Source, UnitName, resolve};
+use crate::{BadUnit, Diagnostic, Loaded, Severity, Source, Supported, UnitName, resolve};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Of one file. A unit is a page or two of text; a larger file is something else, and PID 1 would have to go through it.
-const FILE_BYTES_MAX: usize = 64 << 10;
+/// Of one unit. Each is read again whenever the units are loaded.
+const DROP_INS_MAX: usize = 64;
 
 /// Reads all unit files of the directories, lowest precedence first. A directory that does not exist is empty.
 #[must_use]
@@ -23,151 +28,214 @@ pub fn load(directories: &[PathBuf]) -> Loaded {
     for directory in directories {
         files.read_directory(directory);
     }
-    files.load()
+    resolved(files, Supported::Machine)
 }
 
-/// As [`load`], for texts that are not in files: a later source stands in for an earlier one of the same file name.
+/// As [`load`], for texts that are not in files: a later source stands in for an earlier one of the same file name. A
+/// source named `web.container.toml.d/10-memory.toml` is a drop-in.
 #[must_use]
 pub fn load_sources(sources: Vec<Source>) -> Loaded {
+    load_sources_as(sources, Supported::Machine)
+}
+
+/// As [`load_sources`], with the keys that are to be accepted.
+#[must_use]
+pub fn load_sources_as(sources: Vec<Source>, supported: Supported) -> Loaded {
     let mut files = Files::default();
     for source in sources {
         files.add(source);
     }
-    files.load()
+    resolved(files, supported)
 }
 
 /// Checks files, and all files of directories. The neighbours of a named file are read too, so that it may refer to
-/// them, but nothing is said about them.
+/// them, but nothing is said about them; its drop-ins are part of it, and a named drop-in is checked with its unit.
 #[must_use]
 pub fn check(paths: &[PathBuf]) -> Loaded {
     let mut files = Files::default();
     let named: Vec<&PathBuf> = paths.iter().filter(|path| !path.is_dir()).collect();
-    let parents: BTreeSet<&Path> = named.iter().filter_map(|path| path.parent()).collect();
-    for parent in parents {
-        files.read_directory(if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        });
+    let parents: BTreeSet<PathBuf> = named.iter().map(|path| home(path)).collect();
+    for parent in &parents {
+        files.read_directory(parent);
     }
     files.diagnostics.clear();
     let mut asked: BTreeSet<String> = BTreeSet::new();
+    let mut folders: Vec<String> = Vec::new();
     for directory in paths.iter().filter(|path| path.is_dir()) {
         asked.extend(files.read_directory(directory));
     }
     for path in named {
+        if let Some(name) = path.file_name() {
+            let folder = home(path).join(format!("{}.d", name.to_string_lossy()));
+            folders.push(format!("{}/", folder.display()));
+        }
         asked.insert(path.display().to_string());
         files.read_file(path);
     }
-    let mut loaded = files.load();
+    let wanted =
+        |file: &str| asked.contains(file) || folders.iter().any(|folder| file.starts_with(folder));
+    let mut loaded = resolved(files, Supported::Machine);
     loaded
         .diagnostics
-        .retain(|diagnostic| asked.contains(&diagnostic.file));
-    loaded.bad.retain(|bad| asked.contains(&bad.source));
+        .retain(|diagnostic| diagnostic.concerns(wanted));
+    loaded.bad.retain(|bad| {
+        wanted(&bad.source)
+            || bad
+                .diagnostics
+                .iter()
+                .any(|diagnostic| diagnostic.concerns(wanted))
+    });
     loaded
 }
 
-#[derive(Default)]
-struct Files {
-    /// By file name; `Err` for one that cannot be read.
-    files: BTreeMap<String, Result<Source, Diagnostic>>,
-    diagnostics: Vec<Diagnostic>,
-    bad: Vec<BadUnit>,
+/// The directory of units that a file belongs to.
+fn home(path: &Path) -> PathBuf {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let in_drop_ins = parent
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().ends_with(".toml.d"));
+    let home = if in_drop_ins {
+        parent.parent().unwrap_or(Path::new(""))
+    } else {
+        parent
+    };
+    if home.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        home.to_owned()
+    }
 }
 
-impl Files {
-    fn add(&mut self, source: Source) {
-        if source.text.len() > FILE_BYTES_MAX {
-            return self.unreadable(Path::new(&source.file), &too_large());
-        }
-        self.files.insert(source.file_name().to_owned(), Ok(source));
-    }
+fn resolved(mut files: Files, supported: Supported) -> Loaded {
+    let mut loader = Loader {
+        diagnostics: std::mem::take(&mut files.diagnostics),
+        bad: Vec::new(),
+        lame: Vec::new(),
+        supported,
+        units: &files.units,
+        drop_ins: &files.drop_ins,
+        used: BTreeSet::new(),
+    };
+    let drafts = loader.drafts();
+    loader.warn_of_unused();
+    resolve::resolve(drafts, loader.lame, loader.bad, loader.diagnostics)
+}
 
-    /// Every path that it looked at, and the directory.
-    fn read_directory(&mut self, directory: &Path) -> Vec<String> {
-        let mut seen = vec![directory.display().to_string()];
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return seen,
-            Err(error) => {
-                let directory = directory.display().to_string();
-                let message = format!("cannot be read: {error}");
-                self.diagnostics
-                    .push(Diagnostic::error(&directory, None, message));
-                return seen;
-            }
-        };
-        let mut paths: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
+struct Loader<'f> {
+    supported: Supported,
+    units: &'f BTreeMap<String, Readable>,
+    drop_ins: &'f BTreeMap<String, BTreeMap<String, Readable>>,
+    /// Units whose drop-ins have been looked at.
+    used: BTreeSet<String>,
+    bad: Vec<BadUnit>,
+    /// Those of `bad` whose dependencies can be read.
+    lame: Vec<Draft>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'f> Loader<'f> {
+    fn drafts(&mut self) -> Vec<Draft> {
+        let parse = |name: &str| file_name::parse(name, self.supported);
+        let parsed: Vec<_> = self
+            .units
+            .iter()
+            .map(|(name, file)| (name, parse(name), file))
             .collect();
-        paths.sort();
-        for path in paths {
-            let name = file_name_of(&path);
-            if name.starts_with('.') || !(name.ends_with(".toml") || name.ends_with(".toml.d")) {
-                continue;
-            }
-            seen.push(path.display().to_string());
-            if name.ends_with(".toml.d") {
-                let message = "drop-ins are not supported yet, so this is ignored";
-                let warning = Diagnostic::warning(&path.display().to_string(), None, message);
-                self.diagnostics
-                    .push(warning.hint("write the whole unit in a directory of higher precedence"));
-            } else {
-                self.read_file(&path);
-            }
-        }
-        seen
-    }
-
-    fn read_file(&mut self, path: &Path) {
-        match read(path) {
-            Ok(text) => self.add(Source {
-                file: path.display().to_string(),
-                text,
-            }),
-            Err(error) => self.unreadable(path, &error),
-        }
-    }
-
-    /// It stands in for an earlier file all the same: which of the two is meant is not in doubt.
-    fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        let file = path.display().to_string();
-        let diagnostic = Diagnostic::error(&file, None, format!("cannot be read: {error}"));
-        self.files.insert(file_name_of(path), Err(diagnostic));
-    }
-
-    fn load(mut self) -> Loaded {
-        let files = std::mem::take(&mut self.files);
-        let own_file: BTreeSet<UnitName> = files
-            .keys()
-            .filter_map(|name| file_name::parse(name).ok()?.container())
+        let own_file: BTreeSet<UnitName> = parsed
+            .iter()
+            .filter_map(|(_, kind, _)| kind.clone().ok()?.container())
             .collect();
         let mut drafts = Vec::new();
-        for (name, file) in files {
-            match (file_name::parse(&name), file) {
-                (Ok(FileName::Container(unit)), Ok(source)) => {
-                    drafts.extend(self.container(&source, unit));
-                }
-                (Ok(FileName::Template(base)), Ok(source)) => {
-                    drafts.extend(self.template(&source, &base, &own_file));
-                }
-                (Ok(FileName::Target(unit)), Ok(source)) => {
-                    drafts.extend(self.target(&source, &unit));
-                }
-                (Ok(unit), Err(unreadable)) => {
+        for (name, kind, file) in parsed {
+            match (kind, file) {
+                (Ok(kind), Ok(source)) => match self.drop_ins_of(name) {
+                    Ok(drop_ins) => {
+                        drafts.extend(self.unit(name, kind, source, drop_ins, &own_file));
+                    }
+                    Err(unreadable) => {
+                        self.reject(&source.file, &kind.to_string(), unreadable);
+                    }
+                },
+                (Ok(kind), Err(unreadable)) => {
+                    self.used.insert(name.clone());
                     let file = unreadable.file.clone();
-                    self.reject(&file, &unit.to_string(), vec![unreadable]);
+                    self.reject(&file, &kind.to_string(), vec![unreadable.clone()]);
                 }
                 (Err((unit, fault)), file) => {
-                    let file = file.map_or_else(|unreadable| unreadable.file, |source| source.file);
-                    let error =
-                        Diagnostic::error(&file, None, format!("`{name}` {}", fault.problem));
+                    self.used.insert(name.clone());
+                    let file = file
+                        .as_ref()
+                        .map_or_else(|unreadable| &unreadable.file, |source| &source.file);
+                    let message = format!("`{name}` {}", fault.problem);
+                    let error = Diagnostic::error(file, None, message);
                     let error = error.expected(fault.expected).hint_if(fault.hint);
-                    self.reject(&file, &unit, vec![error]);
+                    self.reject(file, &unit, vec![error]);
                 }
             }
         }
-        resolve::resolve(drafts, self.bad, self.diagnostics)
+        drafts
+    }
+
+    /// In the order in which they change the unit; or those that cannot be read.
+    fn drop_ins_of(&mut self, unit_file: &str) -> Result<Vec<&'f Source>, Vec<Diagnostic>> {
+        self.used.insert(unit_file.to_owned());
+        let Some(files) = self.drop_ins.get(unit_file) else {
+            return Ok(Vec::new());
+        };
+        let mut errors: Vec<Diagnostic> = Vec::new();
+        let mut sources = Vec::new();
+        for file in files.values() {
+            match file {
+                Ok(source) if sources.len() >= DROP_INS_MAX => {
+                    let error =
+                        Diagnostic::error(&source.file, None, "this drop-in is one too many");
+                    errors.push(error.expected(format!("at most {DROP_INS_MAX} for one unit")));
+                }
+                Ok(source) => sources.push(source),
+                Err(unreadable) => errors.push(unreadable.clone()),
+            }
+        }
+        if errors.is_empty() {
+            Ok(sources)
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// A drop-in that changes nothing is not what somebody wrote it for.
+    fn warn_of_unused(&mut self) {
+        for (unit_file, files) in self.drop_ins {
+            if self.used.contains(unit_file) {
+                continue;
+            }
+            for file in files.values() {
+                let path = match file {
+                    Ok(source) => &source.file,
+                    Err(unreadable) => &unreadable.file,
+                };
+                let message = format!("there is no unit `{unit_file}` for this drop-in to change");
+                let warning = Diagnostic::warning(path, None, message);
+                let hint = self.hint_for_unused(unit_file);
+                self.diagnostics.push(warning.hint_if(hint));
+            }
+        }
+    }
+
+    fn hint_for_unused(&self, unit_file: &str) -> Option<String> {
+        let template = unit_file
+            .split_once('@')
+            .map(|(base, _)| format!("{base}@.container.toml"));
+        if let Some(template) = template.filter(|template| self.used.contains(template)) {
+            return Some(format!("`{template}` makes no instance of this name"));
+        }
+        let (name, kind) = split_kind(unit_file);
+        let same_kind = |other: &'f str| {
+            let (name, of) = split_kind(other);
+            (of == kind).then_some(name)
+        };
+        let names = self.units.keys().filter_map(|file| same_kind(file));
+        let near = nearest(name, names)?;
+        Some(format!("a unit with a similar name exists: `{near}{kind}`"))
     }
 
     fn reject(&mut self, file: &str, unit: &str, diagnostics: Vec<Diagnostic>) {
@@ -181,61 +249,72 @@ impl Files {
 
     fn keep(
         &mut self,
-        source: &Source,
+        document: &Document<'_>,
         draft: Draft,
         diagnostics: Vec<Diagnostic>,
     ) -> Option<Draft> {
         if diagnostics.iter().any(Diagnostic::is_error) {
-            self.reject(&source.file, draft.unit.name.as_str(), diagnostics);
+            self.reject(document.file(), draft.unit.name.as_str(), diagnostics);
+            self.lame.push(draft);
             return None;
         }
         self.diagnostics.extend(diagnostics);
         Some(draft)
     }
 
-    fn container(&mut self, source: &Source, name: UnitName) -> Option<Draft> {
-        let (file, mut diagnostics) = file::read(source, Contents::Container);
-        let Some(file) = file else {
-            self.reject(&source.file, name.as_str(), diagnostics);
-            return None;
-        };
-        if let Some(replicas) = &file.replicas {
-            let error = source.error(&replicas.span(), "`[replicas]` counts only in a template");
-            let base = name.as_str().split('@').next().unwrap_or("");
-            diagnostics.push(error.hint(format!(
-                "name the file `{base}@.container.toml`, or take `[replicas]` out"
-            )));
+    fn unit(
+        &mut self,
+        file_name: &str,
+        kind: FileName,
+        source: &'f Source,
+        drop_ins: Vec<&'f Source>,
+        own_file: &BTreeSet<UnitName>,
+    ) -> Vec<Draft> {
+        if let FileName::Template(base) = &kind {
+            return self.template(file_name, source, &drop_ins, base, own_file);
         }
-        let (draft, more) = validate::container(source, &file, &Instance { name, position: 0 });
-        let diagnostics = merge(diagnostics, more);
-        self.keep(source, draft, diagnostics)
-    }
-
-    fn target(&mut self, source: &Source, name: &UnitName) -> Option<Draft> {
-        let (file, diagnostics) = file::read(source, Contents::Target);
-        let Some(file) = file else {
-            self.reject(&source.file, name.as_str(), diagnostics);
-            return None;
+        let document = Document::new(source, drop_ins);
+        let contents = match &kind {
+            FileName::Container(_) | FileName::Template(_) => Contents::Container,
+            FileName::Target(_) => Contents::Target,
+            FileName::Timer(_) => Contents::Timer,
         };
-        let (draft, more) = validate::target(source, &file, name);
+        let (file, diagnostics) = file::read(&document, contents, self.supported);
+        let Some(file) = file else {
+            self.reject(document.file(), &kind.to_string(), diagnostics);
+            return Vec::new();
+        };
+        let supported = self.supported;
+        let (draft, more) = match kind {
+            FileName::Container(name) => container(&document, &file, name, supported),
+            FileName::Target(name) => validate::target(&document, &file, name, supported),
+            FileName::Timer(name) => validate::timer(&document, &file, name, supported),
+            FileName::Template(_) => return Vec::new(),
+        };
         let diagnostics = merge(diagnostics, more);
-        self.keep(source, draft, diagnostics)
+        self.keep(&document, draft, diagnostics)
+            .into_iter()
+            .collect()
     }
 
     /// What is wrong with the file is said once, and makes all instances bad; what is wrong with one instance makes
     /// only that one bad, and is said for the first that has it.
     fn template(
         &mut self,
-        source: &Source,
+        file_name: &str,
+        source: &'f Source,
+        drop_ins: &[&'f Source],
         base: &str,
         own_file: &BTreeSet<UnitName>,
     ) -> Vec<Draft> {
-        let (file, diagnostics) = file::read(source, Contents::Container);
+        let document = Document::new(source, drop_ins.iter().copied());
+        let (file, diagnostics) = file::read(&document, Contents::Container, self.supported);
         let Some(file) = file else {
-            self.reject(&source.file, base, diagnostics);
+            self.reject(document.file(), base, diagnostics);
             return Vec::new();
         };
-        let (instances, more) = validate::replicas::instances(source, &file, base);
+        let (instances, more) =
+            validate::replicas::instances(&document, &file, base, self.supported);
         let common = merge(diagnostics, more);
         let broken = common.iter().any(Diagnostic::is_error);
         if broken && instances.is_empty() {
@@ -247,11 +326,22 @@ impl Files {
         }
         let mut said: Vec<Diagnostic> = common.clone();
         let mut drafts = Vec::new();
+        let suffix = file_name.strip_prefix(base).unwrap_or_default();
         for instance in instances
             .into_iter()
             .filter(|instance| !own_file.contains(&instance.name))
         {
-            let (draft, own) = validate::container(source, &file, &instance);
+            let name = instance.name.clone();
+            let own_drop_ins = self.drop_ins_of(&format!("{name}{suffix}"));
+            let (draft, own) = match own_drop_ins {
+                Ok(own) if own.is_empty() => {
+                    let (draft, own) =
+                        validate::container(&document, &file, &instance, self.supported);
+                    (Some(draft), own)
+                }
+                Ok(own) => self.changed_instance(source, drop_ins, &own, &instance),
+                Err(unreadable) => (None, unreadable),
+            };
             let own = if broken {
                 merge(common.clone(), own)
             } else {
@@ -266,21 +356,74 @@ impl Files {
             );
             if bad {
                 self.bad.push(BadUnit {
-                    name: instance.name.to_string(),
+                    name: name.to_string(),
                     source: source.file.clone(),
                     diagnostics: own,
                 });
+                self.lame.extend(draft);
             } else {
-                drafts.push(draft);
+                drafts.extend(draft);
             }
         }
         self.diagnostics.extend(said);
         drafts
     }
+
+    /// An instance with drop-ins of its own.
+    fn changed_instance(
+        &self,
+        source: &'f Source,
+        common: &[&'f Source],
+        own: &[&'f Source],
+        instance: &Instance,
+    ) -> (Option<Draft>, Vec<Diagnostic>) {
+        let document = Document::new(source, common.iter().chain(own).copied());
+        let (file, mut diagnostics) = file::read(&document, Contents::Container, self.supported);
+        let Some(file) = file else {
+            return (None, diagnostics);
+        };
+        for part in document.parts().skip(common.len().saturating_add(1)) {
+            let Some(span) = file::written(part, "replicas") else {
+                continue;
+            };
+            let message = "`[replicas]` counts only for a whole template, not for one instance";
+            let error = document.error(&span, message);
+            diagnostics.push(error.hint("take it out, or move it to a drop-in of the template"));
+        }
+        let (draft, more) = validate::container(&document, &file, instance, self.supported);
+        (Some(draft), merge(diagnostics, more))
+    }
+}
+
+/// `web` and `.container.toml`
+fn split_kind(file_name: &str) -> (&str, &str) {
+    let stem = file_name.strip_suffix(".toml").unwrap_or(file_name);
+    file_name.split_at(stem.rfind('.').unwrap_or(stem.len()))
+}
+
+fn container(
+    document: &Document<'_>,
+    file: &UnitFile,
+    name: UnitName,
+    supported: Supported,
+) -> (Draft, Vec<Diagnostic>) {
+    let base = name.as_str().split('@').next().unwrap_or("").to_owned();
+    let instance = Instance {
+        name,
+        replica: None,
+    };
+    let (draft, mut diagnostics) = validate::container(document, file, &instance, supported);
+    if let Some(replicas) = &file.replicas {
+        let error = document.error(&replicas.span(), "`[replicas]` counts only in a template");
+        diagnostics.push(error.hint(format!(
+            "name the file `{base}@.container.toml`, or take `[replicas]` out"
+        )));
+    }
+    (draft, diagnostics)
 }
 
 fn same_place(a: &Diagnostic, b: &Diagnostic) -> bool {
-    (a.severity, &a.place) == (b.severity, &b.place)
+    (a.severity, &a.file, &a.place) == (b.severity, &b.file, &b.place)
 }
 
 /// When the file as written has errors, validation goes on with what is left of it, so a second mistake at the same
@@ -300,37 +443,4 @@ fn merge(written: Vec<Diagnostic>, validated: Vec<Diagnostic>) -> Vec<Diagnostic
         )
     });
     all
-}
-
-fn file_name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
-}
-
-fn too_large() -> io::Error {
-    io::Error::other(format!("larger than {} KiB", FILE_BYTES_MAX >> 10))
-}
-
-/// The text of a regular file: reading anything else could block for ever.
-fn read(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
-    let mut bytes = Vec::new();
-    let most = u64::try_from(FILE_BYTES_MAX)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(too_large());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error
-            .as_bytes()
-            .get(..error.utf8_error().valid_up_to())
-            .map_or(0, |good| good.split(|byte| *byte == b'\n').count());
-        io::Error::other(format!("not UTF-8 in line {line}"))
-    })
 }

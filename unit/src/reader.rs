@@ -3,9 +3,10 @@
 //! Serde's derive stops at the first mistake; an operator wants all of them. So the table is taken apart key by key:
 //! what is read is removed, and what is left at the end is unknown or not supported yet.
 
+use crate::document::Document;
 use crate::nearest::nearest;
 use crate::schema;
-use crate::{Diagnostic, Source};
+use crate::{Diagnostic, Supported};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::Spanned;
@@ -19,7 +20,8 @@ pub(crate) type Texts = Spanned<Vec<Text>>;
 type Value<'t> = Spanned<DeValue<'t>>;
 
 pub(crate) struct Reader<'s> {
-    pub(crate) source: &'s Source,
+    pub(crate) document: &'s Document<'s>,
+    supported: Supported,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -33,18 +35,6 @@ pub(crate) struct Table<'t> {
 }
 
 impl<'t> Table<'t> {
-    pub(crate) fn new(name: &'static str, span: Range<usize>, table: &'t DeTable<'t>) -> Self {
-        let entries = table
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), (key.span(), value)))
-            .collect();
-        Self {
-            name,
-            span,
-            entries,
-        }
-    }
-
     fn take(&mut self, key: &str) -> Option<&'t Value<'t>> {
         self.entries.remove(key).map(|(_, value)| value)
     }
@@ -68,11 +58,38 @@ impl<'t> Table<'t> {
 }
 
 impl<'s> Reader<'s> {
-    pub(crate) fn new(source: &'s Source) -> Self {
+    pub(crate) fn new(document: &'s Document<'s>, supported: Supported) -> Self {
         Self {
-            source,
+            document,
+            supported,
             diagnostics: Vec::new(),
         }
+    }
+
+    /// Starts to take a table apart. Keys that the machine does not perform yet are refused here.
+    pub(crate) fn open<'t>(
+        &mut self,
+        name: &'static str,
+        span: Range<usize>,
+        table: &'t DeTable<'t>,
+    ) -> Table<'t> {
+        let entries = table
+            .iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), (key.span(), value)))
+            .collect();
+        let mut table = Table {
+            name,
+            span,
+            entries,
+        };
+        for key in schema::table(name).into_iter().flat_map(|table| table.now) {
+            if self.supported.refuses(&table.path(key))
+                && let Some(span) = table.discard(key)
+            {
+                self.not_supported_yet(&table, key, &span);
+            }
+        }
+        table
     }
 
     /// Reports that a key is not there.
@@ -80,7 +97,7 @@ impl<'s> Reader<'s> {
         if !table.has(key) {
             let message = format!("key `{key}` is missing in {}", schema::title(table.name));
             self.diagnostics
-                .push(self.source.error(&table.span, message).hint(hint));
+                .push(self.document.error(&table.span, message).hint(hint));
         }
     }
 
@@ -96,7 +113,7 @@ impl<'s> Reader<'s> {
             let hint = value
                 .get_ref()
                 .is_str()
-                .then(|| array_hint(key, &self.source.excerpt(&value.span())));
+                .then(|| array_hint(key, &self.document.excerpt(&value.span())));
             self.wrong_type(&path, value, "an array of strings", hint);
             return None;
         };
@@ -104,7 +121,7 @@ impl<'s> Reader<'s> {
             .iter()
             .filter_map(|member| self.as_text(&path, member))
             .collect();
-        (texts.len() == array.len()).then(|| Spanned::new(value.span(), texts))
+        rest(value.span(), texts, array.len())
     }
 
     pub(crate) fn boolean(&mut self, table: &mut Table<'_>, key: &str) -> Option<Spanned<bool>> {
@@ -141,7 +158,7 @@ impl<'s> Reader<'s> {
             .iter()
             .filter_map(|member| self.as_integer(&path, member))
             .collect();
-        (members.len() == array.len()).then(|| Spanned::new(value.span(), members))
+        rest(value.span(), members, array.len())
     }
 
     /// An integer or a float.
@@ -204,21 +221,24 @@ impl<'s> Reader<'s> {
             self.wrong_type(name, value, "a table", hint);
             return None;
         };
-        Some(Table::new(name, span, inner))
+        Some(self.open(name, span, inner))
     }
 
     /// An array of tables: `[[ports]]`.
     pub(crate) fn tables<'t>(
         &mut self,
         parent: &mut Table<'t>,
+        key: &str,
         name: &'static str,
     ) -> Vec<Table<'t>> {
-        let Some(value) = parent.take(name) else {
+        let Some(value) = parent.take(key) else {
             return Vec::new();
         };
         let example = match name {
             "ports" => "publish = \"8080:80\"",
-            _ => "target = \"/data\"",
+            "mounts" => "target = \"/data\"",
+            "unit.depends_on" => "unit = \"db\"",
+            _ => "command = [\"program\", \"argument\"]",
         };
         let hint = format!("write `[[{name}]]` and below it `{example}`, once for each");
         let expected = format!("an array of tables: `[[{name}]]`");
@@ -229,7 +249,7 @@ impl<'s> Reader<'s> {
         let mut tables = Vec::new();
         for member in array.iter() {
             match member.get_ref().as_table() {
-                Some(inner) => tables.push(Table::new(name, member.span(), inner)),
+                Some(inner) => tables.push(self.open(name, member.span(), inner)),
                 None => self.wrong_type(name, member, &expected, Some(hint.clone())),
             }
         }
@@ -239,20 +259,26 @@ impl<'s> Reader<'s> {
     /// Reports what nobody has taken.
     pub(crate) fn finish(&mut self, table: &Table<'_>) {
         for (key, (span, _)) in &table.entries {
-            let diagnostic = if schema::keys(table.name).any(|known| known == *key) {
-                let what = if table.name.is_empty() {
-                    format!("table `{key}`")
-                } else {
-                    format!("key `{}`", table.path(key))
-                };
-                self.source
-                    .error(span, format!("{what} is not supported yet"))
-                    .hint("take it out, or use a later release")
+            if schema::keys(table.name).any(|known| known == *key) {
+                self.not_supported_yet(table, key, span);
             } else {
-                self.unknown(table, key, span)
-            };
-            self.diagnostics.push(diagnostic);
+                let unknown = self.unknown(table, key, span);
+                self.diagnostics.push(unknown);
+            }
         }
+    }
+
+    fn not_supported_yet(&mut self, table: &Table<'_>, key: &str, span: &Range<usize>) {
+        let what = if table.name.is_empty() {
+            format!("table `{key}`")
+        } else {
+            format!("key `{}`", table.path(key))
+        };
+        let error = self
+            .document
+            .error(span, format!("{what} is not supported yet"));
+        self.diagnostics
+            .push(error.hint("take it out, or use a later release"));
     }
 
     fn unknown(&self, table: &Table<'_>, key: &str, span: &Range<usize>) -> Diagnostic {
@@ -261,10 +287,18 @@ impl<'s> Reader<'s> {
         } else {
             "key"
         };
-        let error = self.source.error(
+        let error = self.document.error(
             span,
             format!("unknown {what} `{key}` in {}", schema::title(table.name)),
         );
+        if let Some(plain) = key.strip_suffix('+')
+            && schema::keys(table.name).any(|known| known == plain)
+        {
+            let hint = format!(
+                "`\"{key}\"` is for arrays in drop-ins, to add to them; here write `{plain}`"
+            );
+            return error.hint(hint);
+        }
         let near = nearest(key, schema::keys(table.name));
         let folded = snake_case(key);
         let elsewhere = schema::ELSEWHERE.iter().find(|(name, _)| *name == folded);
@@ -287,7 +321,7 @@ impl<'s> Reader<'s> {
             let hint = scalar.then(|| {
                 format!(
                     "put it in quotes: \"{}\"",
-                    self.source.excerpt(&value.span())
+                    self.document.excerpt(&value.span())
                 )
             });
             self.wrong_type(path, value, "a string", hint);
@@ -318,15 +352,20 @@ impl<'s> Reader<'s> {
         let found = format!(
             "{} `{}`",
             value.get_ref().type_str(),
-            self.source.excerpt(&span)
+            self.document.excerpt(&span)
         );
         let error = self
-            .source
+            .document
             .error(&span, format!("`{path}` has the wrong type"))
             .found(found)
             .expected(expected);
         self.diagnostics.push(error.hint_if(hint));
     }
+}
+
+/// The members that have the right type, so that what else is wrong with them is found too; nothing, when none has.
+fn rest<T>(span: Range<usize>, members: Vec<T>, written: usize) -> Option<Spanned<Vec<T>>> {
+    (!members.is_empty() || written == 0).then(|| Spanned::new(span, members))
 }
 
 /// What to write instead of a string where an array belongs.

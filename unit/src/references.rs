@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::nearest::nearest;
-use crate::{Dependencies, Diagnostic, Place, Unit, UnitName};
+use crate::{Dependencies, Diagnostic, Severity, Unit, UnitKind, UnitName};
 use std::collections::BTreeSet;
 
 /// Names of the units that are not loaded.
@@ -21,54 +21,145 @@ impl BadNames {
     }
 }
 
-/// Each key of a unit that names others.
-pub(crate) fn references(unit: &Unit) -> [(&'static str, &Vec<UnitName>); 5] {
+/// One key of a unit and the units that it names.
+pub(crate) struct References<'u> {
+    /// Its path without the name: `unit.after`.
+    pub(crate) key: &'static str,
+    /// "unit `web` VERB `db`"
+    pub(crate) verb: &'static str,
+    /// The unit can do nothing without them.
+    pub(crate) hard: bool,
+    pub(crate) names: Vec<&'u UnitName>,
+}
+
+impl References<'_> {
+    /// `after`
+    pub(crate) fn last(&self) -> &'static str {
+        self.key.rsplit('.').next().unwrap_or(self.key)
+    }
+
+    /// As the draft remembers its places.
+    pub(crate) fn place(&self, name: &UnitName) -> String {
+        if self.key.starts_with("unit.") {
+            format!("{}.{name}", self.key)
+        } else {
+            self.key.to_owned()
+        }
+    }
+}
+
+/// All of them. `depends_on` comes before those that it is expanded to.
+pub(crate) fn references<'u>(unit: &'u Unit) -> Vec<References<'u>> {
     let Dependencies {
         after,
         before,
         requires,
+        requisite,
         wants,
-        ..
+        binds_to,
+        part_of,
+        conflicts,
+        on_failure,
+        on_success,
+        depends_on,
     } = &unit.dependencies;
-    [
-        ("after", after),
-        ("before", before),
-        ("requires", requires),
-        ("wants", wants),
-        ("wanted_by", &unit.wanted_by),
+    let list = |key, verb, hard, names| References {
+        key,
+        verb,
+        hard,
+        names,
+    };
+    let each = |names: &'u Vec<UnitName>| -> Vec<&'u UnitName> { names.iter().collect() };
+    let depends = |required: bool| -> Vec<&'u UnitName> {
+        let depends_on = depends_on.iter();
+        let of_kind = depends_on.filter(|depends| depends.required == required);
+        of_kind.map(|depends| &depends.unit).collect()
+    };
+    let timed = match &unit.kind {
+        UnitKind::Timer { unit, .. } => vec![unit],
+        UnitKind::Container(_) | UnitKind::Target => Vec::new(),
+    };
+    vec![
+        list("timer.unit", "starts", true, timed),
+        list("unit.depends_on", "depends on", true, depends(true)),
+        list("unit.depends_on", "depends on", false, depends(false)),
+        list("unit.requires", "requires", true, each(requires)),
+        list("unit.requisite", "has the requisite", true, each(requisite)),
+        list("unit.binds_to", "binds to", true, each(binds_to)),
+        list("unit.wants", "wants", false, each(wants)),
+        list("unit.after", "is after", false, each(after)),
+        list("unit.before", "is before", false, each(before)),
+        list("unit.part_of", "is part of", false, each(part_of)),
+        list("unit.conflicts", "conflicts with", false, each(conflicts)),
+        list(
+            "unit.on_failure",
+            "at its failure starts",
+            false,
+            each(on_failure),
+        ),
+        list(
+            "unit.on_success",
+            "at its success starts",
+            false,
+            each(on_success),
+        ),
+        list(
+            "unit.wanted_by",
+            "is wanted by",
+            false,
+            each(&unit.wanted_by),
+        ),
     ]
+}
+
+/// What the unit can do nothing without.
+pub(crate) struct Need<'u> {
+    pub(crate) name: &'u UnitName,
+    /// "unit `web` VERB `db`"
+    pub(crate) verb: &'static str,
+    /// As the draft remembers its places.
+    pub(crate) place: String,
+}
+
+/// Each name once.
+pub(crate) fn needs(unit: &Unit) -> Vec<Need<'_>> {
+    let mut found: Vec<Need<'_>> = Vec::new();
+    for references in references(unit).iter().filter(|references| references.hard) {
+        for name in &references.names {
+            if !found.iter().any(|need| need.name == *name) {
+                found.push(Need {
+                    name,
+                    verb: references.verb,
+                    place: references.place(name),
+                });
+            }
+        }
+    }
+    found
 }
 
 pub(crate) fn exists(name: &UnitName, known: &BTreeSet<UnitName>) -> bool {
     known.contains(name) || *name == UnitName::default_target()
 }
 
-type Report = fn(&str, Option<Place>, String) -> Diagnostic;
-
 /// Says that the unit does not exist, and which one may have been meant.
 pub(crate) fn unknown(
     draft: &Draft,
-    key: &str,
+    references: &References<'_>,
     name: &UnitName,
     known: &BTreeSet<UnitName>,
-    report: Report,
+    severity: Severity,
 ) -> Diagnostic {
-    let verb = match key {
-        "requires" => "requires",
-        "wants" => "wants",
-        "wanted_by" => "is wanted by",
-        "before" => "is before",
-        _ => "is after",
-    };
     let message = format!(
-        "unit `{}` {verb} `{name}`, which does not exist",
-        draft.name()
+        "unit `{}` {} `{name}`, which does not exist",
+        draft.name(),
+        references.verb
     );
-    let diagnostic = report(
-        &draft.unit.source,
-        draft.place(&format!("unit.{key}.{name}")),
-        message,
-    );
+    let place = references.place(name);
+    let diagnostic = match severity {
+        Severity::Error => draft.error(&place, message),
+        Severity::Warning => draft.warning(&place, message),
+    };
     let candidates = known
         .iter()
         .map(UnitName::as_str)
@@ -80,10 +171,8 @@ pub(crate) fn unknown(
             .split_once('@')
             .is_some_and(|(base, _)| base == name.as_str())
     });
-    match (
-        instance,
-        nearest(name.as_str(), candidates.chain([default.as_str()])),
-    ) {
+    let near = nearest(name.as_str(), candidates.chain([default.as_str()]));
+    match (instance, near) {
         (Some(instance), _) => diagnostic.hint(format!(
             "`{name}` is a template: name an instance of it, such as `{instance}`"
         )),

@@ -1,7 +1,7 @@
 //! Diagnostics with source line and caret, as rustc shows them.
 
-use crate::{Diagnostic, Place, Severity};
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use crate::{Diagnostic, Place, Related, Severity};
+use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
@@ -25,16 +25,42 @@ pub fn render(diagnostic: &Diagnostic, colour: Colour) -> String {
         .map(|expected| format!("expected {expected}"));
     match diagnostic.place.as_ref() {
         Some(place) if !place.text.is_empty() => {
+            let mut related: Vec<&Related> = diagnostic.related.iter().collect();
+            let at_it = |other: &&Related| {
+                other.file == diagnostic.file && other.place.as_ref() == Some(place)
+            };
+            if expected.is_none()
+                && let Some(position) = related.iter().position(at_it)
+            {
+                expected = Some(related.remove(position).message.clone());
+            }
             let annotation = AnnotationKind::Primary
                 .span(bytes(place))
                 .label(expected.take());
-            let line = usize::try_from(place.line).unwrap_or(1);
-            group = group.element(
-                Snippet::source(&place.text)
-                    .line_start(line)
-                    .path(&diagnostic.file)
-                    .annotation(annotation),
-            );
+            let mut here_shown = snippet(&diagnostic.file, place).annotation(annotation);
+            let (here, elsewhere) = related
+                .into_iter()
+                .partition::<Vec<&Related>, _>(|related| is_here(related, &diagnostic.file, place));
+            for related in here {
+                if let Some(place) = &related.place {
+                    here_shown = here_shown.annotation(context(place, &related.message));
+                }
+            }
+            group = group.element(here_shown);
+            for related in elsewhere {
+                group = match related
+                    .place
+                    .as_ref()
+                    .filter(|place| !place.text.is_empty())
+                {
+                    Some(place) => group.element(
+                        snippet(&related.file, place).annotation(context(place, &related.message)),
+                    ),
+                    None => group.element(
+                        Level::NOTE.message(format!("{}: {}", related.file, related.message)),
+                    ),
+                };
+            }
         }
         Some(place) => {
             let (line, column) = (
@@ -60,6 +86,24 @@ pub fn render(diagnostic: &Diagnostic, colour: Colour) -> String {
         Colour::Never => Renderer::plain(),
     };
     renderer.render(&[group])
+}
+
+fn snippet<'a>(file: &'a str, place: &'a Place) -> Snippet<'a, Annotation<'a>> {
+    let line = usize::try_from(place.line).unwrap_or(1);
+    Snippet::source(&place.text).line_start(line).path(file)
+}
+
+fn context<'a>(place: &Place, message: &'a str) -> Annotation<'a> {
+    AnnotationKind::Context.span(bytes(place)).label(message)
+}
+
+/// On the same line.
+fn is_here(related: &Related, file: &str, place: &Place) -> bool {
+    related.file == file
+        && related
+            .place
+            .as_ref()
+            .is_some_and(|other| other.line == place.line && !other.text.is_empty())
 }
 
 /// The underlined part of the line.

@@ -1,47 +1,45 @@
 //! From single units to the set: what can only be checked when all of them are known.
 //!
 //! ```text
-//! references ──▶ cycles of after, cycles of requires ──▶ published ports ──▶ UnitSet
-//!      └──────────────────┴──────────┬─────────────────────────┘
-//!                  a unit that fails, and whoever requires it, is left out
+//! references ──▶ cycles of order and of need ──▶ promises ──▶ published ports ──▶ UnitSet
+//!      └──────────────────┴────────────┬────────────┴────────────┘
+//!                    a unit that fails, and whoever needs it, is left out
 //! ```
 //!
 //! Each step looks only at the units that are still good, so that one mistake is reported once, where it is.
 
+use crate::cycles::{self, Cycle};
 use crate::draft::Draft;
-use crate::references::{BadNames, exists, references, unknown};
+use crate::references::{BadNames, Need, exists, needs, references, unknown};
 use crate::{
-    BadUnit, Conditions, Dependencies, Diagnostic, Loaded, Unit, UnitKind, UnitName, UnitSet,
-    graph, publish,
+    BadUnit, Conditions, Dependencies, Diagnostic, Loaded, Place, Severity, Unit, UnitKind,
+    UnitName, UnitSet, promises, publish,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More units than any machine runs; each costs memory in PID 1.
 pub(crate) const UNITS_MAX: usize = 4096;
 
+/// `lame` are units that are in `bad` already: what they say about others is looked at all the same.
 pub(crate) fn resolve(
     mut drafts: Vec<Draft>,
+    lame: Vec<Draft>,
     bad: Vec<BadUnit>,
     diagnostics: Vec<Diagnostic>,
 ) -> Loaded {
     drafts.sort_by(|a, b| a.name().natural_order(b.name()));
     let mut resolution = Resolution {
         units: drafts.into_iter().map(Some).collect(),
+        lame,
         bad,
         diagnostics,
     };
     resolution.check_names();
     resolution.check_references();
+    resolution.check_cycles(Cycle::Order);
+    resolution.check_cycles(Cycle::Need);
     resolution.drop_dependants();
-    resolution.check_cycles("after", |draft| {
-        (
-            &draft.unit.dependencies.after,
-            &draft.unit.dependencies.before,
-        )
-    });
-    resolution.check_cycles("requires", |draft| {
-        (&draft.unit.dependencies.requires, &NONE)
-    });
+    resolution.check_promises();
     resolution.drop_dependants();
     resolution.check_ports();
     resolution.drop_dependants();
@@ -49,11 +47,11 @@ pub(crate) fn resolve(
     resolution.finish()
 }
 
-static NONE: Vec<UnitName> = Vec::new();
-
 /// Good units keep their slot; a bad one leaves it empty and goes to `bad`.
 struct Resolution {
     units: Vec<Option<Draft>>,
+    /// Those of `bad` whose dependencies can be read.
+    lame: Vec<Draft>,
     bad: Vec<BadUnit>,
     diagnostics: Vec<Diagnostic>,
 }
@@ -73,20 +71,52 @@ impl Resolution {
 
     /// Takes the units with errors out.
     fn reject(&mut self, errors: &BTreeMap<UnitName, Vec<Diagnostic>>) {
+        for draft in &self.lame {
+            let Some(found) = errors.get(draft.name()) else {
+                continue;
+            };
+            let found: Vec<Diagnostic> = found
+                .iter()
+                .filter(|new| self.is_news(draft, new))
+                .cloned()
+                .collect();
+            add_to_bad(&mut self.bad, draft.name(), &found);
+            self.diagnostics.extend(found);
+        }
+        let mut taken = Vec::new();
         for slot in &mut self.units {
             let Some(found) = slot.as_ref().and_then(|draft| errors.get(draft.name())) else {
                 continue;
             };
             if let Some(draft) = slot.take() {
-                self.diagnostics.extend(found.iter().cloned());
-                let (name, source) = (draft.name().to_string(), draft.unit.source);
-                self.bad.push(BadUnit {
-                    name,
-                    source,
-                    diagnostics: found.clone(),
-                });
+                taken.push((draft, found));
             }
         }
+        for (draft, found) in taken {
+            let news: Vec<Diagnostic> = found
+                .iter()
+                .filter(|new| self.is_news(&draft, new))
+                .cloned()
+                .collect();
+            self.diagnostics.extend(news);
+            self.bad.push(BadUnit {
+                name: draft.name().to_string(),
+                source: draft.unit.source.clone(),
+                diagnostics: found.clone(),
+            });
+            self.lame.push(draft);
+        }
+    }
+
+    /// What is wrong with all instances of a template is said for the first.
+    fn is_news(&self, draft: &Draft, new: &Diagnostic) -> bool {
+        draft.unit.replica.is_none() || new.place.is_none() || !self.is_said_at(new)
+    }
+
+    /// Something is said about the place already.
+    fn is_said_at(&self, new: &Diagnostic) -> bool {
+        let same = |old: &Diagnostic| (&old.file, &old.place) == (&new.file, &new.place);
+        self.diagnostics.iter().any(same)
     }
 
     /// A name stands for one unit; and there is a limit to all of them.
@@ -123,28 +153,22 @@ impl Resolution {
         let known = self.good_names();
         let bad = self.bad_names();
         let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
-        for draft in self.good() {
+        for draft in self.good().chain(&self.lame) {
             let name = draft.name();
             let mut mine = Vec::new();
-            for (key, list) in references(&draft.unit) {
-                if list.contains(name) {
-                    mine.push(draft.error(
-                        &format!("unit.{key}.{name}"),
-                        format!("unit `{name}` cannot be in its own `{key}`"),
-                    ));
+            for references in references(&draft.unit) {
+                for other in references.names.iter().copied() {
+                    if other == name {
+                        let message =
+                            format!("unit `{name}` cannot be in its own `{}`", references.last());
+                        mine.push(draft.error(&references.place(name), message));
+                    } else if references.hard && !exists(other, &known) && !bad.has(other) {
+                        mine.push(unknown(draft, &references, other, &known, Severity::Error));
+                    }
                 }
             }
-            for missing in &draft.unit.dependencies.requires {
-                if !exists(missing, &known) && !bad.has(missing) {
-                    mine.push(unknown(
-                        draft,
-                        "requires",
-                        missing,
-                        &known,
-                        Diagnostic::error,
-                    ));
-                }
-            }
+            // What a key was expanded to stands at the same place.
+            mine.dedup_by(|b, a| a.place == b.place);
             if !mine.is_empty() {
                 errors.insert(name.clone(), mine);
             }
@@ -152,27 +176,28 @@ impl Resolution {
         self.reject(&errors);
     }
 
-    /// Whoever requires a bad unit cannot start either, nor can those that require him.
+    /// Whoever needs a bad unit cannot start either, nor can those that need him.
     fn drop_dependants(&mut self) {
         let (bad, good) = (self.bad_names(), self.good_names());
-        let mut requirers: BTreeMap<&UnitName, Vec<&Draft>> = BTreeMap::new();
+        let mut needers: BTreeMap<&UnitName, Vec<(&Draft, Need<'_>)>> = BTreeMap::new();
         for draft in self.good() {
-            for name in &draft.unit.dependencies.requires {
-                requirers.entry(name).or_default().push(draft);
+            for need in needs(&draft.unit) {
+                needers.entry(need.name).or_default().push((draft, need));
             }
         }
-        let broken = requirers
+        let broken = needers
             .keys()
             .filter(|name| !exists(name, &good) && bad.has(name));
         let mut queue: Vec<&UnitName> = broken.copied().collect();
         let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
         while let Some(name) = queue.pop() {
-            for draft in requirers.get(name).into_iter().flatten() {
+            for (draft, need) in needers.get(name).into_iter().flatten() {
                 let message = format!(
-                    "unit `{}` requires `{name}`, which has errors",
-                    draft.name()
+                    "unit `{}` {} `{name}`, which has errors",
+                    draft.name(),
+                    need.verb
                 );
-                let error = draft.error(&format!("unit.requires.{name}"), message);
+                let error = draft.error(&need.place, message);
                 let mine = errors.entry(draft.name().clone()).or_default();
                 if mine.is_empty() {
                     queue.push(draft.name());
@@ -183,63 +208,59 @@ impl Resolution {
         self.reject(&errors);
     }
 
-    /// All units of a cycle are bad: which of its edges is the wrong one is not ours to guess.
-    fn check_cycles(
-        &mut self,
-        key: &str,
-        edges: impl Fn(&Draft) -> (&Vec<UnitName>, &Vec<UnitName>),
-    ) {
+    /// All units of a cycle are bad: which of its edges is the wrong one is not ours to guess. It is said once. When one
+    /// of them is bad already, the others are left alone, for without it there is no cycle.
+    fn check_cycles(&mut self, kind: Cycle) {
         loop {
-            let drafts: Vec<&Draft> = self.good().collect();
-            let index: BTreeMap<&UnitName, u32> = drafts
-                .iter()
-                .map(|draft| draft.name())
-                .zip(0u32..)
-                .collect();
-            let find = |list: &Vec<UnitName>| -> Vec<u32> {
-                list.iter()
-                    .filter_map(|name| index.get(name).copied())
-                    .collect()
-            };
-            let mut forward: Vec<Vec<u32>> =
-                drafts.iter().map(|draft| find(edges(draft).0)).collect();
-            let back: Vec<Vec<u32>> = drafts.iter().map(|draft| find(edges(draft).1)).collect();
-            for (list, more) in forward.iter_mut().zip(graph::reversed(&back)) {
-                list.extend(more);
-            }
-            let Err(cycle) = graph::order(&forward) else {
+            let drafts: Vec<&Draft> = self.good().chain(&self.lame).collect();
+            let Some((error, members)) = cycles::find(&drafts, kind) else {
                 return;
             };
-            let members: Vec<&Draft> = cycle
-                .iter()
-                .filter_map(|node| drafts.get(usize::try_from(*node).ok()?).copied())
+            let is_member = |draft: &Draft| members.contains(draft.name());
+            let (out, lame) = std::mem::take(&mut self.lame)
+                .into_iter()
+                .partition::<Vec<Draft>, _>(is_member);
+            self.lame = lame;
+            for draft in &out {
+                add_to_bad(&mut self.bad, draft.name(), std::slice::from_ref(&error));
+            }
+            let broken_already = !out.is_empty();
+            let taken: Vec<Draft> = self
+                .units
+                .iter_mut()
+                .filter(|_| !broken_already)
+                .filter_map(|slot| slot.take_if(|draft| is_member(draft)))
                 .collect();
-            let names: BTreeSet<&UnitName> = members.iter().map(|draft| draft.name()).collect();
-            let way: Vec<String> = members
-                .iter()
-                .chain(members.first())
-                .map(|draft| format!("`{}`", draft.name()))
-                .collect();
-            let message = format!("cycle of `{key}`: {}", way.join(" → "));
-            let errors = members.iter().map(|draft| {
-                let (first, second) = edges(draft);
-                let written = first
-                    .iter()
-                    .map(|name| (key, name))
-                    .chain(second.iter().map(|name| ("before", name)));
-                let place = written
-                    .filter(|(_, name)| names.contains(name))
-                    .find_map(|(key, name)| draft.place(&format!("unit.{key}.{name}")));
-                let error = Diagnostic::error(&draft.unit.source, place, message.clone())
-                    .hint("take one of these dependencies out");
-                (draft.name().clone(), vec![error])
-            });
-            let errors: BTreeMap<UnitName, Vec<Diagnostic>> = errors.collect();
-            if errors.is_empty() {
+            self.diagnostics.push(error.clone());
+            if out.is_empty() && taken.is_empty() {
                 return;
             }
-            self.reject(&errors);
+            for draft in taken {
+                self.bad.push(BadUnit {
+                    name: draft.name().to_string(),
+                    source: draft.unit.source,
+                    diagnostics: vec![error.clone()],
+                });
+            }
         }
+    }
+
+    /// What is expected of other units must be possible.
+    fn check_promises(&mut self) {
+        let drafts: Vec<&Draft> = self.good().collect();
+        let mut errors = promises::exclusions(&drafts);
+        let mut warnings = Vec::new();
+        for (name, found) in promises::conditions(&drafts) {
+            let (bad, harmless) = found
+                .into_iter()
+                .partition::<Vec<Diagnostic>, _>(Diagnostic::is_error);
+            warnings.extend(harmless);
+            if !bad.is_empty() {
+                errors.entry(name).or_default().extend(bad);
+            }
+        }
+        self.diagnostics.extend(warnings);
+        self.reject(&errors);
     }
 
     /// The first unit in name order keeps the port.
@@ -253,21 +274,45 @@ impl Resolution {
     fn warn(&mut self) {
         let known = self.good_names();
         let bad = self.bad_names();
-        let mut warnings = Vec::new();
-        for draft in self.good() {
-            for (key, list) in references(&draft.unit) {
-                for name in list.iter().filter(|name| !exists(name, &known)) {
-                    warnings.push(if bad.has(name) {
+        let mut warnings: Vec<Diagnostic> = Vec::new();
+        for (draft, is_good) in self
+            .good()
+            .map(|draft| (draft, true))
+            .chain(self.lame.iter().map(|draft| (draft, false)))
+        {
+            let mut mine: Vec<Diagnostic> = Vec::new();
+            for references in references(&draft.unit) {
+                for name in references.names.iter().copied() {
+                    if exists(name, &known) {
+                        continue;
+                    }
+                    if !bad.has(name) {
+                        mine.push(unknown(draft, &references, name, &known, Severity::Warning));
+                    } else if is_good && references.last() != "conflicts" {
                         let message = format!(
-                            "unit `{}` has `{key}` on `{name}`, which has errors",
-                            draft.name()
+                            "unit `{}` has `{}` on `{name}`, which has errors",
+                            draft.name(),
+                            references.last()
                         );
-                        draft.warning(&format!("unit.{key}.{name}"), message)
-                    } else {
-                        unknown(draft, key, name, &known, Diagnostic::warning)
-                    });
+                        mine.push(draft.warning(&references.place(name), message));
+                    }
                 }
             }
+            // What `depends_on` was expanded to stands at the same place and is said already; so is an error.
+            let mut said: BTreeSet<Place> = BTreeSet::new();
+            let of_template = draft.unit.replica.is_some();
+            mine.retain(|warning| match &warning.place {
+                Some(place) => {
+                    let same = |old: &Diagnostic| {
+                        (&old.file, &old.place) == (&warning.file, &warning.place)
+                    };
+                    said.insert(place.clone())
+                        && !self.is_said_at(warning)
+                        && !(of_template && warnings.iter().any(same))
+                }
+                None => true,
+            });
+            warnings.extend(mine);
         }
         self.diagnostics.extend(warnings);
     }
@@ -294,6 +339,12 @@ impl Resolution {
             bad,
             diagnostics,
         }
+    }
+}
+
+fn add_to_bad(bad: &mut [BadUnit], name: &UnitName, more: &[Diagnostic]) {
+    if let Some(entry) = bad.iter_mut().find(|bad| bad.name == name.as_str()) {
+        entry.diagnostics.extend(more.iter().cloned());
     }
 }
 

@@ -29,18 +29,12 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "service",
             "logging",
             "replicas",
-        ],
-        later: &[
-            "env_file",
-            "secrets",
-            "configs",
-            "ulimits",
-            "sysctls",
             "readiness",
             "health",
             "timer",
             "update",
         ],
+        later: &["env_file", "secrets", "configs", "ulimits", "sysctls"],
     },
     TableKeys {
         name: "unit",
@@ -52,8 +46,6 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "requires",
             "wants",
             "wanted_by",
-        ],
-        later: &[
             "requisite",
             "binds_to",
             "part_of",
@@ -64,6 +56,17 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "profiles",
             "depends_on",
         ],
+        later: &[],
+    },
+    TableKeys {
+        name: "unit.condition",
+        now: &["path_exists", "kernel_cmdline", "memory_min", "label"],
+        later: &[],
+    },
+    TableKeys {
+        name: "unit.depends_on",
+        now: &["unit", "condition", "restart", "required"],
+        later: &[],
     },
     TableKeys {
         name: "container",
@@ -203,8 +206,6 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "success_exit_codes",
             "start_timeout",
             "stop_timeout",
-        ],
-        later: &[
             "start_limit",
             "restart_prevent_exit_codes",
             "runtime_max",
@@ -216,6 +217,97 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "pre_stop",
             "post_stop",
         ],
+        later: &[],
+    },
+    TableKeys {
+        name: "service.start_limit",
+        now: &["burst", "interval"],
+        later: &[],
+    },
+    TableKeys {
+        name: "service.reload",
+        now: &["signal", "command"],
+        later: &[],
+    },
+    TableKeys {
+        name: "service.pre_start",
+        now: HOOK,
+        later: &[],
+    },
+    TableKeys {
+        name: "service.post_start",
+        now: HOOK,
+        later: &[],
+    },
+    TableKeys {
+        name: "service.pre_stop",
+        now: HOOK,
+        later: &[],
+    },
+    TableKeys {
+        name: "service.post_stop",
+        now: HOOK,
+        later: &[],
+    },
+    TableKeys {
+        name: "readiness",
+        now: &["mode", "port", "log", "timeout"],
+        later: &[],
+    },
+    TableKeys {
+        name: "health",
+        now: &[
+            "disable",
+            "exec",
+            "http",
+            "tcp",
+            "interval",
+            "timeout",
+            "retries",
+            "start_period",
+            "start_interval",
+            "success_threshold",
+            "on_unhealthy",
+            "pause_aware",
+        ],
+        later: &[],
+    },
+    TableKeys {
+        name: "health.http",
+        now: &["port", "path", "scheme", "status", "headers"],
+        later: &[],
+    },
+    TableKeys {
+        name: "health.tcp",
+        now: &["port"],
+        later: &[],
+    },
+    TableKeys {
+        name: "timer",
+        now: &[
+            "unit",
+            "on_calendar",
+            "on_boot",
+            "on_unit_active",
+            "timezone",
+            "persistent",
+            "randomized_delay",
+            "concurrency",
+            "history",
+        ],
+        later: &[],
+    },
+    TableKeys {
+        name: "timer.history",
+        now: &["success", "failed"],
+        later: &[],
+    },
+    TableKeys {
+        name: "update",
+        now: &["order", "health_wait"],
+        later: &[
+            "policy", "channel", "schedule", "rollback", "keep", "window",
+        ],
     },
     TableKeys {
         name: "logging",
@@ -224,29 +316,88 @@ pub(crate) const TABLES: &[TableKeys] = &[
     },
     TableKeys {
         name: "replicas",
-        now: &["count", "instances", "port_offset"],
-        later: &["max_parallel"],
+        now: &["count", "instances", "port_offset", "max_parallel"],
+        later: &[],
     },
 ];
 
-/// What Compose, Quadlet and the Docker command line call it → where it is here.
+/// Of one step before or after a run.
+const HOOK: &[&str] = &["command", "image", "timeout", "on_failure"];
+
+/// What Compose, Quadlet, systemd and the Docker command line call it → where it is here.
 pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("args", "`command` in `[container]`"),
     ("cmd", "`command` in `[container]`"),
+    (
+        "condition_kernel_command_line",
+        "`kernel_cmdline` in `condition` of `[unit]`",
+    ),
+    (
+        "condition_memory",
+        "`memory_min` in `condition` of `[unit]`",
+    ),
+    (
+        "condition_path_exists",
+        "`path_exists` in `condition` of `[unit]`",
+    ),
+    ("consists_of", "`part_of` in the other unit"),
     ("container_name", "the name of the file"),
+    ("cron", "`on_calendar` in `[timer]`"),
     ("environment", "the table `[env]`"),
     ("exec", "`command` in `[container]`"),
+    ("exec_condition", "`condition` in `[unit]`"),
+    ("exec_reload", "`reload` in `[service]`"),
+    ("exec_start", "`command` in `[container]`"),
+    ("exec_start_post", "`post_start` in `[service]`"),
+    ("exec_start_pre", "`pre_start` in `[service]`"),
+    ("exec_stop", "`pre_stop` in `[service]`"),
+    ("exec_stop_post", "`post_stop` in `[service]`"),
+    ("health_cmd", "`exec` in `[health]`"),
+    ("health_interval", "`interval` in `[health]`"),
+    ("health_on_failure", "`on_unhealthy` in `[health]`"),
+    ("health_retries", "`retries` in `[health]`"),
+    ("health_start_period", "`start_period` in `[health]`"),
+    ("health_timeout", "`timeout` in `[health]`"),
+    ("healthcheck", "the table `[health]`"),
+    ("kill_signal", "`stop_signal` in `[container]`"),
     ("mem_limit", "`memory` in `[resources]`"),
     ("memory_max", "`memory` in `[resources]`"),
     ("network_mode", "`mode` in `[network]`"),
+    ("notify", "`type = \"notify\"` in `[service]`"),
+    ("notify_access", "`type = \"notify\"` in `[service]`"),
+    ("on_active_sec", "`on_boot` in `[timer]`"),
+    ("on_boot_sec", "`on_boot` in `[timer]`"),
+    ("on_unit_active_sec", "`on_unit_active` in `[timer]`"),
     ("pids_limit", "`pids` in `[resources]`"),
     ("publish_port", "`publish` in `[[ports]]`"),
+    ("randomized_delay_sec", "`randomized_delay` in `[timer]`"),
+    ("reload_cmd", "`command` in `reload` of `[service]`"),
+    ("reload_signal", "`signal` in `reload` of `[service]`"),
     ("replicas", "`count` in `[replicas]`"),
+    ("required_by", "`requires` in the other unit"),
+    ("restart_policy", "`restart` in `[service]`"),
+    (
+        "restart_prevent_exit_status",
+        "`restart_prevent_exit_codes` in `[service]`",
+    ),
+    ("restart_sec", "`restart_delay` in `[service]`"),
     ("retries", "`restart_max` in `[service]`"),
+    ("runtime_max_sec", "`runtime_max` in `[service]`"),
     ("scale", "`count` in `[replicas]`"),
+    (
+        "start_limit_burst",
+        "`burst` in `start_limit` of `[service]`",
+    ),
+    (
+        "start_limit_interval_sec",
+        "`interval` in `start_limit` of `[service]`",
+    ),
     ("stop_grace_period", "`stop_timeout` in `[service]`"),
+    ("success_exit_status", "`success_exit_codes` in `[service]`"),
+    ("test", "`exec` in `[health]`"),
     ("timeout_start_sec", "`start_timeout` in `[service]`"),
     ("timeout_stop_sec", "`stop_timeout` in `[service]`"),
+    ("watchdog_sec", "`watchdog` in `[service]`"),
     ("workdir", "`working_dir` in `[container]`"),
 ];
 
@@ -262,24 +413,29 @@ pub(crate) fn keys(name: &str) -> impl Iterator<Item = &'static str> {
         .copied()
 }
 
-/// The other table that has this key, when it is only one.
+/// The other table that has this key, when it is only one; a table of the file counts before those inside others.
 pub(crate) fn home(key: &str, not: &str) -> Option<&'static str> {
-    let tables = TABLES
-        .iter()
-        .map(|table| table.name)
-        .filter(|name| *name != not && !name.is_empty());
-    let mut homes = tables.filter(|name| keys(name).any(|known| known == key));
-    match (homes.next(), homes.next()) {
-        (Some(table), None) => Some(table),
-        (_, _) => None,
-    }
+    let only = |inside: bool| {
+        let mut homes = TABLES.iter().map(|table| table.name).filter(|name| {
+            *name != not
+                && !name.is_empty()
+                && name.contains('.') == inside
+                && keys(name).any(|known| known == key)
+        });
+        match (homes.next(), homes.next()) {
+            (Some(table), None) => Some(table),
+            (_, _) => None,
+        }
+    };
+    only(false).or_else(|| only(true))
 }
 
 /// `[container]`, `[[ports]]`
 pub(crate) fn title(table: &str) -> String {
     match table {
         "" => "the top level of the file".to_owned(),
-        "ports" | "mounts" => format!("`[[{table}]]`"),
+        "ports" | "mounts" | "unit.depends_on" | "service.pre_start" | "service.post_start"
+        | "service.pre_stop" | "service.post_stop" => format!("`[[{table}]]`"),
         _ => format!("`[{table}]`"),
     }
 }

@@ -57,6 +57,7 @@ impl UnitSet {
             units.into_iter().map(Into::into).collect(),
             Vec::new(),
             Vec::new(),
+            Vec::new(),
         );
         (loaded.set, loaded.diagnostics)
     }

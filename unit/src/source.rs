@@ -1,6 +1,6 @@
 //! The text of one file, and where in it a byte stands.
 
-use crate::{Diagnostic, Place};
+use crate::Place;
 use std::ops::Range;
 
 /// Lines longer than this are not shown: a diagnostic travels to the log and over the control socket.
@@ -17,6 +17,14 @@ impl Source {
     /// `redis@.container.toml`
     pub(crate) fn file_name(&self) -> &str {
         self.file.rsplit('/').next().unwrap_or(&self.file)
+    }
+
+    /// `web.container.toml` of `…/web.container.toml.d/10-memory.toml`: the file that it changes.
+    pub(crate) fn changes(&self) -> Option<&str> {
+        let folder = self.file.rsplit('/').nth(1)?;
+        folder
+            .strip_suffix(".d")
+            .filter(|file| file.ends_with(".toml"))
     }
 
     /// Line, column and text of a range of bytes; a range over several lines is cut at the end of the first.
@@ -67,9 +75,5 @@ impl Source {
         } else {
             short
         }
-    }
-
-    pub(crate) fn error(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(&self.file, Some(self.place(span)), message)
     }
 }

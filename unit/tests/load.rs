@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use unit::{
     ContainerUnit, Loaded, MountKind, NetworkMode, Port, Protocol, Restart, ServiceKind, Source,
-    Unit, UnitKind, UnitName,
+    Supported, Unit, UnitKind, UnitName,
 };
 
 fn source(file: &str, text: &str) -> Source {
@@ -16,12 +16,8 @@ fn source(file: &str, text: &str) -> Source {
 }
 
 fn load(files: &[(&str, &str)]) -> Loaded {
-    unit::load_sources(
-        files
-            .iter()
-            .map(|(file, text)| source(file, text))
-            .collect(),
-    )
+    let sources = files.iter().map(|(file, text)| source(file, text));
+    unit::load_sources_as(sources.collect(), Supported::All)
 }
 
 fn good(files: &[(&str, &str)]) -> Loaded {
@@ -58,6 +54,8 @@ fn names(loaded: &Loaded) -> Vec<&str> {
 
 /// Every key that works.
 const FULL: &str = include_str!("full.toml");
+/// Every key of a unit's life.
+const FULL_LIFE: &str = include_str!("full_life.toml");
 
 struct Folder(PathBuf);
 
@@ -371,7 +369,7 @@ fn files_that_cannot_be_read_are_said_and_stop_nothing() {
         "not UTF-8 in line 2",
         "larger than 64 KiB",
         "not a file",
-        "drop-ins are not supported yet",
+        "there is no unit `web.container.toml` for this drop-in to change",
     ] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
@@ -431,18 +429,238 @@ fn what_is_loaded_survives_json() {
     assert_eq!(serde_json::from_str::<Loaded>(&text).expect("read"), loaded);
 }
 
+const TEMPLATE: &str = "[container]\nimage = \"x\"\n[replicas]\ncount = 2\n";
+
+fn after(loaded: &Loaded, name: &str) -> Vec<String> {
+    let after = unit(loaded, name).dependencies.after.iter();
+    after.map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_drop_in_merges_tables_replaces_the_rest_and_adds_where_told() {
+    let other = "[container]\nimage = \"x\"\n";
+    let loaded = good(&[
+        (
+            "web.container.toml",
+            "[unit]\nafter = [\"a\"]\n[container]\nimage = \"x\"\ncommand = [\"one\"]\n[env]\nA = \"1\"\nB = \"1\"\n[[ports]]\npublish = \"1:1\"\n",
+        ),
+        (
+            "web.container.toml.d/10.toml",
+            "[unit]\n\"after+\" = [\"b\"]\n\"wanted_by+\" = [\"app.target\"]\n[container]\ncommand = [\"two\"]\n[service]\n\"success_exit_codes+\" = [3]\n",
+        ),
+        (
+            "web.container.toml.d/20.toml",
+            "env.B = \"2\"\n[unit]\n\"after+\" = [\"c\"]\n[[ports]]\npublish = \"2:2\"\n",
+        ),
+        ("a.container.toml", other),
+        ("b.container.toml", other),
+        ("c.container.toml", other),
+        ("app.target.toml", ""),
+    ]);
+    assert_eq!(after(&loaded, "web"), ["a", "b", "c"]);
+    let web = unit(&loaded, "web");
+    let wanted_by: Vec<&str> = web.wanted_by.iter().map(UnitName::as_str).collect();
+    assert_eq!(wanted_by, ["default.target", "app.target"]);
+    assert_eq!(
+        web.drop_ins,
+        [
+            "web.container.toml.d/10.toml",
+            "web.container.toml.d/20.toml"
+        ]
+    );
+    let web = container(&loaded, "web");
+    assert_eq!(
+        web.container.command.as_deref(),
+        Some(["two".to_owned()].as_slice())
+    );
+    let env: Vec<(&str, &str)> = web
+        .container
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(env, [("A", "1"), ("B", "2")]);
+    let ports: Vec<Option<u16>> = web.ports.iter().map(|port| port.host_port).collect();
+    assert_eq!(ports, [Some(2)]);
+    assert_eq!(web.service.success_exit_codes, [0, 3]);
+}
+
+#[test]
+fn drop_ins_of_all_directories_are_put_over_the_unit_in_the_order_of_their_names() {
+    let folder = Folder::new("drop_ins");
+    let write = |path: &str, text: &str| folder.write(path, text);
+    write(
+        "release/web.container.toml",
+        "[container]\nimage = \"x\"\nuser = \"0\"\n",
+    );
+    write(
+        "release/web.container.toml.d/50.toml",
+        "[container]\nuser = \"1\"\n",
+    );
+    write(
+        "operator/web.container.toml.d/10.toml",
+        "[container]\nuser = \"2\"\nhostname = \"h\"\n",
+    );
+    write(
+        "release/web.container.toml.d/20.toml",
+        "[container]\nworking_dir = \"/old\"\n",
+    );
+    write(
+        "operator/web.container.toml.d/20.toml",
+        "[env]\nNEW = \"1\"\n",
+    );
+    write("operator/web.container.toml.d/.hidden.toml", "nonsense");
+    write("operator/web.container.toml.d/README", "nonsense");
+    let loaded = unit::load(&["release", "operator"].map(|name| folder.0.join(name)));
+    assert_eq!(loaded.diagnostics, []);
+    let web = &container(&loaded, "web").container;
+    assert_eq!(
+        (web.user.as_deref(), web.hostname.as_str()),
+        (Some("1"), "h")
+    );
+    assert_eq!((web.working_dir.as_deref(), web.env.len()), (None, 1));
+}
+
+#[test]
+fn drop_ins_of_a_template_change_all_instances_and_those_of_an_instance_only_that_one() {
+    let loaded = good(&[
+        ("web@.container.toml", TEMPLATE),
+        (
+            "web@.container.toml.d/10.toml",
+            "[container]\nuser = \"1\"\nhostname = \"all-%i\"\n",
+        ),
+        (
+            "web@2.container.toml.d/05.toml",
+            "[container]\nuser = \"2\"\n",
+        ),
+        ("web@3.container.toml", "[container]\nimage = \"own\"\n"),
+        ("app.target.toml", ""),
+        (
+            "app.target.toml.d/10.toml",
+            "[unit]\ndescription = \"changed\"\n",
+        ),
+    ]);
+    let shown = |name: &str| {
+        let container = &container(&loaded, name).container;
+        (
+            container.user.clone().unwrap_or_default(),
+            container.hostname.clone(),
+        )
+    };
+    assert_eq!(shown("web@1"), ("1".to_owned(), "all-1".to_owned()));
+    assert_eq!(shown("web@2"), ("2".to_owned(), "all-2".to_owned()));
+    assert_eq!(shown("web@3"), (String::new(), "web-3".to_owned()));
+    assert_eq!(unit(&loaded, "app.target").description, "changed");
+    let replica = unit(&loaded, "web@2")
+        .replica
+        .clone()
+        .expect("of a template");
+    assert_eq!((replica.template.as_str(), replica.index), ("web@", 1));
+    assert_eq!(unit(&loaded, "web@3").replica, None);
+}
+
+#[test]
+fn check_of_a_file_reads_its_drop_ins_and_of_a_drop_in_its_unit() {
+    let folder = Folder::new("check_drop_ins");
+    let unit = folder.write("web.container.toml", "[container]\nimage = \"x\"\n");
+    let drop_in = folder.write("web.container.toml.d/10.toml", "[container]\nuser = 1\n");
+    folder.write("db.container.toml", "[container]\nimage = \"x\"\n");
+    let other = folder.write("db.container.toml.d/10.toml", "");
+    for path in [&unit, &drop_in, &folder.0] {
+        let loaded = unit::check(std::slice::from_ref(path));
+        let files: Vec<&str> = loaded
+            .diagnostics
+            .iter()
+            .map(|said| said.file.as_str())
+            .collect();
+        assert_eq!(files, [drop_in.display().to_string()], "{}", path.display());
+    }
+    assert_eq!(unit::check(&[other]).diagnostics, []);
+}
+
+#[test]
+fn a_timer_starts_the_container_of_its_name_unless_it_says_otherwise() {
+    let job = "[container]\nimage = \"x\"\n[service]\ntype = \"job\"\n";
+    let loaded = good(&[
+        ("backup.container.toml", job),
+        ("backup.timer.toml", "[timer]\non_calendar = [\"@daily\"]\n"),
+        (
+            "other.timer.toml",
+            "[timer]\nunit = \"backup\"\non_boot = \"1m\"\n",
+        ),
+        (
+            "own.container.toml",
+            "[container]\nimage = \"x\"\n[timer]\non_boot = \"1m\"\n",
+        ),
+    ]);
+    let set = &loaded.set;
+    let index = |name: &str| {
+        set.find(&UnitName::new(name).expect("a name"))
+            .expect("a unit")
+    };
+    assert_eq!(set.triggers(index("backup.timer")), [index("backup")]);
+    assert_eq!(
+        set.triggered_by(index("backup")),
+        [index("backup.timer"), index("other.timer")]
+    );
+    let own = container(&loaded, "own");
+    assert_eq!(
+        (own.service.kind, own.service.restart),
+        (ServiceKind::Job, Restart::No)
+    );
+    assert_eq!(
+        own.timer.as_ref().and_then(|timer| timer.on_boot_ms),
+        Some(60_000)
+    );
+}
+
+#[test]
+fn keys_nested_deeply_are_refused_and_do_not_break_the_reader() {
+    let deep = format!("{}x = 1\n", "a.".repeat(20_000));
+    let arrays = format!("x = {}\n", "[".repeat(30_000));
+    let tables = format!("x = {}\n", "{a=".repeat(15_000));
+    let header = format!("[{}b]\n", "a.".repeat(20_000));
+    for text in [&deep, &arrays, &tables, &header] {
+        let unit = ("web.container.toml", "[container]\nimage = \"x\"\n");
+        assert!(load(&[("web.container.toml", text)]).has_errors());
+        assert!(load(&[unit, ("web.container.toml.d/1.toml", text)]).has_errors());
+    }
+}
+
 proptest! {
     #[test]
     fn no_file_makes_the_loader_panic(text in "\\PC*") {
-        let _ = load(&[("web@.container.toml", &text), ("app.target.toml", &text)]);
+        let unit = "[container]\nimage = \"x\"\n";
+        let _ = load(&[("web@.container.toml", &text), ("app.target.toml", &text), ("x.timer.toml", &text)]);
+        let _ = load(&[("web.container.toml", unit), ("web.container.toml.d/x.toml", &text)]);
+        let _ = load(&[("web.container.toml", &text), ("web.container.toml.d/x.toml", &text)]);
     }
 
     #[test]
-    fn no_damage_to_a_good_file_makes_the_loader_panic(at in 0usize..FULL.len(), length in 0usize..20, put in "[a-z0-9\"=\\[\\]\\{\\}.,%@:/\\n-]{0,12}") {
-        let end = (at + length).min(FULL.len());
-        prop_assume!(FULL.is_char_boundary(at) && FULL.is_char_boundary(end));
-        let text = format!("{}{put}{}", &FULL[..at], &FULL[end..]);
-        let loaded = load(&[("web@.container.toml", &text), ("good.container.toml", "[container]\nimage = \"x\"\n")]);
+    fn no_bytes_make_the_loader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let _ = load(&[("web.container.toml", FULL_LIFE), ("web.container.toml.d/x.toml", &text)]);
+    }
+
+    #[test]
+    fn no_damage_to_a_good_file_makes_the_loader_panic(
+        life in any::<bool>(),
+        drop_in in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+        length in 0usize..20,
+        put in "[a-z0-9\"=\\[\\]\\{\\}.,%@:/+\\n-]{0,12}",
+    ) {
+        let whole = if life { FULL_LIFE } else { FULL };
+        let at = at.index(whole.len());
+        let end = (at + length).min(whole.len());
+        prop_assume!(whole.is_char_boundary(at) && whole.is_char_boundary(end));
+        let text = format!("{}{put}{}", &whole[..at], &whole[end..]);
+        let good = ("good.container.toml", "[container]\nimage = \"x\"\n");
+        let loaded = if drop_in {
+            load(&[("web@.container.toml", whole), ("web@x.container.toml.d/1.toml", &text), good])
+        } else {
+            load(&[("web@.container.toml", &text), good])
+        };
         prop_assert!(loaded.set.find(&UnitName::new("good").expect("a name")).is_some());
         for diagnostic in &loaded.diagnostics {
             let _ = unit::render(diagnostic, unit::Colour::Always);

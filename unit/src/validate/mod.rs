@@ -3,104 +3,134 @@
 //! Each table has a file of its own here. A step reports what is wrong and goes on with a default, so that all
 //! mistakes come out at once; a unit with an error is dropped by the caller.
 
+mod conditions;
 mod container;
 mod dependencies;
+mod health;
+mod hooks;
 mod mounts;
 mod ports;
+mod readiness;
 pub(crate) mod replicas;
 mod service;
+mod timer;
+mod update;
 
 use crate::check::Check;
+use crate::document::Document;
 use crate::draft::Draft;
 use crate::file::UnitFile;
-use crate::{
-    Conditions, ContainerUnit, Diagnostic, Health, Readiness, Source, Unit, UnitKind, UnitName,
-    Update,
-};
+use crate::{ContainerUnit, Diagnostic, Replica, Supported, Unit, UnitKind, UnitName};
+use std::collections::BTreeMap;
 
 /// What one instance of a file is called, and which one it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instance {
     pub(crate) name: UnitName,
-    /// 0 for the first of a template.
-    pub(crate) position: u32,
+    /// `None`: not made by a template.
+    pub(crate) replica: Option<Replica>,
 }
 
 /// The draft is complete only when no diagnostic is an error.
 pub(crate) fn container(
-    source: &Source,
+    document: &Document<'_>,
     file: &UnitFile,
     instance: &Instance,
+    supported: Supported,
 ) -> (Draft, Vec<Diagnostic>) {
-    let mut check = Check::new(source, instance.name.instance());
-    let (dependencies, wanted_by) = dependencies::validate(&mut check, &instance.name, &file.unit);
+    let mut check = Check::new(document, supported, instance.name.instance());
     let network = container::network(&mut check, &file.network);
     let offset = replicas::port_offset(&mut check, file, instance);
     let (ports, choices) = ports::validate(&mut check, &file.ports, offset, network.mode);
-    let service = service::validate(&mut check, &file.service);
+    let service = service::validate(&mut check, file);
+    remember_facts(&mut check, file);
+    let health = health::validate(&mut check, file, &network);
     let kind = ContainerUnit {
         container: container::container(&mut check, file, &instance.name),
-        readiness: Readiness::default_of(service.kind, service.start_timeout_ms),
-        health: Health::default(),
-        timer: None,
-        update: Update::default(),
-        service,
         resources: container::resources(&mut check, &file.resources),
         mounts: mounts::validate(&mut check, file),
         logging: container::logging(&mut check, &file.logging),
+        readiness: readiness::validate(&mut check, file, &service, &health, &network),
+        timer: timer::of_container(&mut check, file, &service),
+        update: update::validate(&mut check, file, &service, &network),
+        health,
+        service,
         ports,
         network,
     };
-    let unit = Unit {
-        name: instance.name.clone(),
-        source: source.file.clone(),
-        drop_ins: Vec::new(),
-        description: description(&mut check, file),
-        dependencies,
-        wanted_by,
-        conditions: Conditions::default(),
-        profiles: Vec::new(),
-        replica: None,
-        kind: UnitKind::Container(Box::new(kind)),
-    };
-    (
-        Draft {
-            unit,
-            places: check.places,
-            choices,
-        },
-        check.diagnostics,
-    )
+    let kind = UnitKind::Container(Box::new(kind));
+    finish(check, file, instance, kind, choices)
+}
+
+/// Where stands what other units' conditions are held against.
+fn remember_facts(check: &mut Check<'_>, file: &UnitFile) {
+    if let Some(kind) = &file.service.kind {
+        check.remember("service.type".to_owned(), &kind.span());
+    }
+    if let Some(disable) = &file.health.disable {
+        check.remember("health.disable".to_owned(), &disable.span());
+    }
 }
 
 /// The draft is complete only when no diagnostic is an error.
 pub(crate) fn target(
-    source: &Source,
+    document: &Document<'_>,
     file: &UnitFile,
-    name: &UnitName,
+    name: UnitName,
+    supported: Supported,
 ) -> (Draft, Vec<Diagnostic>) {
-    let mut check = Check::new(source, None);
-    let (dependencies, wanted_by) = dependencies::validate(&mut check, name, &file.unit);
+    let check = Check::new(document, supported, None);
+    let instance = Instance {
+        name,
+        replica: None,
+    };
+    finish(check, file, &instance, UnitKind::Target, BTreeMap::new())
+}
+
+/// The draft is complete only when no diagnostic is an error.
+pub(crate) fn timer(
+    document: &Document<'_>,
+    file: &UnitFile,
+    name: UnitName,
+    supported: Supported,
+) -> (Draft, Vec<Diagnostic>) {
+    let mut check = Check::new(document, supported, None);
+    let (timer, unit) = timer::of_file(&mut check, file, &name);
+    let instance = Instance {
+        name,
+        replica: None,
+    };
+    let kind = UnitKind::Timer { timer, unit };
+    finish(check, file, &instance, kind, BTreeMap::new())
+}
+
+/// What units of all kinds have.
+fn finish(
+    mut check: Check<'_>,
+    file: &UnitFile,
+    instance: &Instance,
+    kind: UnitKind,
+    choices: BTreeMap<usize, u16>,
+) -> (Draft, Vec<Diagnostic>) {
+    let (dependencies, wanted_by) = dependencies::validate(&mut check, &instance.name, &file.unit);
     let unit = Unit {
-        name: name.clone(),
-        source: source.file.clone(),
-        drop_ins: Vec::new(),
+        name: instance.name.clone(),
+        source: check.document.file().to_owned(),
+        drop_ins: check.document.drop_ins(),
         description: description(&mut check, file),
         dependencies,
         wanted_by,
-        conditions: Conditions::default(),
-        profiles: Vec::new(),
-        replica: None,
-        kind: UnitKind::Target,
+        conditions: conditions::validate(&mut check, &file.unit.condition),
+        profiles: conditions::profiles(&mut check, &file.unit),
+        replica: instance.replica.clone(),
+        kind,
     };
-    (
-        Draft {
-            unit,
-            places: check.places,
-            choices: std::collections::BTreeMap::new(),
-        },
-        check.diagnostics,
-    )
+    let draft = Draft {
+        unit,
+        places: check.places,
+        choices,
+    };
+    (draft, check.diagnostics)
 }
 
 fn description(check: &mut Check<'_>, file: &UnitFile) -> String {

@@ -38,7 +38,7 @@ pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Vec<Mount> {
 fn add(check: &mut Check<'_>, mounts: &mut Vec<Mount>, mount: Option<Mount>, span: &Range<usize>) {
     let Some(mount) = mount else { return };
     if mounts.iter().any(|other| other.target == mount.target) {
-        let error = check.source.error(
+        let error = check.document.error(
             span,
             format!("`{}` is the target of two mounts", mount.target),
         );
@@ -68,7 +68,7 @@ fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
     }
     let kind = kind?;
     if let (Some(tmpfs), true) = (&table.tmpfs, kind != "tmpfs") {
-        let error = check.source.error(
+        let error = check.document.error(
             &tmpfs.span,
             "`mounts.tmpfs` counts only with `type = \"tmpfs\"`",
         );
@@ -76,7 +76,7 @@ fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
     }
     if let (Some(source), true) = (&table.source, kind == "tmpfs") {
         let error = check
-            .source
+            .document
             .error(&source.span(), "a tmpfs has no `source`");
         check.report(error.hint("take it out"));
     }
@@ -93,7 +93,7 @@ fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
         };
         check.report(
             check
-                .source
+                .document
                 .error(
                     &table.span,
                     format!("key `source` is missing for `type = \"{kind}\"`"),

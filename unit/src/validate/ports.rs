@@ -26,7 +26,7 @@ pub(crate) fn validate(
             }
         };
         let message = format!("ports cannot be published with `mode = \"{name}\"` in `[network]`");
-        check.report(check.source.error(&first.span, message).hint(hint));
+        check.report(check.document.error(&first.span, message).hint(hint));
     }
     let mut ports: Vec<Port> = Vec::new();
     let mut choices = BTreeMap::new();
@@ -47,7 +47,7 @@ pub(crate) fn validate(
             let message = format!("host port {host} is published twice by this unit");
             check.report(
                 check
-                    .source
+                    .document
                     .error(&span, message)
                     .hint("take one out, or give it another host port"),
             );
@@ -136,7 +136,7 @@ fn count(text: &PortText) -> u16 {
 }
 
 fn contradiction(check: &mut Check<'_>, key: &str, span: &Range<usize>) {
-    let error = check.source.error(
+    let error = check.document.error(
         span,
         format!("`ports.{key}` says something else than `publish`"),
     );

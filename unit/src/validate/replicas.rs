@@ -2,25 +2,27 @@
 
 use super::Instance;
 use crate::check::Check;
+use crate::document::Document;
 use crate::fault::Fault;
 use crate::file::UnitFile;
 use crate::resolve::UNITS_MAX;
-use crate::{Diagnostic, Source, UnitName};
+use crate::{Diagnostic, Replica, Supported, UnitName};
 
 /// All instances of `base` (`redis@`), or why there is none.
 pub(crate) fn instances(
-    source: &Source,
+    document: &Document<'_>,
     file: &UnitFile,
     base: &str,
+    supported: Supported,
 ) -> (Vec<Instance>, Vec<Diagnostic>) {
-    let mut check = Check::new(source, None);
+    let mut check = Check::new(document, supported, None);
     let replicas = file.replicas.as_ref().map(|replicas| replicas.get_ref());
     let count = replicas.and_then(|replicas| replicas.count.as_ref());
     let explicit = replicas
         .and_then(|replicas| replicas.instances.as_ref())
         .filter(|instances| !instances.get_ref().is_empty());
     if let (Some(count), Some(_)) = (count, explicit) {
-        let error = check.source.error(
+        let error = check.document.error(
             &count.span(),
             "`replicas.count` and `replicas.instances` exclude each other",
         );
@@ -56,21 +58,26 @@ pub(crate) fn instances(
         }
     }
     if names.is_empty() && check.diagnostics.is_empty() {
-        let place = file
-            .replicas
-            .as_ref()
-            .map(|replicas| source.place(&replicas.span()));
-        let warning = Diagnostic::warning(
-            &source.file,
-            place,
-            "this template has no instance, so nothing is started",
-        );
+        let message = "this template has no instance, so nothing is started";
+        let warning = match &file.replicas {
+            Some(replicas) => document.warning(&replicas.span(), message),
+            None => Diagnostic::warning(document.file(), None, message),
+        };
         check.report(warning.hint("set `count = 1`, or list `instances`"));
     }
-    let instances = names
-        .into_iter()
-        .zip(0u32..)
-        .map(|(name, position)| Instance { name, position });
+    let max_parallel = replicas.and_then(|replicas| replicas.max_parallel.as_ref());
+    let most = u32::try_from(UNITS_MAX).unwrap_or(u32::MAX);
+    let max_parallel = check
+        .integer("replicas.max_parallel", max_parallel, 1..=most)
+        .unwrap_or(1);
+    let instances = names.into_iter().zip(0u32..).map(|(name, index)| Instance {
+        name,
+        replica: Some(Replica {
+            template: base.to_owned(),
+            index,
+            max_parallel,
+        }),
+    });
     (instances.collect(), check.diagnostics)
 }
 
@@ -87,7 +94,7 @@ pub(crate) fn port_offset(check: &mut Check<'_>, file: &UnitFile, instance: &Ins
         return 0;
     };
     let Some(offset) = u32::from(step)
-        .checked_mul(instance.position)
+        .checked_mul(instance.replica.as_ref().map_or(0, |replica| replica.index))
         .and_then(|offset| u16::try_from(offset).ok())
     else {
         let message = format!(
@@ -101,7 +108,7 @@ pub(crate) fn port_offset(check: &mut Check<'_>, file: &UnitFile, instance: &Ins
             .map_or(replicas.span(), |offset| offset.span());
         check.report(
             check
-                .source
+                .document
                 .error(&span, message)
                 .hint("use a smaller step or fewer instances"),
         );

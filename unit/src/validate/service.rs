@@ -1,10 +1,13 @@
 //! `[service]`: how it runs and what happens when it ends.
 
 use super::container::whole;
+use super::hooks;
 use crate::check::Check;
 use crate::fault::Fault;
-use crate::file::ServiceTable;
-use crate::{Restart, Service, ServiceKind, duration};
+use crate::file::{ServiceTable, UnitFile};
+use crate::reader::Text;
+use crate::{KillMode, Reload, Restart, Service, ServiceKind, StartLimit, duration, signal};
+use toml::Spanned;
 
 /// A unit that ends at once and is started without pause would keep the machine busy with nothing else.
 const RESTART_DELAY_MS_MIN: u64 = 10;
@@ -12,128 +15,146 @@ const BACKOFF_MIN: f64 = 1.0;
 const BACKOFF_MAX: f64 = 1000.0;
 /// Exit statuses have eight bits: wait(2).
 const EXIT_CODE_MAX: i32 = 255;
+/// PID 1 remembers when each of so many starts was.
+const START_LIMIT_BURST_MAX: u32 = 1000;
+/// Each message wakes PID 1.
+const WATCHDOG_MS_MIN: u64 = 100;
 
-pub(crate) fn validate(check: &mut Check<'_>, table: &ServiceTable) -> Service {
-    let kind = check.value("service.type", table.kind.as_ref(), |text| match text {
-        "simple" => Ok(ServiceKind::Simple),
-        "oneshot" => Ok(ServiceKind::Oneshot),
-        "notify" | "job" => Err(Fault::new("is not supported yet", "simple or oneshot")),
-        _ => Err(Fault::new("is unknown", "simple or oneshot")),
-    });
-    let kind = kind.unwrap_or(ServiceKind::Simple);
-    let default = if kind == ServiceKind::Oneshot {
+pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Service {
+    let table = &file.service;
+    let default = if file.timer.is_some() {
+        ServiceKind::Job
+    } else {
+        ServiceKind::Simple
+    };
+    let kind = kind(check, table).unwrap_or(default);
+    let restart = restart(check, table, kind).unwrap_or(if kind.ends() {
         Restart::No
     } else {
         Restart::Always
-    };
-    let restart = restart(check, table, kind).unwrap_or(default);
-    let delay = milliseconds(
-        check,
-        "restart_delay",
-        table,
-        |table| &table.restart_delay,
-        RESTART_DELAY_MS_MIN,
-    )
-    .unwrap_or(Service::RESTART_DELAY_MS);
-    Service {
+    });
+    let delay = check
+        .duration(
+            "service.restart_delay",
+            table.restart_delay.as_ref(),
+            RESTART_DELAY_MS_MIN,
+        )
+        .unwrap_or(Service::RESTART_DELAY_MS);
+    let mut service = Service {
         kind,
         restart,
         restart_delay_ms: delay,
         restart_delay_max_ms: delay_max(check, table, delay),
         restart_backoff_milli: backoff(check, table),
-        restart_reset_after_ms: milliseconds(
-            check,
-            "restart_reset_after",
-            table,
-            |table| &table.restart_reset_after,
-            0,
-        )
-        .unwrap_or(Service::RESTART_RESET_AFTER_MS),
+        restart_reset_after_ms: check
+            .duration(
+                "service.restart_reset_after",
+                table.restart_reset_after.as_ref(),
+                0,
+            )
+            .unwrap_or(Service::RESTART_RESET_AFTER_MS),
         restart_max: restart_max(check, table, restart),
-        success_exit_codes: exit_codes(check, table),
-        remain_after_exit: remain_after_exit(check, table, kind),
-        start_timeout_ms: milliseconds(
+        start_limit: start_limit(check, table),
+        success_exit_codes: exit_codes(
             check,
-            "start_timeout",
-            table,
-            |table| &table.start_timeout,
-            1,
+            "service.success_exit_codes",
+            &table.success_exit_codes,
         )
-        .unwrap_or(Service::START_TIMEOUT_MS),
-        stop_timeout_ms: milliseconds(check, "stop_timeout", table, |table| &table.stop_timeout, 0)
+        .unwrap_or_else(|| vec![0]),
+        restart_prevent_exit_codes: prevent(check, table, restart),
+        remain_after_exit: remain_after_exit(check, table, kind),
+        start_timeout_ms: check
+            .duration("service.start_timeout", table.start_timeout.as_ref(), 1)
+            .unwrap_or(Service::START_TIMEOUT_MS),
+        stop_timeout_ms: check
+            .duration("service.stop_timeout", table.stop_timeout.as_ref(), 0)
             .unwrap_or(Service::STOP_TIMEOUT_MS),
+        runtime_max_ms: check.duration("service.runtime_max", table.runtime_max.as_ref(), 1),
+        kill_mode: kill_mode(check, table),
+        reload: reload(check, table),
+        watchdog_ms: watchdog(check, table, kind),
         ..Service::default()
+    };
+    if let (Restart::OnWatchdog, None, Some(written)) = (restart, &table.watchdog, &table.restart) {
+        check.refuse(
+            &written.span(),
+            "`restart = \"on-watchdog\"` never restarts anything without a watchdog",
+            "set `watchdog = \"30s\"`, or use `restart = \"on-abnormal\"`",
+        );
     }
+    hooks::validate(check, table, &mut service);
+    service
+}
+
+fn kind(check: &mut Check<'_>, table: &ServiceTable) -> Option<ServiceKind> {
+    let choices = [
+        ("simple", ServiceKind::Simple),
+        ("notify", ServiceKind::Notify),
+        ("oneshot", ServiceKind::Oneshot),
+        ("job", ServiceKind::Job),
+    ];
+    check.choice("service.type", table.kind.as_ref(), &choices)
 }
 
 fn restart(check: &mut Check<'_>, table: &ServiceTable, kind: ServiceKind) -> Option<Restart> {
-    const KNOWN: &str = "no, always, on-failure or unless-stopped";
-    check.value("service.restart", table.restart.as_ref(), |text| {
-        let restart = match text {
-            "no" => Restart::No,
-            "always" => Restart::Always,
-            "on-failure" => Restart::OnFailure,
-            "unless-stopped" => Restart::UnlessStopped,
-            "on-abnormal" | "on-watchdog" => return Err(Fault::new("is not supported yet", KNOWN)),
-            _ if text.starts_with("on-failure:") => {
-                let number = text.strip_prefix("on-failure:").unwrap_or("");
-                return Err(Fault::new("is unknown", KNOWN).hint(format!(
-                    "write `restart = \"on-failure\"` and `restart_max = {number}`"
-                )));
-            }
-            _ => {
-                let near =
-                    crate::nearest::nearest(text, ["always", "on-failure", "unless-stopped"]);
-                let fault = Fault::new("is unknown", KNOWN);
-                return Err(near.map_or(fault.clone(), |near| {
-                    fault.hint(format!("perhaps \"{near}\""))
-                }));
-            }
-        };
-        if kind == ServiceKind::Oneshot
-            && matches!(restart, Restart::Always | Restart::UnlessStopped)
-        {
-            let fault = Fault::new(
-                "would run a oneshot for ever",
-                "no or on-failure, for `type = \"oneshot\"`",
-            );
-            return Err(fault.hint("take it out, or use `type = \"simple\"`"));
-        }
-        Ok(restart)
-    })
+    const KEY: &str = "service.restart";
+    let choices = [
+        ("no", Restart::No),
+        ("always", Restart::Always),
+        ("on-failure", Restart::OnFailure),
+        ("on-abnormal", Restart::OnAbnormal),
+        ("on-watchdog", Restart::OnWatchdog),
+        ("unless-stopped", Restart::UnlessStopped),
+    ];
+    let written = table.restart.as_ref()?;
+    if let Some(number) = written.get_ref().strip_prefix("on-failure:") {
+        let fault = Fault::new("is unknown", "a policy alone: \"on-failure\"");
+        check.fault(
+            KEY,
+            &written.span(),
+            fault.hint(format!(
+                "write `restart = \"on-failure\"` and `restart_max = {number}`"
+            )),
+        );
+        return None;
+    }
+    let restart = check.choice(KEY, Some(written), &choices)?;
+    let for_ever = matches!(restart, Restart::Always | Restart::UnlessStopped);
+    if kind.ends() && for_ever {
+        let name = kind_name(kind);
+        let error = check
+            .document
+            .error(
+                &written.span(),
+                format!("`{KEY}` would run a {name} for ever"),
+            )
+            .found(check.document.excerpt(&written.span()))
+            .expected(format!("no or on-failure, for `type = \"{name}\"`"))
+            .hint("take it out, or use `type = \"simple\"`");
+        check.report(match &table.kind {
+            Some(kind) => error.related(check.document.spot(&kind.span()), "the type"),
+            None => error,
+        });
+    }
+    Some(restart)
 }
 
-fn milliseconds(
-    check: &mut Check<'_>,
-    key: &str,
-    table: &ServiceTable,
-    field: fn(&ServiceTable) -> &Option<crate::reader::Text>,
-    least: u64,
-) -> Option<u64> {
-    check.value(&format!("service.{key}"), field(table).as_ref(), |text| {
-        let milliseconds = duration::parse(text)?;
-        let too_short = || {
-            Fault::new(
-                "is too short",
-                format!("at least {}", duration::display(least)),
-            )
-        };
-        (milliseconds >= least)
-            .then_some(milliseconds)
-            .ok_or_else(too_short)
-    })
+/// As it is written.
+pub(super) fn kind_name(kind: ServiceKind) -> &'static str {
+    match kind {
+        ServiceKind::Simple => "simple",
+        ServiceKind::Notify => "notify",
+        ServiceKind::Oneshot => "oneshot",
+        ServiceKind::Job => "job",
+    }
 }
 
 /// A delay above the default maximum raises it; one above a maximum that was written is a contradiction.
 fn delay_max(check: &mut Check<'_>, table: &ServiceTable, delay: u64) -> u64 {
-    let written = milliseconds(
-        check,
-        "restart_delay_max",
-        table,
-        |table| &table.restart_delay_max,
-        RESTART_DELAY_MS_MIN,
-    );
-    let (Some(written), Some(text)) = (written, &table.restart_delay_max) else {
+    const KEY: &str = "service.restart_delay_max";
+    let text = table.restart_delay_max.as_ref();
+    let written = check.duration(KEY, text, RESTART_DELAY_MS_MIN);
+    let (Some(written), Some(text)) = (written, text) else {
         return Service::RESTART_DELAY_MAX_MS.max(delay);
     };
     if written < delay {
@@ -141,11 +162,7 @@ fn delay_max(check: &mut Check<'_>, table: &ServiceTable, delay: u64) -> u64 {
             "at least `restart_delay`, which is {}",
             duration::display(delay)
         );
-        check.fault(
-            "service.restart_delay_max",
-            &text.span(),
-            Fault::new("is too short", expected),
-        );
+        check.fault(KEY, &text.span(), Fault::new("is too short", expected));
     }
     written
 }
@@ -166,36 +183,73 @@ fn backoff(check: &mut Check<'_>, table: &ServiceTable) -> u64 {
 }
 
 fn restart_max(check: &mut Check<'_>, table: &ServiceTable, restart: Restart) -> u32 {
+    let written = table.restart_max.as_ref();
     let max = check
-        .integer(
-            "service.restart_max",
-            table.restart_max.as_ref(),
-            0..=u32::MAX,
-        )
+        .integer("service.restart_max", written, 0..=u32::MAX)
         .unwrap_or(0);
-    if let (Some(written), false) = (
-        table.restart_max.as_ref().filter(|_| max > 0),
-        restart == Restart::OnFailure,
-    ) {
-        let error = check.source.error(
+    let counts = match restart {
+        Restart::OnFailure | Restart::OnAbnormal | Restart::OnWatchdog => true,
+        Restart::No | Restart::Always | Restart::UnlessStopped => false,
+    };
+    if let (Some(written), false) = (written.filter(|_| max > 0), counts) {
+        check.refuse(
             &written.span(),
             "`service.restart_max` counts only with `restart = \"on-failure\"`",
+            "set `restart = \"on-failure\"`, or take `restart_max` out",
         );
-        check.report(error.hint("set `restart = \"on-failure\"`, or take `restart_max` out"));
     }
     max
 }
 
-fn exit_codes(check: &mut Check<'_>, table: &ServiceTable) -> Vec<i32> {
-    let Some(codes) = &table.success_exit_codes else {
-        return vec![0];
+fn start_limit(check: &mut Check<'_>, table: &ServiceTable) -> StartLimit {
+    let Some(limit) = &table.start_limit else {
+        return StartLimit::default();
     };
-    let codes = codes.get_ref().iter();
+    let burst = check.integer(
+        "service.start_limit.burst",
+        limit.burst.as_ref(),
+        0..=START_LIMIT_BURST_MAX,
+    );
+    let interval = check.duration("service.start_limit.interval", limit.interval.as_ref(), 0);
+    let (burst, interval_ms) = (burst.unwrap_or(0), interval.unwrap_or(0));
+    if (burst == 0) != (interval_ms == 0) {
+        let (has, lacks, example) = if burst == 0 {
+            ("interval", "burst", "burst = 5")
+        } else {
+            ("burst", "interval", "interval = \"1m\"")
+        };
+        check.refuse(
+            &limit.span,
+            format!("`service.start_limit` has `{has}` but no `{lacks}`, so it limits nothing"),
+            format!("add `{example}`"),
+        );
+    }
+    StartLimit { burst, interval_ms }
+}
+
+fn exit_codes(
+    check: &mut Check<'_>,
+    key: &str,
+    codes: &Option<Spanned<Vec<Spanned<i64>>>>,
+) -> Option<Vec<i32>> {
+    let codes = codes.as_ref()?.get_ref().iter();
+    let codes = codes.filter_map(|code| check.integer(key, Some(code), 0..=EXIT_CODE_MAX));
+    Some(codes.collect())
+}
+
+fn prevent(check: &mut Check<'_>, table: &ServiceTable, restart: Restart) -> Vec<i32> {
+    const KEY: &str = "service.restart_prevent_exit_codes";
+    let codes = exit_codes(check, KEY, &table.restart_prevent_exit_codes).unwrap_or_default();
+    if let (Some(written), Restart::No, false) =
+        (&table.restart_prevent_exit_codes, restart, codes.is_empty())
+    {
+        check.refuse(
+            &written.span(),
+            format!("`{KEY}` counts only for a unit that is restarted"),
+            "set `restart = \"on-failure\"`, or take it out",
+        );
+    }
     codes
-        .filter_map(|code| {
-            check.integer("service.success_exit_codes", Some(code), 0..=EXIT_CODE_MAX)
-        })
-        .collect()
 }
 
 fn remain_after_exit(check: &mut Check<'_>, table: &ServiceTable, kind: ServiceKind) -> bool {
@@ -207,11 +261,64 @@ fn remain_after_exit(check: &mut Check<'_>, table: &ServiceTable, kind: ServiceK
         return false;
     };
     if kind != ServiceKind::Oneshot {
-        let error = check.source.error(
+        check.refuse(
             &remain.span(),
             "`service.remain_after_exit` counts only with `type = \"oneshot\"`",
+            "set `type = \"oneshot\"`, or take `remain_after_exit` out",
         );
-        check.report(error.hint("set `type = \"oneshot\"`, or take `remain_after_exit` out"));
     }
     true
+}
+
+fn kill_mode(check: &mut Check<'_>, table: &ServiceTable) -> KillMode {
+    let choices = [
+        ("control-group", KillMode::ControlGroup),
+        ("process", KillMode::Process),
+    ];
+    check
+        .choice("service.kill_mode", table.kill_mode.as_ref(), &choices)
+        .unwrap_or(KillMode::ControlGroup)
+}
+
+fn reload(check: &mut Check<'_>, table: &ServiceTable) -> Option<Reload> {
+    let reload = table.reload.as_ref()?;
+    let number = check.value(
+        "service.reload.signal",
+        reload.signal.as_ref(),
+        signal::parse,
+    );
+    let command = check
+        .texts("service.reload.command", reload.command.as_ref())
+        .filter(|command| !command.is_empty());
+    match (number, command, &reload.signal, &reload.command) {
+        (Some(_), Some(_), Some(first), Some(second)) => {
+            check.conflict(
+                &first.span(),
+                "`service.reload` has both a signal and a command",
+                &second.span(),
+                "the command",
+                "keep one of them",
+            );
+            None
+        }
+        (Some(number), _, _, _) => Some(Reload::Signal(number)),
+        (None, command, _, _) => command.map(Reload::Command),
+    }
+}
+
+fn watchdog(check: &mut Check<'_>, table: &ServiceTable, kind: ServiceKind) -> Option<u64> {
+    let written: &Text = table.watchdog.as_ref()?;
+    let watchdog = check.duration("service.watchdog", Some(written), WATCHDOG_MS_MIN)?;
+    if kind == ServiceKind::Oneshot {
+        let error = check.document.error(
+            &written.span(),
+            "`service.watchdog` counts from the start on, and a oneshot has started only when it has ended",
+        );
+        let error = error.hint("use `runtime_max`, or `type = \"job\"`");
+        check.report(match &table.kind {
+            Some(kind) => error.related(check.document.spot(&kind.span()), "a oneshot"),
+            None => error,
+        });
+    }
+    Some(watchdog)
 }
