@@ -169,6 +169,9 @@ pub struct Top {
     pub memory_available: u64,
     /// What nothing uses: `MemFree`.
     pub memory_free: u64,
+    /// Free as well, but kept at hand by the processors, and not in the two above (`pagesets` of /proc/zoneinfo).
+    #[serde(default)]
+    pub memory_at_hand: u64,
     /// Of all containers together, page cache included.
     pub containers_memory: u64,
     /// Of all containers together; what `pids.max` limits.

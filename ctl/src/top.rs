@@ -90,6 +90,7 @@ mod tests {
             memory: 2 << 30,
             memory_available: 1900 << 20,
             memory_free: 1800 << 20,
+            memory_at_hand: 4 << 20,
             containers_memory: 10 << 20,
             containers_threads: 1,
             state_device: Some("/dev/vda3".into()),

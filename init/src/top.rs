@@ -29,6 +29,7 @@ pub(crate) fn top(boot: &Boot) -> Top {
         memory: memory("MemTotal"),
         memory_available: memory("MemAvailable"),
         memory_free: memory("MemFree"),
+        memory_at_hand: sys::memory::at_hand().unwrap_or(0),
         containers_memory: containers.number("memory.current").unwrap_or(0),
         containers_threads: containers.number("pids.current").unwrap_or(0),
         state_device: boot

@@ -28,6 +28,27 @@ pub fn total() -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
 }
 
+/// Free pages that the processors keep at hand, in bytes. The kernel counts them neither as free nor as available, though
+/// they are both: it takes them back when memory runs short (`count` of the `pagesets` in /proc/zoneinfo, proc(5)).
+#[must_use]
+pub fn at_hand() -> Option<u64> {
+    Some(pages_at_hand(&fs::read_to_string("/proc/zoneinfo").ok()?).saturating_mul(PAGE))
+}
+
+/// Of x86_64.
+const PAGE: u64 = 4096;
+
+fn pages_at_hand(zoneinfo: &str) -> u64 {
+    let counts = zoneinfo.lines().filter_map(|line| {
+        line.trim_start()
+            .strip_prefix("count:")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    counts.fold(0, u64::saturating_add)
+}
+
 /// The value of `KEY:   123 kB`, in bytes: /proc/meminfo, /proc/PID/smaps_rollup.
 #[must_use]
 pub fn kibibytes(text: &str, key: &str) -> Option<u64> {
@@ -61,6 +82,13 @@ mod tests {
         let rollup = "00400000-7fff rollup\nRss:    900 kB\nPss:    12 kB\nPss_Dirty:   8 kB\n";
         assert_eq!(kibibytes(rollup, "Pss"), Some(12 << 10));
         assert_eq!(kibibytes(rollup, "Swap"), None);
+    }
+
+    #[test]
+    fn pages_at_hand_are_those_of_every_processor_and_zone() {
+        let zoneinfo = "Node 0, zone    DMA32\n  pages free     472301\n        high     16765\n  pagesets\n    cpu: 0\n              \
+            count:    6803\n              high:     6985\n    cpu: 1\n              count:    2248\n              high:     6985\n";
+        assert_eq!(pages_at_hand(zoneinfo), 6803 + 2248);
     }
 
     #[test]

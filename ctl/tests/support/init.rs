@@ -288,6 +288,7 @@ fn top() -> Top {
         memory: 2 << 30,
         memory_available: 1900 << 20,
         memory_free: 1800 << 20,
+        memory_at_hand: 0,
         containers_memory: 10 << 20,
         containers_threads: 2,
         state_device: Some("/dev/vda3".into()),

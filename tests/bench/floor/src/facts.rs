@@ -14,6 +14,7 @@ pub(crate) struct Facts {
     total: u64,
     available: u64,
     free: u64,
+    at_hand: u64,
     pss: u64,
     descriptors: u64,
     processes: u64,
@@ -35,6 +36,7 @@ impl Facts {
             total: kibibytes(&meminfo, "MemTotal"),
             available: kibibytes(&meminfo, "MemAvailable").saturating_add(own),
             free: kibibytes(&meminfo, "MemFree").saturating_add(own),
+            at_hand: sys::memory::at_hand().unwrap_or(0),
             pss: pss("1")?,
             descriptors: descriptors.saturating_sub(listing_itself),
             processes: processes.saturating_sub(u64::from(is_other)),
@@ -48,13 +50,14 @@ impl fmt::Display for Facts {
             total,
             available,
             free,
+            at_hand,
             pss,
             descriptors,
             processes,
         } = self;
         write!(
             f,
-            "floor: memory total={total} available={available} free={free} pss={pss} descriptors={descriptors} processes={processes}"
+            "floor: memory total={total} available={available} free={free} at-hand={at_hand} pss={pss} descriptors={descriptors} processes={processes}"
         )
     }
 }

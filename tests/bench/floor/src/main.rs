@@ -12,7 +12,7 @@
 //! ```text
 //! floor: init at N ms
 //! floor: redis at N ms
-//! floor: memory total=N available=N free=N pss=N descriptors=N processes=N     (bytes; the reporter itself left out)
+//! floor: memory total=N available=N free=N at-hand=N pss=N descriptors=N processes=N     (bytes; the reporter itself left out)
 //! ```
 
 mod facts;

@@ -127,7 +127,9 @@ fn usage(line: &str) -> Option<Usage> {
             .find_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
     };
     Some(Usage {
-        used: value("total")?.checked_sub(value("available")?)?,
+        used: value("total")?
+            .checked_sub(value("available")?)?
+            .checked_sub(value("at-hand")?)?,
         available: value("available")?,
         free: value("free")?,
         pss: value("pss")?,
@@ -142,8 +144,7 @@ mod tests {
 
     #[test]
     fn facts_of_a_floor_are_read_by_name() {
-        let line =
-            "floor: memory total=1000 available=900 free=800 pss=30 descriptors=3 processes=1";
+        let line = "floor: memory total=1000 available=880 free=800 at-hand=20 pss=30 descriptors=3 processes=1";
         let usage = usage(line).unwrap();
         assert_eq!((usage.used, usage.pss, usage.descriptors), (100, 30, 3));
         assert_eq!(super::usage("floor: memory total=1"), None);

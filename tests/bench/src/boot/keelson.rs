@@ -159,7 +159,10 @@ fn usage(machine: &Machine) -> Result<Usage, Failure> {
 
 fn of_top(top: &Top) -> Usage {
     Usage {
-        used: top.memory.saturating_sub(top.memory_available),
+        used: top
+            .memory
+            .saturating_sub(top.memory_available)
+            .saturating_sub(top.memory_at_hand),
         available: top.memory_available,
         free: top.memory_free,
         pss: top.programs.iter().map(|program| program.pss).sum(),

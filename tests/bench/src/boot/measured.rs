@@ -23,7 +23,7 @@ pub(crate) struct Measured {
 /// Memory in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Usage {
-    /// Total less available.
+    /// Total less available, less what the processors keep at hand of free pages.
     pub(crate) used: u64,
     pub(crate) available: u64,
     pub(crate) free: u64,
