@@ -15,7 +15,7 @@ use crate::machine::Machine;
 use crate::module_index::ModuleIndex;
 use crate::shelf::Shelf;
 use crate::source::{ChildKind, HelperKind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -107,12 +107,9 @@ impl Wave {
 
 /// Load what drives the devices that are there. Loading a bus driver brings new devices: look again until none is new.
 pub(crate) fn cold_plug(modules: &mut ModuleIndex, wave: Wave) {
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     loop {
-        let fresh: Vec<String> = aliases()
-            .into_iter()
-            .filter(|alias| wave.wants(alias) && seen.insert(alias.clone()))
-            .collect();
+        let fresh = aliases(|alias| wave.wants(alias) && seen.insert(alias.to_owned()));
         if fresh.is_empty() {
             return;
         }
@@ -131,8 +128,8 @@ pub(crate) fn cold_plug(modules: &mut ModuleIndex, wave: Wave) {
     }
 }
 
-/// `modalias` of every device on every bus (Documentation/ABI/testing/sysfs-bus-pci and its like).
-fn aliases() -> BTreeSet<String> {
+/// `modalias` of every device on every bus that is wanted (Documentation/ABI/testing/sysfs-bus-pci and its like).
+fn aliases(mut wanted: impl FnMut(&str) -> bool) -> Vec<String> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         fs::read_dir(path)
             .map(|found| found.flatten().map(|entry| entry.path()).collect())
@@ -142,8 +139,10 @@ fn aliases() -> BTreeSet<String> {
         .iter()
         .flat_map(|bus| folders(&bus.join("devices")))
         .filter_map(|device| fs::read_to_string(device.join("modalias")).ok())
-        .map(|alias| alias.trim().to_owned())
-        .filter(|alias| !alias.is_empty())
+        .filter_map(|alias| {
+            let alias = alias.trim();
+            (!alias.is_empty() && wanted(alias)).then(|| alias.to_owned())
+        })
         .collect()
 }
 

@@ -56,6 +56,7 @@ mod run;
 mod shelf;
 mod shutdown;
 mod signals;
+mod sorted_lines;
 mod source;
 mod stage;
 mod status;

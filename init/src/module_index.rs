@@ -1,11 +1,13 @@
 //! Which module drives what: kmod's text indexes (modules.dep(5), modules.alias, modules.softdep), loaded in order of
 //! need.
 //!
-//! The release carries only the closure of what it can use, so the whole index is some hundred kilobytes of text.
-//! Aliases are kept by their bus (`pci`, `virtio`, `usb`): a device is matched against its own bus only.
+//! The release carries only the closure of what it can use, so the whole index is some hundred kilobytes of text. Three
+//! programs read it at every boot for a few lookups each: the texts stay as they are, sorted by the image builder, and a
+//! lookup is a binary search.
 
 use crate::shelf::Shelf;
-use std::collections::{HashMap, HashSet};
+use crate::sorted_lines::SortedLines;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,16 +15,18 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub(crate) struct ModuleIndex {
     folder: PathBuf,
-    /// Name (with `_`) → file relative to `folder`, and what must be loaded before it.
-    modules: HashMap<String, Module>,
-    /// Bus → lines of pattern and module name.
-    aliases: HashMap<String, String>,
+    /// `FILE: FILE FILE…`, the file relative to `folder`, and what must be loaded before it; by name.
+    modules: SortedLines,
+    /// `alias PATTERN NAME`
+    aliases: SortedLines,
+    /// `softdep NAME pre: NAME… post: NAME…`
+    softdeps: String,
     loaded: HashSet<String>,
     /// Files that have been loaded since [`ModuleIndex::take_loaded`].
     used: Vec<PathBuf>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, PartialEq, Eq)]
 struct Module {
     file: String,
     needs: Vec<String>,
@@ -48,75 +52,77 @@ fn normalise(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn name_of(file: &str) -> String {
+/// Of a file, or of a line that begins with one; not normalised.
+fn stem(file: &str) -> &str {
+    let file = file.split(':').next().unwrap_or(file);
     let base = file.rsplit('/').next().unwrap_or(file);
-    normalise(base.split(".ko").next().unwrap_or(base))
+    base.split(".ko").next().unwrap_or(base)
 }
+
+fn name_of(file: &str) -> String {
+    normalise(stem(file))
+}
+
+/// In the order of normalised names.
+fn by_name(one: &str, other: &str) -> std::cmp::Ordering {
+    let normal = |byte: u8| if byte == b'-' { b'_' } else { byte };
+    one.bytes().map(normal).cmp(other.bytes().map(normal))
+}
+
+/// Before each entry of `modules.alias`.
+const ALIAS: &str = "alias ";
 
 impl ModuleIndex {
     /// From the texts of `modules.dep`, `modules.alias` and `modules.softdep`.
-    pub(crate) fn parse(folder: &Path, dep: &str, alias: &str, softdep: &str) -> Self {
-        let mut index = Self {
+    pub(crate) fn parse(folder: &Path, dep: String, alias: String, softdep: String) -> Self {
+        Self {
             folder: folder.to_owned(),
+            modules: SortedLines::new(dep, |one, other| by_name(stem(one), stem(other))),
+            aliases: SortedLines::new(alias, str::cmp),
+            softdeps: softdep,
             ..Self::default()
-        };
-        for line in dep.lines() {
-            let Some((file, needs)) = line.split_once(':') else {
-                continue;
-            };
-            let needs = needs.split_whitespace().map(name_of).collect();
-            index.modules.insert(
-                name_of(file),
-                Module {
-                    file: file.trim().to_owned(),
-                    needs,
-                },
-            );
         }
-        for line in softdep.lines() {
-            // softdep NAME pre: A B post: C
+    }
+
+    /// The line of a module in `modules.dep`.
+    fn line(&self, name: &str) -> Option<&str> {
+        self.modules.equal(|line| by_name(stem(line), name)).next()
+    }
+
+    fn module(&self, name: &str) -> Option<Module> {
+        let (file, needs) = self.line(name)?.split_once(':')?;
+        let mut needs: Vec<String> = needs.split_whitespace().map(name_of).collect();
+        for line in self.softdeps.lines() {
             let mut words = line.split_whitespace();
-            if words.next() != Some("softdep") {
-                continue;
-            }
-            let Some(name) = words.next().map(normalise) else {
-                continue;
-            };
-            let before = words
-                .skip_while(|word| *word != "pre:")
-                .skip(1)
-                .take_while(|word| *word != "post:");
-            let before: Vec<String> = before.map(normalise).collect();
-            if let Some(module) = index.modules.get_mut(&name) {
-                module.needs.extend(before);
+            let of_this = words.next() == Some("softdep")
+                && words.next().is_some_and(|word| by_name(word, name).is_eq());
+            if of_this {
+                let before = words
+                    .skip_while(|word| *word != "pre:")
+                    .skip(1)
+                    .take_while(|word| *word != "post:");
+                needs.extend(before.map(normalise));
             }
         }
-        for line in alias.lines() {
-            let Some(entry) = line.strip_prefix("alias ") else {
-                continue;
-            };
-            // One text per bus: thousands of small strings would be most of the time that this takes.
-            if !index.aliases.contains_key(bus(entry)) {
-                index.aliases.insert(bus(entry).to_owned(), String::new());
-            }
-            if let Some(text) = index.aliases.get_mut(bus(entry)) {
-                text.push_str(entry);
-                text.push('\n');
-            }
-        }
-        index
+        Some(Module {
+            file: file.trim().to_owned(),
+            needs,
+        })
     }
 
     /// The modules that drive a device, or answer to a name.
     pub(crate) fn resolve(&self, alias: &str) -> Vec<String> {
-        let name = normalise(alias);
-        if self.modules.contains_key(&name) {
-            return vec![name];
+        if self.line(alias).is_some() {
+            return vec![normalise(alias)];
         }
-        let mut found = Vec::new();
-        let entries = self.aliases.get(bus(alias)).into_iter();
+        let (mut found, bus) = (Vec::new(), bus(alias));
+        let of_bus = |line: &str| {
+            let entry = line.strip_prefix(ALIAS).unwrap_or(line);
+            entry.get(..bus.len()).unwrap_or(entry).cmp(bus)
+        };
+        let entries = self.aliases.equal(of_bus);
         for (pattern, module) in entries
-            .flat_map(|text| text.lines())
+            .filter_map(|line| line.strip_prefix(ALIAS))
             .filter_map(|entry| entry.split_once(' '))
         {
             if matches_glob(pattern, alias) {
@@ -142,7 +148,7 @@ impl ModuleIndex {
             if self.loaded.contains(&name) {
                 continue;
             }
-            let Some(module) = self.modules.get(&name) else {
+            let Some(module) = self.module(&name) else {
                 self.loaded.insert(name);
                 continue;
             };
@@ -196,10 +202,11 @@ pub(crate) fn is_live(module: &str) -> bool {
         .exists()
 }
 
-/// What stands before the first colon. (ACPI's patterns have a star there, and no bus has one in its name: `acpi*:PNP0C0C:*`.)
+/// What the patterns for this alias begin with: `pci` of `pci:v00001AF4…`. (ACPI's have a star before the colon,
+/// `acpi*:PNP0C0C:*`.) What has no bus, such as `fs-ext4` or `net-pf-10`, is found by its first word.
 fn bus(alias: &str) -> &str {
-    let bus = alias.split_once(':').map_or("", |(bus, _)| bus);
-    bus.trim_end_matches('*')
+    let end = alias.find([':', '-']).unwrap_or(alias.len());
+    alias.get(..end).unwrap_or(alias)
 }
 
 /// fnmatch(3) as kmod uses it: `*`, `?` and `[…]`.
@@ -282,7 +289,7 @@ mod tests {
     #[test]
     fn an_acpi_device_finds_its_module_by_a_pattern_with_a_star_before_the_colon() {
         let alias = "alias acpi*:QEMU0002:* qemu_fw_cfg\n";
-        let index = ModuleIndex::parse(Path::new("/m"), "", alias, "");
+        let index = ModuleIndex::parse(Path::new("/m"), String::new(), alias.into(), String::new());
         assert_eq!(index.resolve("acpi:QEMU0002:"), ["qemu_fw_cfg"]);
     }
 
@@ -290,13 +297,17 @@ mod tests {
     fn a_device_finds_its_module_and_a_name_finds_itself() {
         let index = ModuleIndex::parse(
             Path::new("/m"),
-            "kernel/drivers/virtio_blk.ko.xz: kernel/a/virtio-ring.ko\nkernel/a/virtio-ring.ko:\n",
-            "alias virtio:d00000002v* virtio_blk\n# comment\n",
-            "softdep virtio_blk pre: crc32c post: x\n",
+            "kernel/drivers/virtio_blk.ko.xz: kernel/a/virtio-ring.ko\nkernel/a/virtio-ring.ko:\n".into(),
+            "alias virtio:d00000002v* virtio_blk\nalias net-pf-16-proto-16-family-ovs openvswitch\n# comment\n".into(),
+            "softdep virtio_blk pre: crc32c post: x\n".into(),
         );
         assert_eq!(index.resolve("virtio:d00000002v00001AF4"), ["virtio_blk"]);
         assert_eq!(index.resolve("virtio-ring"), ["virtio_ring"]);
         assert!(index.resolve("pci:nothing").is_empty());
-        assert_eq!(index.modules["virtio_blk"].needs, ["virtio_ring", "crc32c"]);
+        let ovs = index.resolve("net-pf-16-proto-16-family-ovs");
+        assert_eq!(ovs, ["openvswitch"]);
+        let blk = index.module("virtio_blk").unwrap();
+        assert_eq!(blk.needs, ["virtio_ring", "crc32c"]);
+        assert_eq!(blk.file, "kernel/drivers/virtio_blk.ko.xz");
     }
 }

@@ -233,6 +233,12 @@ impl<'a> Closure<'a> {
                 let _ = writeln!(softdep, "softdep {name} {line}");
             }
         }
+        // A module is looked up by binary search; those of one bus are together.
+        let mut aliases: Vec<&str> = alias.lines().collect();
+        aliases.sort_unstable();
+        let alias = aliases
+            .iter()
+            .fold(String::new(), |text, line| text + line + "\n");
         let builtin = self.library.folder.join("modules.builtin");
         tree.copy(&format!("{folder}/modules.builtin"), 0o644, &builtin)?;
         for (file, text) in [

@@ -35,8 +35,8 @@ pub(crate) fn index() -> Result<ModuleIndex, StageError> {
     };
     Ok(ModuleIndex::parse(
         &folder,
-        &read("modules.dep")?,
-        &read("modules.alias")?,
-        &read("modules.softdep")?,
+        read("modules.dep")?,
+        read("modules.alias")?,
+        read("modules.softdep")?,
     ))
 }
