@@ -7,8 +7,8 @@
 //!
 //! Storage is loaded by PID 1 itself, before there is an event loop. The other waves are children, `/sbin/modload` by
 //! name, which is this program (see `main`); the kernel itself sorts out two of them that want the same module.
-//! No unit waits for the last wave, so it does not take processors from starting units: it begins when they are ready,
-//! and when they are not, [`REST_AT_LATEST_MS`] after the others.
+//! No unit waits for the last wave, so it does not take processors from starting units: it begins a moment after they are
+//! ready, and when they are not, [`REST_AT_LATEST_MS`] after the others.
 
 use crate::console;
 use crate::machine::Machine;
@@ -36,13 +36,16 @@ const RELEASE_ROOT: i32 = 3;
 /// From the moment that the network's drivers are there.
 const REST_AT_LATEST_MS: u64 = 2_000;
 
+/// From the moment that the units are ready. Most are by having been executed, and have their own start still before them.
+const REST_AFTER_READY_MS: u64 = 500;
+
 /// How far the last wave is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// The network's drivers come first.
     #[default]
     Later,
-    /// At this time, or when the units are ready.
+    /// At this time.
     Due {
         at_ms: u64,
     },
@@ -275,7 +278,7 @@ impl Machine {
                     at_ms: since_boot_ms().saturating_add(REST_AT_LATEST_MS),
                 };
                 if self.announced {
-                    self.load_rest();
+                    self.hasten_rest();
                 }
             }
             Wave::Rest => {
@@ -296,6 +299,13 @@ impl Machine {
         match self.rest {
             Rest::Due { at_ms } => Some(at_ms),
             Rest::Later | Rest::Begun { .. } | Rest::Done => None,
+        }
+    }
+
+    /// The units are ready.
+    pub(crate) fn hasten_rest(&mut self) {
+        if let Rest::Due { at_ms } = &mut self.rest {
+            *at_ms = (*at_ms).min(since_boot_ms().saturating_add(REST_AFTER_READY_MS));
         }
     }
 

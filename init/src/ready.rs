@@ -36,7 +36,7 @@ impl Machine {
         // The boot is over: what only it needed is not kept in memory.
         self.boot
             .free(format!("{}/e2fsck", sys::paths::PROGRAMS).as_ref());
-        self.load_rest();
+        self.hasten_rest();
     }
 
     pub(crate) fn wait_ready(&mut self, id: u64) {
