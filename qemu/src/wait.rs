@@ -11,7 +11,12 @@ const LAST_LINES: usize = 15;
 /// After the end of QEMU, or a panic, its last words come within this time.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// Lines after which nothing but a reboot can come.
-const DEATHS: [&str; 2] = ["Kernel panic - not syncing", "keelson: PID 1 can't go on"];
+const DEATHS: [&str; 3] = [
+    "Kernel panic - not syncing",
+    "keelson: PID 1 can't go on",
+    // The stub of the release, under UEFI firmware.
+    "Error starting kernel image",
+];
 const STAGE: &str = "keelson: stage ";
 
 /// Whether the kernel's death ends the waiting.
@@ -71,6 +76,8 @@ pub struct LastSeen {
     pub stage: Option<String>,
     /// The last lines of the console.
     pub lines: Vec<String>,
+    /// Kernel or firmware said that the memory is too small.
+    pub lacks_memory: bool,
 }
 
 impl LastSeen {
@@ -86,21 +93,25 @@ impl LastSeen {
                 .iter()
                 .map(|line| line.text.clone())
                 .collect(),
+            // Long dumps follow it.
+            lacks_memory: lines
+                .iter()
+                .any(|line| contains_any(line, &TOO_LITTLE_MEMORY)),
         }
     }
 }
 
-/// What the kernel says when memory is too small for the release.
-const TOO_LITTLE_MEMORY: [&str; 3] = [
+/// What kernel or firmware says when memory is too small for the release.
+const TOO_LITTLE_MEMORY: [&str; 4] = [
     "Initramfs unpacking failed",
     "Out of memory and no killable processes",
     "System is deadlocked on memory",
+    "Error starting kernel image: Out of resources",
 ];
 
 impl LastSeen {
     fn hint(&self) -> &'static str {
-        let is_short = |line: &String| TOO_LITTLE_MEMORY.iter().any(|text| line.contains(text));
-        if self.lines.iter().any(is_short) {
+        if self.lacks_memory {
             "; the machine has too little memory for this release: give it more (--memory)"
         } else {
             ""
@@ -328,6 +339,21 @@ mod tests {
             wait(&console, &process, &patient),
             Err(WaitError::TimedOut { .. })
         ));
+        process.kill().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn firmware_without_memory_is_told_at_once_whatever_it_dumps_behind_it() {
+        let script = "echo 'linux_exec: Error starting kernel image: Out of resources' > console.log; \
+                      seq 100 >> console.log; sleep 60";
+        let (console, process, folder) = machine("firmware", script);
+        let error = wait(&console, &process, &Wait::for_text("ready", LONG))
+            .unwrap_err()
+            .to_string();
+        for words in ["before init started", "too little memory", "--memory"] {
+            assert!(error.contains(words), "{error}");
+        }
         process.kill().unwrap();
         std::fs::remove_dir_all(folder).unwrap();
     }

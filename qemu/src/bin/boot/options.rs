@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Image archive to build in (OCI or docker-archive); may be given more than once.
     #[arg(long, value_name = "ARCHIVE")]
     pub(crate) preload: Vec<PathBuf>,
-    /// Memory of the machine: at least 128M, by firmware 256M.
+    /// Memory of the machine: at least 128M, by firmware 320M.
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = image::disk::parse_size)]
     pub(crate) memory: u64,
     /// Processors of the machine.

@@ -101,7 +101,7 @@ fn less_memory_than_the_minimum_is_refused_and_the_minimum_named() {
     });
     for (boot, bytes, least) in [
         (release, 64 * MIB, "128.0 MiB is the least"),
-        (firmware, 128 * MIB, "256.0 MiB is the least"),
+        (firmware, 128 * MIB, "320.0 MiB is the least"),
     ] {
         let folder = format!("keelson-no-memory-{}", std::process::id());
         let options = MachineOptions::new(std::env::temp_dir().join(folder), boot);
