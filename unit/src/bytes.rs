@@ -84,6 +84,19 @@ pub fn display(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// The same amount as [`parse`] reads it: `64M`, `1000`.
+#[must_use]
+pub fn exact(bytes: u64) -> String {
+    let unit = UNITS
+        .iter()
+        .rev()
+        .find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    match unit {
+        Some((letter, shift)) => format!("{}{}", bytes >> shift, letter.to_ascii_uppercase()),
+        None => bytes.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +135,19 @@ mod tests {
         assert_eq!(display(u64::MAX), "16384.0 PiB");
     }
 
+    #[test]
+    fn exact_is_the_shortest_way_to_write_it() {
+        for text in ["64M", "1536M", "1G", "1000", "0", "1K"] {
+            assert_eq!(exact(parse(text).unwrap()), text);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_exact_is_read_back(bytes in 0..=i64::MAX as u64) {
+            prop_assert_eq!(parse(&exact(bytes)), Ok(bytes));
+        }
+
         #[test]
         fn a_number_of_units_is_that_many_bytes(number in 0u64..1 << 12, unit in 0usize..5) {
             let (name, shift) = UNITS[unit];

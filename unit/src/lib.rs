@@ -9,8 +9,9 @@
 //! A bad unit never stops the others: `load` gives every unit that is good and every diagnostic there is.
 //! `LaunchSpec` is the third form, as run: what PID 1 hands to the launcher for one run.
 //!
-//! To add a key: `file.rs` (as written), `unit.rs` (its type) and `validate/TABLE.rs` (from the one to the other),
-//! `launch.rs` if it acts in the container, a golden case under `tests/cases`, one line in `docs/units.md`.
+//! To add a key: `schema.rs` (its name), `file/` (as written), its type, and `validate/` (from the one to the other);
+//! `keys/` (what changes), `launch.rs` if it acts in the container, `supported.rs` as long as the machine does not
+//! perform it; a golden case under `tests/cases`, a line in `docs/units.md`.
 
 #![cfg_attr(
     not(test),
@@ -30,6 +31,7 @@ mod conditions;
 mod cycles;
 mod dependencies;
 mod diagnostic;
+mod diff;
 mod document;
 mod draft;
 pub mod duration;
@@ -41,6 +43,7 @@ mod files;
 mod graph;
 mod health;
 pub mod image_reference;
+mod keys;
 pub mod launch;
 mod load;
 mod loaded;
@@ -71,8 +74,10 @@ mod validate;
 pub use conditions::Conditions;
 pub use dependencies::*;
 pub use diagnostic::{Diagnostic, Place, Related, Severity};
+pub use diff::{Change, KeyChange, UnitChange, diff};
 pub use fault::Fault;
 pub use health::*;
+pub use keys::Needs;
 pub use launch::*;
 pub use load::{check, load, load_sources, load_sources_as};
 pub use loaded::{BadUnit, Loaded};
