@@ -49,7 +49,7 @@ impl fmt::Display for UnitsError {
 
 impl std::error::Error for UnitsError {}
 
-/// The document of all `*.toml` files of a directory.
+/// The document of all `*.toml` files of a directory, and of those in its `*.toml.d` folders (drop-ins).
 ///
 /// # Errors
 /// When the directory or a file can't be read, or there is nothing in it. Whether the units are good is not looked at.
@@ -59,17 +59,21 @@ pub fn units_document(folder: &Path) -> Result<String, UnitsError> {
         move |source| UnitsError::Io { path, source }
     };
     let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        let path = entry.map_err(at(folder))?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if name.starts_with('.') || !name.ends_with(".toml") {
-            continue;
+    let mut folders = vec![(String::new(), folder.to_owned())];
+    while let Some((prefix, folder)) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(at(&folder))? {
+            let path = entry.map_err(at(&folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') {
+                continue;
+            }
+            if name.ends_with(".toml") {
+                let text = fs::read_to_string(&path).map_err(at(&path))?;
+                files.insert(format!("{prefix}{name}"), text);
+            } else if prefix.is_empty() && name.ends_with(".toml.d") {
+                folders.push((format!("{name}/"), path.clone()));
+            }
         }
-        files.insert(name, fs::read_to_string(&path).map_err(at(&path))?);
     }
     if files.is_empty() {
         return Err(UnitsError::Empty {
@@ -106,6 +110,14 @@ mod tests {
         assert_eq!(
             units_document(&folder).unwrap(),
             r#"{"web.container.toml":"[container]\n"}"#
+        );
+        let drop_ins = folder.join("web.container.toml.d");
+        fs::create_dir_all(&drop_ins).unwrap();
+        fs::write(drop_ins.join("10.toml"), "[env]\n").unwrap();
+        fs::write(drop_ins.join("notes"), "no drop-in").unwrap();
+        assert_eq!(
+            units_document(&folder).unwrap(),
+            r#"{"web.container.toml":"[container]\n","web.container.toml.d/10.toml":"[env]\n"}"#
         );
         fs::remove_dir_all(&folder).unwrap();
         let error = units_document(&folder).unwrap_err().to_string();
