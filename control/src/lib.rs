@@ -1,11 +1,12 @@
 //! The control protocol: what `keelctl`, the relay and PID 1 say to each other, and what PID 1 and
-//! its helpers (`netd`, `logd`) say to each other.
+//! its helpers (`netd`, `logd`, `prober`) say to each other.
 //!
 //! ```text
 //! keelctl ──frames──▶ /run/keelson/control.sock (PID 1)          [frame, request, reply]
 //! keelctl on the build host ──▶ virtio-serial ──▶ relay ──▶ the same socket   [serial]
 //! PID 1 ◀──SOCK_SEQPACKET, fd 3──▶ netd                          [net]
 //! PID 1 ◀──SOCK_SEQPACKET, fd 3──▶ logd                          [log]
+//! PID 1 ◀──SOCK_SEQPACKET, fd 3──▶ prober                        [probe]
 //! ```
 //!
 //! A frame is a 4-byte little-endian length and that many bytes of JSON, at most
@@ -17,6 +18,7 @@ pub mod frame;
 pub mod log;
 pub mod machine;
 pub mod net;
+pub mod probe;
 pub mod reply;
 pub mod request;
 pub mod serial;

@@ -6,10 +6,12 @@ use crate::{paths, target};
 use std::path::PathBuf;
 
 /// The crates whose program goes into the image. The program has the name of [`PROGRAMS`], in the same order.
-pub const CRATES: [&str; 7] = ["init", "launcher", "netd", "logd", "store", "relay", "ctl"];
+pub const CRATES: [&str; 8] = [
+    "init", "launcher", "netd", "logd", "prober", "store", "relay", "ctl",
+];
 /// Their executables.
-pub const PROGRAMS: [&str; 7] = [
-    "init", "launcher", "netd", "logd", "store", "relay", "keelctl",
+pub const PROGRAMS: [&str; 8] = [
+    "init", "launcher", "netd", "logd", "prober", "store", "relay", "keelctl",
 ];
 
 /// How the programs are compiled.
