@@ -14,12 +14,20 @@ pub(crate) enum Cycle {
 }
 
 /// `from` comes after `to`, or needs it, because `owner` says so.
-struct Edge {
+struct Edge<'u> {
     from: u32,
     to: u32,
     owner: usize,
-    place: String,
-    said: String,
+    /// "`OWNER` VERB `OTHER`", in the key `unit.KEY`.
+    key: &'static str,
+    verb: &'static str,
+    other: &'u UnitName,
+}
+
+impl Edge<'_> {
+    fn place(&self) -> String {
+        format!("unit.{}.{}", self.key, self.other)
+    }
 }
 
 /// One cycle: what to say about it, and its members.
@@ -35,7 +43,7 @@ pub(crate) fn find(drafts: &[&Draft], kind: Cycle) -> Option<(Diagnostic, Vec<Un
         }
     }
     let cycle = graph::order(&forward).err()?;
-    let way: Vec<&Edge> = cycle
+    let way: Vec<&Edge<'_>> = cycle
         .iter()
         .zip(cycle.iter().cycle().skip(1))
         .filter_map(|(from, to)| {
@@ -60,16 +68,17 @@ pub(crate) fn find(drafts: &[&Draft], kind: Cycle) -> Option<(Diagnostic, Vec<Un
     };
     let message = format!("cycle of dependencies: {}: {meaning}", shown.join(" → "));
     let first = way.first()?;
-    let mut error = drafts.get(first.owner)?.error(&first.place, message);
+    let mut error = drafts.get(first.owner)?.error(&first.place(), message);
     for edge in way {
         if let Some(owner) = drafts.get(edge.owner) {
-            error = owner.relate(error, &edge.place, edge.said.clone());
+            let said = format!("`{}` {} `{}`", owner.name(), edge.verb, edge.other);
+            error = owner.relate(error, &edge.place(), said);
         }
     }
     Some((error.hint("take one of these dependencies out"), names))
 }
 
-fn edges(drafts: &[&Draft], kind: Cycle) -> Vec<Edge> {
+fn edges<'u>(drafts: &[&'u Draft], kind: Cycle) -> Vec<Edge<'u>> {
     let index: BTreeMap<&UnitName, u32> = drafts
         .iter()
         .map(|draft| draft.name())
@@ -77,12 +86,25 @@ fn edges(drafts: &[&Draft], kind: Cycle) -> Vec<Edge> {
         .collect();
     let mut edges = Vec::new();
     for ((owner, draft), own) in drafts.iter().enumerate().zip(0u32..) {
-        let name = draft.name();
         let dependencies = &draft.unit.dependencies;
-        let mut add = |key: &str, verb: &str, names: &[UnitName], turned: bool| {
-            for other in names {
-                // A unit that names itself is reported as that.
-                let Some(target) = index.get(other).copied().filter(|other| *other != own) else {
+        let keys: &[(&'static str, &'static str, &'u Vec<UnitName>)] = match kind {
+            Cycle::Order => &[
+                ("after", "is after", &dependencies.after),
+                ("before", "is before", &dependencies.before),
+            ],
+            Cycle::Need => &[
+                ("requires", "requires", &dependencies.requires),
+                ("requisite", "has the requisite", &dependencies.requisite),
+                ("binds_to", "binds to", &dependencies.binds_to),
+            ],
+        };
+        for (key, verb, names) in keys {
+            let turned = *key == "before";
+            for other in names.iter() {
+                // A unit that names itself is reported as that, and so is one in both `after` and `before`.
+                let said = turned && dependencies.after.contains(other);
+                let target = index.get(other).copied();
+                let Some(target) = target.filter(|target| *target != own && !said) else {
                     continue;
                 };
                 let (from, to) = if turned { (target, own) } else { (own, target) };
@@ -90,29 +112,10 @@ fn edges(drafts: &[&Draft], kind: Cycle) -> Vec<Edge> {
                     from,
                     to,
                     owner,
-                    place: format!("unit.{key}.{other}"),
-                    said: format!("`{name}` {verb} `{other}`"),
+                    key,
+                    verb,
+                    other,
                 });
-            }
-        };
-        match kind {
-            Cycle::Order => {
-                add("after", "is after", &dependencies.after, false);
-                // One in both is reported as that.
-                let before = dependencies.before.iter();
-                let before = before.filter(|name| !dependencies.after.contains(name));
-                let before: Vec<UnitName> = before.cloned().collect();
-                add("before", "is before", &before, true);
-            }
-            Cycle::Need => {
-                add("requires", "requires", &dependencies.requires, false);
-                add(
-                    "requisite",
-                    "has the requisite",
-                    &dependencies.requisite,
-                    false,
-                );
-                add("binds_to", "binds to", &dependencies.binds_to, false);
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::draft::Draft;
 use crate::nearest::nearest;
 use crate::{Dependencies, Diagnostic, Severity, Unit, UnitKind, UnitName};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// Names of the units that are not loaded.
@@ -142,12 +143,32 @@ pub(crate) fn exists(name: &UnitName, known: &BTreeSet<UnitName>) -> bool {
     known.contains(name) || *name == UnitName::default_target()
 }
 
+/// Looking for what was meant compares the name with all others: in a set of thousands of units whose names are all
+/// wrong, that would take PID 1 a minute. So many are enough for a person.
+const HINTS_MAX: u32 = 100;
+
+/// How many hints are left to be looked for.
+pub(crate) struct Hints(Cell<u32>);
+
+impl Hints {
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(HINTS_MAX))
+    }
+
+    fn take(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
 /// Says that the unit does not exist, and which one may have been meant.
 pub(crate) fn unknown(
     draft: &Draft,
     references: &References<'_>,
     name: &UnitName,
     known: &BTreeSet<UnitName>,
+    hints: &Hints,
     severity: Severity,
 ) -> Diagnostic {
     let message = format!(
@@ -160,6 +181,9 @@ pub(crate) fn unknown(
         Severity::Error => draft.error(&place, message),
         Severity::Warning => draft.warning(&place, message),
     };
+    if !hints.take() {
+        return diagnostic;
+    }
     let candidates = known
         .iter()
         .map(UnitName::as_str)

@@ -10,7 +10,7 @@
 
 use crate::cycles::{self, Cycle};
 use crate::draft::Draft;
-use crate::references::{BadNames, Need, exists, needs, references, unknown};
+use crate::references::{BadNames, Hints, Need, exists, needs, references, unknown};
 use crate::{
     BadUnit, Conditions, Dependencies, Diagnostic, Loaded, Place, Severity, Unit, UnitKind,
     UnitName, UnitSet, promises, publish,
@@ -33,6 +33,7 @@ pub(crate) fn resolve(
         lame,
         bad,
         diagnostics,
+        hints: Hints::new(),
     };
     resolution.check_names();
     resolution.check_references();
@@ -54,6 +55,7 @@ struct Resolution {
     lame: Vec<Draft>,
     bad: Vec<BadUnit>,
     diagnostics: Vec<Diagnostic>,
+    hints: Hints,
 }
 
 impl Resolution {
@@ -163,7 +165,14 @@ impl Resolution {
                             format!("unit `{name}` cannot be in its own `{}`", references.last());
                         mine.push(draft.error(&references.place(name), message));
                     } else if references.hard && !exists(other, &known) && !bad.has(other) {
-                        mine.push(unknown(draft, &references, other, &known, Severity::Error));
+                        mine.push(unknown(
+                            draft,
+                            &references,
+                            other,
+                            &known,
+                            &self.hints,
+                            Severity::Error,
+                        ));
                     }
                 }
             }
@@ -287,7 +296,14 @@ impl Resolution {
                         continue;
                     }
                     if !bad.has(name) {
-                        mine.push(unknown(draft, &references, name, &known, Severity::Warning));
+                        mine.push(unknown(
+                            draft,
+                            &references,
+                            name,
+                            &known,
+                            &self.hints,
+                            Severity::Warning,
+                        ));
                     } else if is_good && references.last() != "conflicts" {
                         let message = format!(
                             "unit `{}` has `{}` on `{name}`, which has errors",

@@ -86,7 +86,7 @@ fn every_mistake_is_shown_as_expected() {
 #[test]
 fn every_case_finds_something_and_every_expectation_has_a_case() {
     let cases = cases();
-    assert!(cases.len() >= 45, "{} cases", cases.len());
+    assert!(cases.len() >= 160, "{} cases", cases.len());
     for case in &cases {
         let text = std::fs::read_to_string(case).expect("a case");
         assert!(
