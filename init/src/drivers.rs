@@ -14,7 +14,7 @@ use crate::console;
 use crate::machine::Machine;
 use crate::module_index::ModuleIndex;
 use crate::shelf::Shelf;
-use crate::source::{ChildKind, HelperKind};
+use crate::source::ChildKind;
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -247,7 +247,7 @@ fn fill_shelf(root: Option<&OwnedFd>) -> ExitCode {
 }
 
 impl Machine {
-    /// The child that loads the network's drivers was started by a stage; netd comes after it.
+    /// The child that loads the network's drivers was started by a stage; containers' networks come after it.
     pub(crate) fn await_network_drivers(&mut self) {
         match &self.boot.network_drivers {
             Some((child, _)) => {
@@ -258,7 +258,7 @@ impl Machine {
                     },
                 );
             }
-            None => self.start_helper(HelperKind::Netd),
+            None => self.begin_network(),
         }
     }
 
@@ -273,7 +273,7 @@ impl Machine {
                 let started = self.boot.network_drivers.take().map(|(_, at)| at);
                 let start_ms = started.unwrap_or_else(since_boot_ms);
                 self.boot.stage_ended("drivers", start_ms, done);
-                self.start_helper(HelperKind::Netd);
+                self.begin_network();
                 self.rest = Rest::Due {
                     at_ms: since_boot_ms().saturating_add(REST_AT_LATEST_MS),
                 };

@@ -19,7 +19,7 @@ pub(crate) struct Helper {
     /// When it is due to start, milliseconds since boot.
     pub start_at: Option<u64>,
     delay_ms: u64,
-    started_ms: u64,
+    pub started_ms: u64,
 }
 
 /// What became of a message.

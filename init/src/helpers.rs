@@ -1,7 +1,7 @@
 //! Starting, hearing and missing the helpers.
 
 use crate::console;
-use crate::helper::Sent;
+use crate::helper::{Helper, Sent};
 use crate::machine::Machine;
 use crate::source::{ChildKind, HelperKind, Source};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,6 +13,56 @@ use sys::pidfd::Ended;
 const MESSAGE_BYTES_MAX: usize = 192 << 10;
 
 impl Machine {
+    /// Those that the stages have started. netd gets its first word when the drivers that
+    /// container networks need are there.
+    pub(crate) fn adopt_helpers(&mut self) {
+        for kind in HelperKind::ALL {
+            let Some(helper) = self.helpers.iter().find(|helper| helper.kind == kind) else {
+                continue;
+            };
+            match (helper.pid, helper.start_at) {
+                (Some(pid), _) => {
+                    self.children.insert(pid, ChildKind::Helper { kind });
+                    self.watch_helper(kind);
+                }
+                (None, None) if kind != HelperKind::Relay => self.start_helper(kind),
+                (None, _) => {}
+            }
+        }
+        self.brief_logd();
+    }
+
+    /// netd's first word.
+    pub(crate) fn begin_network(&mut self) {
+        if std::mem::take(&mut self.boot.network_begun) {
+            return self.network_has_started();
+        }
+        let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
+        if self
+            .helpers
+            .iter()
+            .find(netd)
+            .is_some_and(|netd| netd.pid.is_some())
+        {
+            self.brief_netd();
+        }
+    }
+
+    fn watch_helper(&mut self, kind: HelperKind) {
+        let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
+            return;
+        };
+        if let Some(socket) = &helper.socket {
+            match self
+                .registry
+                .watch(socket, Interest::Read, Source::Helper { kind })
+            {
+                Ok(token) => helper.token = token,
+                Err(error) => log::error!("{}: {error}", kind.name()),
+            }
+        }
+    }
+
     pub(crate) fn start_helper(&mut self, kind: HelperKind) {
         let now = since_boot_ms();
         let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
@@ -28,15 +78,7 @@ impl Machine {
                 return;
             }
         }
-        if let Some(socket) = &helper.socket {
-            match self
-                .registry
-                .watch(socket, Interest::Read, Source::Helper { kind })
-            {
-                Ok(token) => helper.token = token,
-                Err(error) => log::error!("{}: {error}", kind.name()),
-            }
-        }
+        self.watch_helper(kind);
         match kind {
             HelperKind::Netd => self.brief_netd(),
             HelperKind::Logd => self.brief_logd(),

@@ -97,6 +97,12 @@ impl Machine {
         // A socket of an earlier PID 1 can't be there: /run is new at every boot.
         let listener = UnixListener::bind(sys::paths::CONTROL_SOCKET)?;
         listener.set_nonblocking(true)?;
+        let mut helpers = std::mem::take(&mut boot.helpers);
+        for kind in HelperKind::ALL {
+            if !helpers.iter().any(|helper| helper.kind == kind) {
+                helpers.push(Helper::new(kind));
+            }
+        }
         let mut machine = Self {
             supervisor: Supervisor::new(&loaded.set),
             set: loaded.set,
@@ -105,7 +111,7 @@ impl Machine {
             events: VecDeque::new(),
             runs: BTreeMap::new(),
             children: HashMap::new(),
-            helpers: HelperKind::ALL.into_iter().map(Helper::new).collect(),
+            helpers,
             network: Network::default(),
             logs: Logs::default(),
             connections: BTreeMap::new(),
@@ -148,7 +154,7 @@ impl Machine {
     /// # Errors
     /// When the kernel refuses to wait: there is nothing left to do.
     pub(crate) fn run(mut self) -> io::Result<PowerAction> {
-        self.start_helper(HelperKind::Logd);
+        self.adopt_helpers();
         self.await_network_drivers();
         self.start_preload();
         let record = crate::record::read();

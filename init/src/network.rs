@@ -4,6 +4,7 @@
 //! those who wait: no run notices.
 
 use crate::console;
+use crate::helper::Helper;
 use crate::machine::Machine;
 use crate::source::HelperKind;
 use control::net::{AttachRequest, NetReply, NetRequest};
@@ -98,9 +99,15 @@ impl Machine {
         }
     }
 
+    /// The stage `network` is that of the present netd.
+    pub(crate) fn network_has_started(&mut self) {
+        let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
+        self.network.started_ms = self.helpers.iter().find(netd).map(|netd| netd.started_ms);
+    }
+
     /// A new netd: everything it has to know.
     pub(crate) fn brief_netd(&mut self) {
-        self.network.started_ms = Some(since_boot_ms());
+        self.network_has_started();
         let mut messages = Vec::new();
         for attachment in self.network.attachments.values() {
             if let Some(attached) = &attachment.attached {

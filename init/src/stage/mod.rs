@@ -1,12 +1,13 @@
 //! Boot as a list of named stages, each with what its failure does.
 //!
 //! ```text
-//! early → root → modules → identity → state → clock → units → (event loop)
+//! early → root → modules → state → identity → clock → helpers → units → (event loop)
 //! ```
 //! To add one: a file here with a function `fn(&mut Boot) -> Result<(), StageError>`, and a row in [`STAGES`].
 
 mod clock;
 mod early;
+mod helpers;
 mod identity;
 mod modules;
 mod root;
@@ -21,6 +22,7 @@ pub(crate) use modules::{folder as module_folder, index as module_index};
 use crate::cmdline::Cmdline;
 use crate::console;
 use crate::health::StateHome;
+use crate::helper::Helper;
 use crate::module_index::ModuleIndex;
 use control::reply::ChartSpan;
 use std::fmt;
@@ -45,7 +47,7 @@ struct Stage {
 }
 
 /// In the order of the boot.
-const STAGES: [Stage; 7] = [
+const STAGES: [Stage; 8] = [
     Stage {
         name: "early",
         run: early::run,
@@ -77,6 +79,11 @@ const STAGES: [Stage; 7] = [
         on_failure: OnFailure::GoOn,
     },
     Stage {
+        name: "helpers",
+        run: helpers::run,
+        on_failure: OnFailure::GoOn,
+    },
+    Stage {
         name: "units",
         run: units::run,
         on_failure: OnFailure::GoOn,
@@ -98,6 +105,10 @@ pub(crate) struct Boot {
     pub machine_id: String,
     /// The child that loads the network's drivers, and when it was started.
     pub network_drivers: Option<(sys::clone::Child, u64)>,
+    /// Those that were started before there was an event loop.
+    pub helpers: Vec<Helper>,
+    /// The first netd has been told that it may make the containers' network.
+    pub network_begun: bool,
 }
 
 impl Boot {
