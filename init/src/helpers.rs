@@ -2,6 +2,7 @@
 
 use crate::console;
 use crate::helper::{Helper, Sent};
+use crate::limits;
 use crate::machine::Machine;
 use crate::source::{ChildKind, HelperKind, Source};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,23 +14,23 @@ use sys::pidfd::Ended;
 const MESSAGE_BYTES_MAX: usize = 192 << 10;
 
 impl Machine {
-    /// Those that the stages have started. netd gets its first word when the drivers that
-    /// container networks need are there.
+    /// netd was started by a stage, and gets its first word when the drivers that container networks need are there. logd
+    /// has nothing to read yet, and the first containers can use its share of the processors.
     pub(crate) fn adopt_helpers(&mut self) {
-        for kind in HelperKind::ALL {
-            let Some(helper) = self.helpers.iter().find(|helper| helper.kind == kind) else {
-                continue;
-            };
-            match (helper.pid, helper.start_at) {
-                (Some(pid), _) => {
+        let now = since_boot_ms();
+        for helper in &mut self.helpers {
+            match (helper.kind, helper.pid) {
+                (kind, Some(pid)) => {
                     self.children.insert(pid, ChildKind::Helper { kind });
-                    self.watch_helper(kind);
                 }
-                (None, None) if kind != HelperKind::Relay => self.start_helper(kind),
-                (None, _) => {}
+                (HelperKind::Netd, None) => helper.start_at = Some(now),
+                (HelperKind::Logd, None) => {
+                    helper.start_at = Some(now.saturating_add(limits::LOGD_DELAY_MS));
+                }
+                (HelperKind::Relay, None) => {}
             }
         }
-        self.brief_logd();
+        self.watch_helper(HelperKind::Netd);
     }
 
     /// netd's first word.

@@ -1,4 +1,9 @@
 //! One run: spawned into its group, watched by its report, ended by signals, and given back.
+//!
+//! ```text
+//! Prepare ─┬▶ netd: attach ─────────────▶ Prepared ─▶ Spawn ─▶ go ahead ─▶ the launcher becomes the workload
+//!          └▶ stand_by: launcher, root, mounts … waits ───────────┘
+//! ```
 
 use crate::console;
 use crate::limits;
@@ -7,7 +12,7 @@ use crate::run::{Prepared, Report, Run, failure_text};
 use crate::source::{ChildKind, Source};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use supervisor::{Event, Exit, RunId, UnitId};
 use sys::cgroup::{Cgroup, CgroupError};
 use sys::clock::since_boot_ms;
@@ -15,60 +20,74 @@ use sys::clone::{CONTAINER_NAMESPACES, Spawn, spawn};
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
 use sys::signal::Disposition;
-use unit::{LaunchNetwork, LaunchSpec, NetworkMode, Resources, UnitName};
+use unit::{LaunchGo, LaunchNetwork, LaunchSpec, NetworkMode, Resources, UnitName};
 
 /// Standard descriptors and those that unit/src/launch.rs names.
 const SPEC: RawFd = 3;
 const REPORT: RawFd = 4;
-const NAMESPACE: RawFd = 5;
+const GO: RawFd = 5;
 
 /// The period of `cpu.max`, microseconds: the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
 
 impl Machine {
+    /// The supervisor's word: the launcher goes on, in the network that the run has got.
     pub(crate) fn launch(&mut self, unit: UnitId, run: RunId) {
-        if let Err(reason) = self.try_launch(unit, run) {
+        if let Err(reason) = self.go_ahead(unit, run) {
             self.event(Event::SpawnFailed { unit, run, reason });
         }
     }
 
-    fn try_launch(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
+    fn go_ahead(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
+        if !self.runs.contains_key(&run.0) {
+            self.stand_by(unit, run)?;
+        }
+        let attached = self.network.attached(run);
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let go = match attached {
+            Some(attached) => LaunchGo {
+                hosts: attached.hosts.clone(),
+                resolv_conf: attached.resolv_conf.clone(),
+            },
+            None => LaunchGo {
+                hosts: text("/etc/hosts"),
+                resolv_conf: text("/etc/resolv.conf"),
+            },
+        };
+        let go = serde_json::to_vec(&go).map_err(|error| format!("launch: {error}"))?;
+        let namespace: Vec<BorrowedFd<'_>> = attached
+            .iter()
+            .map(|attached| attached.namespace.as_fd())
+            .collect();
+        let entry = self.runs.get_mut(&run.0);
+        if let Some(launcher) = entry.and_then(|entry| entry.standing_by.take()) {
+            match sys::socket::send(launcher.as_fd(), &go, &namespace) {
+                // It has ended, and its end says why.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                other => drop(other.map_err(|error| format!("launch: {error}"))?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Start the launcher of a run. It does what it can without a network, and waits.
+    pub(crate) fn stand_by(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
         let step = |step: &'static str| move |error: io::Error| format!("{step}: {error}");
         let Some((found, container)) = self.container(unit) else {
             return Err("not a container".into());
         };
         let name = found.name.clone();
         let logging = container.logging.clone();
-        let (network, hosts, resolv_conf, namespace) = match container.network.mode {
-            NetworkMode::Host => {
-                let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-                (
-                    LaunchNetwork::Host,
-                    text("/etc/hosts"),
-                    text("/etc/resolv.conf"),
-                    None,
-                )
-            }
-            NetworkMode::Bridge | NetworkMode::None => {
-                let attached = self.network.attached(run).ok_or("network: not attached")?;
-                let namespace = attached.namespace.as_fd().as_raw_fd();
-                (
-                    LaunchNetwork::Namespace,
-                    attached.hosts.clone(),
-                    attached.resolv_conf.clone(),
-                    Some(namespace),
-                )
-            }
-        };
         let spec = LaunchSpec {
             unit: name.clone(),
             run: run.0,
             container: container.container.clone(),
             resources: container.resources.clone(),
             mounts: container.mounts.clone(),
-            network,
-            hosts,
-            resolv_conf,
+            network: match container.network.mode {
+                NetworkMode::Host => LaunchNetwork::Host,
+                NetworkMode::Bridge | NetworkMode::None => LaunchNetwork::Namespace,
+            },
         };
         let group =
             make_group(&name, run, &container.resources).map_err(|error| error.to_string())?;
@@ -80,15 +99,15 @@ impl Machine {
         let (report, report_write) = pipe().map_err(step("pipe"))?;
         sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(step("pipe"))?;
         let descriptor = group.descriptor().map_err(|error| error.to_string())?;
-        let attached = namespace.and_then(|_| self.network.attached(run));
-        let mut descriptors: Vec<(BorrowedFd<'_>, RawFd)> = vec![
+        let (standing_by, launcher) = sys::socket::seqpacket_pair().map_err(step("socket"))?;
+        let descriptors = [
             (self.null.as_fd(), 0),
             (stdout_write.as_fd(), 1),
             (stderr_write.as_fd(), 2),
             (spec.as_fd(), SPEC),
             (report_write.as_fd(), REPORT),
+            (launcher.as_fd(), GO),
         ];
-        descriptors.extend(attached.map(|attached| (attached.namespace.as_fd(), NAMESPACE)));
         let program =
             CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
         let child = spawn(&Spawn {
@@ -118,6 +137,7 @@ impl Machine {
             run,
             cgroup: group,
             child: Some(child),
+            standing_by: Some(standing_by),
             report: Report::new(report),
             report_token,
             started: false,
@@ -188,7 +208,11 @@ impl Machine {
                     format!("launcher: exited with status {code} before the workload ran")
                 }
             };
-            Event::SpawnFailed { unit, run, reason }
+            if entry.standing_by.take().is_some() {
+                Event::PrepareFailed { unit, run, reason }
+            } else {
+                Event::SpawnFailed { unit, run, reason }
+            }
         };
         self.event(event);
     }

@@ -15,6 +15,9 @@ pub(crate) const HELPER_QUEUE_MAX: usize = 16_384;
 /// First and longest wait before a helper that has died is started again.
 pub(crate) const HELPER_DELAY_MS: u64 = 50;
 pub(crate) const HELPER_DELAY_MAX_MS: u64 = 10_000;
+/// logd starts so long after the first units: a container that writes sooner than it can be read waits in its pipe, and
+/// 64 KiB fit into it.
+pub(crate) const LOGD_DELAY_MS: u64 = 300;
 /// A helper that lived this long starts its waits anew.
 pub(crate) const HELPER_STEADY_MS: u64 = 10_000;
 /// A killed group may stay busy for a moment while its last process goes (cgroup-v2: `populated`).

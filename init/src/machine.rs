@@ -97,12 +97,12 @@ impl Machine {
         // A socket of an earlier PID 1 can't be there: /run is new at every boot.
         let listener = UnixListener::bind(sys::paths::CONTROL_SOCKET)?;
         listener.set_nonblocking(true)?;
-        let mut helpers = std::mem::take(&mut boot.helpers);
-        for kind in HelperKind::ALL {
-            if !helpers.iter().any(|helper| helper.kind == kind) {
-                helpers.push(Helper::new(kind));
-            }
-        }
+        let mut netd = boot.netd.take();
+        let helper = |kind| {
+            let started = netd.take_if(|netd| netd.kind == kind);
+            started.unwrap_or_else(|| Helper::new(kind))
+        };
+        let helpers = HelperKind::ALL.map(helper).into();
         let mut machine = Self {
             supervisor: Supervisor::new(&loaded.set),
             set: loaded.set,

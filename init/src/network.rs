@@ -84,6 +84,10 @@ impl Machine {
                 attached: None,
             },
         );
+        // While netd works.
+        if let Err(reason) = self.stand_by(unit, run) {
+            self.event(Event::PrepareFailed { unit, run, reason });
+        }
     }
 
     /// Give the network of a run back.

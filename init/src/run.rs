@@ -17,6 +17,8 @@ pub(crate) struct Run {
     pub cgroup: Cgroup,
     /// None once it has been reaped.
     pub child: Option<Child>,
+    /// The launcher stands by at the other end, until it is told to go on.
+    pub standing_by: Option<OwnedFd>,
     pub report: Report,
     pub report_token: Option<u64>,
     /// `Started` has been said.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PID 1 ── clone3 into cgroup and namespaces ──▶ launcher run ── steps ── execve ──▶ the workload, PID 1 of its container
-//!   │        fd 3 LaunchSpec, 4 report, 5 netns        │
+//!   │        fd 3 LaunchSpec, 4 report, 5 go ahead     │
 //!   ◀───────────── LaunchReport ───────────────────────┘
 //!
 //! PID 1 ── clone3 into cgroup ──▶ launcher exec ── setns, fork ──▶ the command

@@ -19,11 +19,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use store::{Image, Store};
 use sys::path::{self, Links};
-use unit::{LaunchFailure, LaunchNetwork, LaunchSpec};
+use unit::{LaunchFailure, LaunchGo, LaunchNetwork, LaunchSpec};
 
 /// Descriptors that unit/src/launch.rs names.
 pub(crate) const SPEC: RawFd = 3;
-const NETWORK: RawFd = 5;
+const GO: RawFd = 5;
+/// Of PID 1's word: two small files.
+const GO_BYTES_MAX: usize = 256 << 10;
+/// In failures.
+const SOCKET: &str = "descriptor 5";
 /// Everything from here upward is closed before the workload is executed; below is the report pipe, which closes itself.
 pub(crate) const CLOSE_FROM: u32 = 5;
 
@@ -39,6 +43,9 @@ struct Launch<'a> {
     /// Taken by the step that mounts them.
     sources: Option<Sources>,
     root: Root,
+    /// PID 1's socket, until it has said that the network is there.
+    init: Option<OwnedFd>,
+    texts: Option<LaunchGo>,
     working_dir: Option<OwnedFd>,
     user: Option<User>,
 }
@@ -50,12 +57,14 @@ struct Step {
 }
 
 /// In this order. The system's mounts come first, so that a unit's can lie on them; masks come last, so that nothing
-/// uncovers what they hide; after `pivot` no path of the machine exists.
-const STEPS: [Step; 12] = [
+/// uncovers what they hide; after `pivot` no path of the machine exists. What stands before `network` is done while the
+/// network is being made; /sys comes after it, because it shows the network namespace of whoever mounts it.
+const STEPS: [Step; 13] = [
     step("proc", |launch| devices::mount_proc(&launch.root)),
     step("dev", |launch| {
         devices::mount_dev(&launch.root, |target| launch.mounts_itself(target))
     }),
+    step("network", |launch| launch.enter_network()),
     step("sys", |launch| {
         devices::mount_sys(&launch.root, |target| launch.mounts_itself(target))
     }),
@@ -103,14 +112,17 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
         "devices",
         devices::filter(options.cgroups.as_deref(), &spec),
     )?;
-    at_step("network", enter_network(&spec))?;
+    let init = at_step(
+        "network",
+        sys::descriptor::inherited(GO).at("take over", SOCKET),
+    )?;
     at_step("limits", reset_oom_score())?;
     let image = at_step("image", find_image(options, &spec.container.image))?;
     let argv = command::argv(&spec.container, &image.config)
         .map_err(|reason| Fault::invalid(&spec.container.image, reason));
     let argv = at_step("command", argv)?;
     let stop_signal = command::stop_signal(&spec.container, &image.config);
-    let mut launch = Launch::start(options, &spec, &image)?;
+    let mut launch = Launch::start(options, &spec, &image, init)?;
     let digest = image.digest.clone();
     // Mounted layers need no lock: the store looks for them in the mount tables.
     drop(image);
@@ -128,7 +140,12 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
 
 impl<'a> Launch<'a> {
     /// Everything up to a root that consists of the image and the unit's writable layer.
-    fn start(options: &'a Options, spec: &'a LaunchSpec, image: &Image) -> Result<Self, Failed> {
+    fn start(
+        options: &'a Options,
+        spec: &'a LaunchSpec,
+        image: &Image,
+        init: OwnedFd,
+    ) -> Result<Self, Failed> {
         let defaults = Defaults::from(&image.config);
         let mounts = mounts::plan(
             &spec.unit,
@@ -159,6 +176,8 @@ impl<'a> Launch<'a> {
             mounts,
             sources: Some(sources),
             root,
+            init: Some(init),
+            texts: None,
             working_dir: None,
             user: None,
         })
@@ -168,10 +187,38 @@ impl<'a> Launch<'a> {
         self.mounts.iter().any(|mount| mount.target == target)
     }
 
+    /// Wait for PID 1's word, and take what comes with it.
+    fn enter_network(&mut self) -> Result<(), Fault> {
+        let Some(init) = self.init.take() else {
+            return Ok(());
+        };
+        let mut buffer = vec![0; GO_BYTES_MAX];
+        let (bytes, descriptors) =
+            sys::socket::receive(init.as_fd(), &mut buffer).at("read", SOCKET)?;
+        if bytes == 0 {
+            return Err(Fault::invalid(SOCKET, "PID 1 has called the launch off"));
+        }
+        let text = buffer.get(..bytes).unwrap_or_default();
+        let go = serde_json::from_slice(text)
+            .map_err(|error| Fault::invalid(SOCKET, error.to_string()))?;
+        self.texts = Some(go);
+        match self.spec.network {
+            LaunchNetwork::Host => Ok(()),
+            LaunchNetwork::Namespace => {
+                let Some(namespace) = descriptors.first() else {
+                    return Err(Fault::invalid(SOCKET, "no network namespace came with it"));
+                };
+                sys::namespace::enter_network(namespace.as_fd())
+                    .at("enter the network namespace from", SOCKET)
+            }
+        }
+    }
+
     fn mount_etc(&mut self) -> Result<(), Fault> {
+        let go = self.texts.as_ref();
         let texts = etc::Texts {
-            hosts: &self.spec.hosts,
-            resolv_conf: &self.spec.resolv_conf,
+            hosts: go.map_or("", |go| &go.hosts),
+            resolv_conf: go.map_or("", |go| &go.resolv_conf),
             hostname: &self.spec.container.hostname,
         };
         etc::mount(&self.root, texts, |target| self.mounts_itself(target))
@@ -265,19 +312,6 @@ pub(crate) fn read_spec<T: DeserializeOwned>() -> Result<T, Fault> {
     serde_json::from_slice(&text).map_err(|error| Fault::invalid(name, error.to_string()))
 }
 
-/// Before /sys is mounted: it shows the network namespace of whoever mounts it.
-fn enter_network(spec: &LaunchSpec) -> Result<(), Fault> {
-    match spec.network {
-        LaunchNetwork::Host => Ok(()),
-        LaunchNetwork::Namespace => {
-            let name = "descriptor 5";
-            let namespace = sys::descriptor::inherited(NETWORK).at("take over", name)?;
-            sys::namespace::enter_network(namespace.as_fd())
-                .at("enter the network namespace of", name)
-        }
-    }
-}
-
 /// PID 1 may be exempt from the kernel's choice of victims; a container is not.
 pub(crate) fn reset_oom_score() -> Result<(), Fault> {
     let path = "/proc/self/oom_score_adj";
@@ -300,5 +334,6 @@ mod tests {
         assert!(position("mount") < position("masks"));
         assert!(position("masks") < position("pivot"));
         assert!(position("working_dir") < position("read_only"));
+        assert!(position("network") < position("sys"));
     }
 }

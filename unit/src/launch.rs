@@ -4,7 +4,10 @@ use crate::{Container, Mount, Resources, UnitName};
 use serde::{Deserialize, Serialize};
 
 /// JSON on descriptor 3 (a memfd) of the launcher. Its other descriptors:
-/// 0 `/dev/null`, 1 and 2 the pipes to logd, 4 the report pipe (write end), 5 the network namespace (when `network` says so).
+/// 0 `/dev/null`, 1 and 2 the pipes to logd, 4 the report pipe (write end), 5 a `SOCK_SEQPACKET` socket from PID 1.
+///
+/// The launcher does what can be done without a network, then waits on descriptor 5 for [`LaunchGo`]: meanwhile the network
+/// is made. When PID 1 closes its end instead, the launch is off.
 ///
 /// PID 1 has already cloned the launcher into its cgroup and into new pid, mount, uts, ipc and cgroup namespaces,
 /// so the launcher is PID 1 of the container and becomes the workload by execve(2).
@@ -16,6 +19,11 @@ pub struct LaunchSpec {
     pub resources: Resources,
     pub mounts: Vec<Mount>,
     pub network: LaunchNetwork,
+}
+
+/// JSON, one datagram on descriptor 5; with [`LaunchNetwork::Namespace`] the namespace's descriptor rides along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchGo {
     /// Texts of /etc/hosts and /etc/resolv.conf.
     pub hosts: String,
     pub resolv_conf: String,
@@ -24,7 +32,7 @@ pub struct LaunchSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaunchNetwork {
-    /// Enter the namespace on descriptor 5.
+    /// Enter the namespace that comes with [`LaunchGo`].
     Namespace,
     /// Stay in the machine's.
     Host,

@@ -1,15 +1,15 @@
 //! Boot as a list of named stages, each with what its failure does.
 //!
 //! ```text
-//! early → root → modules → state → identity → clock → helpers → units → (event loop)
+//! early → root → modules → state → identity → clock → netd → units → (event loop)
 //! ```
 //! To add one: a file here with a function `fn(&mut Boot) -> Result<(), StageError>`, and a row in [`STAGES`].
 
 mod clock;
 mod early;
-mod helpers;
 mod identity;
 mod modules;
+mod netd;
 mod root;
 mod state;
 mod sysctl;
@@ -79,8 +79,8 @@ const STAGES: [Stage; 8] = [
         on_failure: OnFailure::GoOn,
     },
     Stage {
-        name: "helpers",
-        run: helpers::run,
+        name: "netd",
+        run: netd::run,
         on_failure: OnFailure::GoOn,
     },
     Stage {
@@ -105,8 +105,8 @@ pub(crate) struct Boot {
     pub machine_id: String,
     /// The child that loads the network's drivers, and when it was started.
     pub network_drivers: Option<(sys::clone::Child, u64)>,
-    /// Those that were started before there was an event loop.
-    pub helpers: Vec<Helper>,
+    /// It was started before there was an event loop.
+    pub netd: Option<Helper>,
     /// The first netd has been told that it may make the containers' network.
     pub network_begun: bool,
 }

@@ -134,3 +134,28 @@ pub(crate) fn a_broken_specification_is_reported(machine: &mut Machine) {
     let outcome = machine.launch("").start_with(b"{").finish();
     assert_eq!(outcome.failure().step, "spec");
 }
+
+pub(crate) fn a_launch_that_is_called_off_says_so(machine: &mut Machine) {
+    machine.image().commit();
+    let launch = machine.launch("cwd");
+    let spec = serde_json::to_vec(&launch.spec).unwrap();
+    let failure = launch.start_told(&spec, |_| {}).finish().failure();
+    assert_eq!(failure.step, "network");
+    assert!(failure.message.contains("called the launch off"));
+}
+
+pub(crate) fn a_network_that_does_not_come_is_never_the_machines_own(machine: &mut Machine) {
+    machine.image().commit();
+    let launch = machine.launch("cwd");
+    let spec = serde_json::to_vec(&launch.spec).unwrap();
+    let go = br#"{"hosts":"","resolv_conf":""}"#;
+    let without_namespace = |init: std::os::fd::BorrowedFd<'_>| {
+        sys::socket::send(init, go, &[]).unwrap();
+    };
+    let failure = launch
+        .start_told(&spec, without_namespace)
+        .finish()
+        .failure();
+    assert_eq!(failure.step, "network");
+    assert!(failure.message.contains("no network namespace"));
+}

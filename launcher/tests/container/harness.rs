@@ -11,8 +11,8 @@ use sys::clone::{CONTAINER_NAMESPACES, Child, Spawn, spawn};
 use sys::mount::{FileSystem, attribute};
 use sys::pidfd::{self, Ended};
 use unit::{
-    Container, ExecSpec, LaunchFailure, LaunchNetwork, LaunchReport, LaunchSpec, Mount, Resources,
-    UnitName,
+    Container, ExecSpec, LaunchFailure, LaunchGo, LaunchNetwork, LaunchReport, LaunchSpec, Mount,
+    Resources, UnitName,
 };
 
 pub(crate) const IMAGE: &str = "docker.io/library/probe:1";
@@ -120,8 +120,6 @@ impl Machine {
                 resources: Resources::default(),
                 mounts: Vec::new(),
                 network: LaunchNetwork::Namespace,
-                hosts: "127.0.0.1 localhost\n10.0.0.2 web-1\n".to_owned(),
-                resolv_conf: "nameserver 10.0.0.1\n".to_owned(),
             },
         }
     }
@@ -193,7 +191,21 @@ impl Launch {
     /// With these bytes as the specification.
     pub(crate) fn start_with(&self, spec: &[u8]) -> Running {
         let network = File::open("/proc/self/ns/net").unwrap();
-        self.clone_launcher("run", CONTAINER_NAMESPACES, spec, &[(network.as_fd(), 5)])
+        let go = LaunchGo {
+            hosts: "127.0.0.1 localhost\n10.0.0.2 web-1\n".to_owned(),
+            resolv_conf: "nameserver 10.0.0.1\n".to_owned(),
+        };
+        self.start_told(spec, |init| {
+            let text = serde_json::to_vec(&go).unwrap();
+            sys::socket::send(init, &text, &[network.as_fd()]).unwrap();
+        })
+    }
+
+    /// With what `tell` says in the place of PID 1.
+    pub(crate) fn start_told(&self, spec: &[u8], tell: impl FnOnce(BorrowedFd<'_>)) -> Running {
+        let (init, launcher) = sys::socket::seqpacket_pair().unwrap();
+        tell(init.as_fd());
+        self.clone_launcher("run", CONTAINER_NAMESPACES, spec, &[(launcher.as_fd(), 5)])
     }
 
     pub(crate) fn run(&self) -> Outcome {

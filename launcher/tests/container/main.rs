@@ -72,6 +72,8 @@ const CASES: &[Case] = cases![
     failures::a_missing_bind_source_is_named,
     failures::a_volume_on_a_file_is_refused,
     failures::a_broken_specification_is_reported,
+    failures::a_launch_that_is_called_off_says_so,
+    failures::a_network_that_does_not_come_is_never_the_machines_own,
     exec::a_command_joins_with_the_same_restrictions,
     exec::its_exit_status_is_passed_on,
     exec::a_terminal_is_the_commands_own,

@@ -1,5 +1,5 @@
-//! netd and logd: their programs start, a lease is asked for and the bridge is made, while the units are read. The event
-//! loop takes them over (`Machine::adopt_helpers`).
+//! netd: its program starts, asks for a lease and makes the bridge, while the units are read. The event loop takes it over
+//! (`Machine::adopt_helpers`).
 
 use super::{Boot, StageError};
 use crate::helper::Helper;
@@ -15,29 +15,18 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     let null = File::open("/dev/null").map_err(|error| StageError::io("/dev/null", error))?;
     let log = OpenOptions::new().write(true).open("/dev/kmsg");
     let log = log.map_err(|error| StageError::io("/dev/kmsg", error))?;
-    let mut result = Ok(());
-    for kind in [HelperKind::Netd, HelperKind::Logd] {
-        let (mut helper, now_ms) = (Helper::new(kind), since_boot_ms());
-        if let Err(error) = helper.start(now_ms, null.as_fd(), log.as_fd()) {
-            // The event loop tries again.
-            helper.ended(now_ms);
-            result = Err(StageError::io(kind.name(), error));
-        }
-        boot.helpers.push(helper);
-    }
+    let mut netd = Helper::new(HelperKind::Netd);
+    // Where it fails, the event loop tries again.
+    netd.start(since_boot_ms(), null.as_fd(), log.as_fd())
+        .map_err(|error| StageError::io("netd", error))?;
     if drivers_are_there(boot)
         && let Ok(word) = serde_json::to_vec(&NetRequest::Synced)
     {
-        for netd in boot
-            .helpers
-            .iter_mut()
-            .filter(|helper| helper.kind == HelperKind::Netd)
-        {
-            // At a boot no run holds a network: that is all there is to say before it makes the bridge and its rules.
-            boot.network_begun = netd.pid.is_some() && netd.send(word.clone(), &[]).is_ok();
-        }
+        // At a boot no run holds a network: that is all there is to say before it makes the bridge and its rules.
+        boot.network_begun = netd.send(word, &[]).is_ok();
     }
-    result
+    boot.netd = Some(netd);
+    Ok(())
 }
 
 /// The child that loads the network's drivers has ended; the event loop hears how.
