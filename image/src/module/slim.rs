@@ -1,8 +1,8 @@
 //! What a module needs only where someone asks for it: its signature, its type information, and tables of its calls.
 //!
 //! The modules of every boot are stored plain, and what is cut off here is most of what loading one of them costs: verifying
-//! the signature, parsing BTF (bpf(2)'s type format), and for every function a look through the symbols to see whether it
-//! can be traced. All are of use to others: a signature under Secure Boot's lockdown, which checks modules one by one
+//! the signature, parsing BTF (bpf(2)'s type format), for every function a look through the symbols to see whether it can
+//! be traced, and sorting the unwinder's table. All are of use to others: a signature under Secure Boot's lockdown, which checks modules one by one
 //! because it does not know where they come from (ours come in one file with the kernel), BTF and the table of functions to
 //! tracing programs, the table of calls to `retbleed=stuff`. See docs/decisions/006. Modules of hardware that is not
 //! everywhere stay as they were shipped.
@@ -14,7 +14,7 @@ use object::build::elf::Builder;
 const MAGIC: &[u8] = b"~Module signature appended~\n";
 const TRAILER_BYTES: usize = 12;
 /// Sections, and those that relocate them.
-const CUT: [&str; 4] = [
+const CUT: [&str; 6] = [
     // Types of its own, on top of the kernel's (Documentation/bpf/btf.rst).
     ".BTF",
     // Functions that ftrace can patch (Documentation/trace/ftrace-design.rst).
@@ -22,6 +22,9 @@ const CUT: [&str; 4] = [
     "__patchable_function_entries",
     // Calls that `retbleed=stuff` counts (arch/x86/kernel/callthunks.c).
     ".call_sites",
+    // How to unwind the stack (Documentation/arch/x86/orc-unwinder.rst): relocated and sorted at every load.
+    ".orc_unwind",
+    ".orc_unwind_ip",
 ];
 /// A module that offers functions to BPF programs by their types complains without its types.
 const TYPES_NEEDED: &str = ".BTF_ids";
