@@ -12,7 +12,7 @@ mod recovery;
 
 use crate::bridge::Bridge;
 use crate::host_ports::HostPorts;
-use crate::namespace::{Ipv6, Namespaces, Wiring};
+use crate::namespace::{Ipv6, NamespaceError, Namespaces, Wiring};
 use crate::netlink::route::{Link, LinkAddress};
 use crate::netlink::{NetlinkError, Socket, conntrack, route};
 use crate::plan::addresses::{AddressFile, AddressPool, Taken};
@@ -83,6 +83,7 @@ impl Containers {
     /// `first_link`: a number that grows from start to start of this program.
     pub(crate) fn new(
         surroundings: &Surroundings<'_>,
+        namespaces: Namespaces,
         file: AddressFile,
         first_link: u32,
     ) -> Result<Self, Box<dyn std::error::Error>> {
@@ -100,7 +101,7 @@ impl Containers {
         Ok(Self {
             route,
             netfilter,
-            namespaces: Namespaces::new()?,
+            namespaces,
             bridge,
             addresses: AddressPool::new(subnet, file),
             host_ports: HostPorts::default(),
@@ -359,10 +360,8 @@ impl Containers {
         self.bridge.is_ok() && !self.namespaces.is_stocked()
     }
 
-    pub(crate) fn use_quiet_moment(&mut self) {
-        if let Err(error) = self.namespaces.stock() {
-            log::warn!("{error}");
-        }
+    pub(crate) fn use_quiet_moment(&mut self) -> Result<(), NamespaceError> {
+        self.namespaces.stock()
     }
 }
 

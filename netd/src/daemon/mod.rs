@@ -23,6 +23,7 @@ use crate::dhcp::port::DhcpPort;
 use crate::lease_file;
 use crate::link;
 use crate::machine::{Event, Listening, Machine, Outset};
+use crate::namespace::Namespaces;
 use crate::netlink::Socket;
 use crate::netlink::route::{self, Link};
 use crate::places::Places;
@@ -42,8 +43,8 @@ use sys::epoll::Interest;
 const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// While an answer of a DHCP server is to be expected, nothing else is begun.
 const DHCP_QUIET: Duration = Duration::from_millis(20);
-/// So long after the start containers wait for the name servers of the machine's first lease: most leases are there by
-/// then, and a machine without a network is not kept from starting.
+/// So long after PID 1's first word containers wait for the name servers of the machine's first lease: most leases are
+/// there by then, and a machine without a network is not kept from starting.
 const SETTLE_WAIT_MS: u64 = 2_000;
 
 #[derive(Debug)]
@@ -52,11 +53,15 @@ pub(crate) struct Daemon {
     buffer: Vec<u8>,
     places: Places,
     started_ms: u64,
+    /// When PID 1 said its first word.
+    begun_ms: Option<u64>,
     notices: Socket,
     route: Socket,
     machine: Machine,
     /// With the link and the kind it was opened for.
     dhcp: Option<(Listening, DhcpPort)>,
+    /// For containers to come; theirs as soon as there are any.
+    namespaces: Option<Namespaces>,
     /// None until PID 1 has said its first word.
     containers: Option<Containers>,
     waiting: VecDeque<Waiting>,
@@ -88,10 +93,12 @@ impl Daemon {
             init,
             buffer: vec![0; REQUEST_BYTES_MAX],
             started_ms: now_ms,
+            begun_ms: None,
             notices,
             route,
-            machine: Machine::new(now_ms, outset),
+            machine: Machine::new(outset),
             dhcp: None,
+            namespaces: Some(Namespaces::new()?),
             containers: None,
             waiting: VecDeque::new(),
             unanswered: Vec::new(),
@@ -116,18 +123,15 @@ impl Daemon {
                 .deadline_ms()
                 .map(|at| at.saturating_sub(since_boot_ms()));
             let wait = wait.map(Duration::from_millis);
-            let quiet_work = self.containers.as_ref();
-            let ready = if quiet_work.is_some_and(Containers::has_quiet_work) {
+            let ready = if self.has_quiet_work() {
                 let quiet = if self.dhcp.is_some() {
                     DHCP_QUIET
                 } else {
                     Duration::ZERO
                 };
                 let ready = self.poll(Some(wait.map_or(quiet, |wait| wait.min(quiet))))?;
-                if ready.is_empty()
-                    && let Some(containers) = &mut self.containers
-                {
-                    containers.use_quiet_moment();
+                if ready.is_empty() {
+                    self.use_quiet_moment();
                 }
                 ready
             } else {
@@ -163,7 +167,7 @@ impl Daemon {
 
     fn deadline_ms(&self) -> Option<u64> {
         let waiting = self.waiting.iter().map(Waiting::until_ms).min();
-        let unanswered = (!self.unanswered.is_empty()).then(|| self.answer_at_ms());
+        let unanswered = self.answer_at_ms().filter(|_| !self.unanswered.is_empty());
         [
             self.machine.deadline_ms(),
             waiting,
@@ -192,7 +196,31 @@ impl Daemon {
         }
     }
 
-    fn make_containers(&self) -> Result<Containers, Box<dyn Error>> {
+    /// There is something that can be done while nobody waits.
+    fn has_quiet_work(&self) -> bool {
+        match (&self.containers, &self.namespaces) {
+            (Some(containers), _) => containers.has_quiet_work(),
+            (None, Some(namespaces)) => !namespaces.is_stocked(),
+            (None, None) => false,
+        }
+    }
+
+    fn use_quiet_moment(&mut self) {
+        let done = match (&mut self.containers, &mut self.namespaces) {
+            (Some(containers), _) => containers.use_quiet_moment(),
+            (None, Some(namespaces)) => namespaces.stock(),
+            (None, None) => Ok(()),
+        };
+        if let Err(error) = done {
+            log::warn!("{error}");
+        }
+    }
+
+    fn make_containers(&mut self) -> Result<Containers, Box<dyn Error>> {
+        let namespaces = match self.namespaces.take() {
+            Some(namespaces) => namespaces,
+            None => Namespaces::new()?,
+        };
         let surroundings = Surroundings {
             links: self.machine.links().collect(),
             addresses: self.machine.found(),
@@ -201,7 +229,7 @@ impl Daemon {
         let file = address_file::read(&self.places.addresses());
         // Grows by more than one for each start of a container, and so never repeats over a restart.
         let first_link = u32::try_from(self.started_ms & u64::from(u32::MAX)).unwrap_or(0);
-        Containers::new(&surroundings, file, first_link)
+        Containers::new(&surroundings, namespaces, file, first_link)
     }
 }
 

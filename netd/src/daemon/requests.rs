@@ -13,6 +13,7 @@
 
 use super::{Daemon, Flow, SETTLE_WAIT_MS};
 use crate::containers::{Attached, Containers, Patience};
+use crate::machine::Event;
 use crate::plan::subnet::Subnet;
 use control::net::{AttachRequest, NetReply, NetRequest};
 use std::error::Error;
@@ -97,7 +98,11 @@ impl Daemon {
     fn containers(&mut self) -> Result<&mut Containers, Box<dyn Error>> {
         let containers = match self.containers.take() {
             Some(containers) => containers,
-            None => self.make_containers()?,
+            None => {
+                self.begun_ms = Some(since_boot_ms());
+                self.tell_machine(Event::Begin);
+                self.make_containers()?
+            }
         };
         Ok(self.containers.insert(containers))
     }
@@ -149,13 +154,13 @@ impl Daemon {
     }
 
     /// When containers are answered at the latest.
-    pub(super) fn answer_at_ms(&self) -> u64 {
-        self.started_ms.saturating_add(SETTLE_WAIT_MS)
+    pub(super) fn answer_at_ms(&self) -> Option<u64> {
+        Some(self.begun_ms?.saturating_add(SETTLE_WAIT_MS))
     }
 
     /// The name servers are known, or are not worth a longer wait.
     fn is_settled(&self, now_ms: u64) -> bool {
-        self.machine.is_settled() || now_ms >= self.answer_at_ms()
+        self.machine.is_settled() || self.answer_at_ms().is_some_and(|at| at <= now_ms)
     }
 
     pub(super) fn answer_if_settled(&mut self, now_ms: u64) {

@@ -30,7 +30,7 @@ use control::net::NetReply;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// Drivers are modules that are loaded while this program starts: so long may the first link take to appear.
+/// PID 1 says its first word when the drivers are loaded: so long after may the first link take to appear.
 const LINK_WAIT_MS: u64 = 3_000;
 /// A server on the local network answers within milliseconds; a busy one, or a switch port that is learning, in seconds.
 const LEASE_WAIT_MS: u64 = 10_000;
@@ -39,6 +39,8 @@ const CONFIGURE_RETRY_MS: u64 = 10_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
+    /// PID 1 has said its first word: from here on it is worth telling that there is no link.
+    Begin,
     /// New, or changed.
     Link(&'a Link),
     LinkGone(u32),
@@ -96,7 +98,8 @@ pub(crate) struct Outset {
 #[derive(Debug)]
 pub(crate) struct Machine {
     outset: Outset,
-    started_ms: u64,
+    /// When PID 1 said its first word.
+    begun_ms: Option<u64>,
     links: BTreeMap<u32, Link>,
     chosen: Option<Chosen>,
     told: Option<NetReply>,
@@ -115,10 +118,10 @@ struct Chosen {
 }
 
 impl Machine {
-    pub(crate) fn new(now_ms: u64, outset: Outset) -> Self {
+    pub(crate) fn new(outset: Outset) -> Self {
         Self {
             outset,
-            started_ms: now_ms,
+            begun_ms: None,
             links: BTreeMap::new(),
             chosen: None,
             told: None,
@@ -128,6 +131,9 @@ impl Machine {
 
     pub(crate) fn handle(&mut self, now_ms: u64, event: Event<'_>, actions: &mut Vec<Action>) {
         match event {
+            Event::Begin => {
+                self.begun_ms.get_or_insert(now_ms);
+            }
             Event::Link(link) => self.link_seen(now_ms, link, actions),
             Event::LinkGone(link) => self.link_gone(link),
             Event::ConfigureFailed(why) => {
@@ -160,7 +166,7 @@ impl Machine {
             .chosen
             .as_ref()
             .and_then(|chosen| chosen.client.as_ref()?.deadline_ms());
-        let report = self.told.is_none().then(|| self.report_at_ms());
+        let report = self.report_at_ms().filter(|_| self.told.is_none());
         let turn = self.next_in_turn().map(|_| self.turn_ends_ms());
         [client, report, turn, self.retry_at_ms]
             .into_iter()

@@ -40,15 +40,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn report_at_ms(&self) -> u64 {
-        match (
+    /// When trouble is told that has been there from the beginning.
+    pub(super) fn report_at_ms(&self) -> Option<u64> {
+        let patience_ms = match (
             &self.outset.wish,
             self.links.values().any(|link| self.is_candidate(link)),
         ) {
-            (Wish::Off, _) => self.started_ms,
-            (_, false) => self.started_ms + LINK_WAIT_MS,
-            (_, true) => self.started_ms + LEASE_WAIT_MS,
-        }
+            (Wish::Off, _) => 0,
+            (_, false) => LINK_WAIT_MS,
+            (_, true) => LEASE_WAIT_MS,
+        };
+        Some(self.begun_ms?.saturating_add(patience_ms))
     }
 
     pub(super) fn tell_if_degraded(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
@@ -56,7 +58,8 @@ impl Machine {
             .chosen
             .as_ref()
             .is_some_and(|chosen| chosen.carrier && chosen.config.is_some());
-        let patient = self.told.is_none() && now_ms < self.report_at_ms();
+        let due = self.report_at_ms().is_some_and(|at| at <= now_ms);
+        let patient = self.told.is_none() && !due;
         let refused = self.retry_at_ms.is_some();
         if works || patient || refused {
             return;

@@ -25,6 +25,12 @@ fn machine(command_line: &str) -> Machine {
 }
 
 fn machine_with(command_line: &str, remembered: Option<RememberedLease>) -> Machine {
+    let mut machine = not_begun(command_line, remembered);
+    handle(&mut machine, 0, Event::Begin);
+    machine
+}
+
+fn not_begun(command_line: &str, remembered: Option<RememberedLease>) -> Machine {
     let outset = Outset {
         wish: wish(command_line).unwrap(),
         hostname: None,
@@ -32,7 +38,7 @@ fn machine_with(command_line: &str, remembered: Option<RememberedLease>) -> Mach
         remembered,
         seed: 7,
     };
-    Machine::new(0, outset)
+    Machine::new(outset)
 }
 
 fn handle(machine: &mut Machine, now_ms: u64, event: Event<'_>) -> Vec<Action> {
@@ -128,11 +134,29 @@ fn trouble_is_told_once_and_says_what_to_look_at() {
         "{actions:?}"
     );
 
-    let mut off = machine("ip=off");
-    let actions = handle(&mut off, 0, Event::Tick);
+    let mut off = not_begun("ip=off", None);
+    let actions = handle(&mut off, 0, Event::Begin);
     assert!(
         degraded(&actions).unwrap().contains("ip=off"),
         "{actions:?}"
+    );
+}
+
+#[test]
+fn before_the_drivers_are_there_nothing_is_missed() {
+    let mut machine = not_begun("", None);
+    assert_eq!(machine.deadline_ms(), None);
+    assert_eq!(handle(&mut machine, 60_000, Event::Tick), []);
+    handle(&mut machine, 60_000, Event::Begin);
+    assert_eq!(machine.deadline_ms(), Some(60_000 + LINK_WAIT_MS));
+    handle(&mut machine, 60_001, Event::Begin);
+    assert_eq!(machine.deadline_ms(), Some(60_000 + LINK_WAIT_MS));
+
+    let mut ready = not_begun(STATIC, None);
+    let actions = handle(&mut ready, 5, Event::Link(&link(2, true)));
+    assert!(
+        matches!(actions[..], [Action::Configure { .. }]),
+        "a link is used when it is there: {actions:?}"
     );
 }
 
@@ -231,10 +255,7 @@ fn a_carrier_that_was_out_between_two_looks_has_the_lease_verified() {
 
 #[test]
 fn it_is_settled_when_the_first_news_is_told() {
-    let mut off = machine("ip=off");
-    assert!(!off.is_settled());
-    handle(&mut off, 0, Event::Tick);
-    assert!(off.is_settled());
+    assert!(machine("ip=off").is_settled());
 
     let mut by_hand = machine(STATIC);
     assert!(!by_hand.is_settled());

@@ -38,6 +38,8 @@ const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
 /// `RTEXT_FILTER_SKIP_STATS`: counters are half of what the kernel says of a link, and nobody here reads them.
 const WITHOUT_COUNTERS: u32 = 1 << 3;
@@ -306,7 +308,9 @@ pub(crate) struct VethPair<'a> {
     pub(crate) peer_namespace: BorrowedFd<'a>,
 }
 
-/// Both ends are down: a peer that is created up fails with `ENOTCONN`.
+/// Both ends are down: a peer that is created up fails with `ENOTCONN`. One queue each way: left to the kernel it would be
+/// one for each processor (since 5.17), which a veth has no use for without XDP, and each is an object in sysfs and an
+/// event that PID 1 hears.
 pub(crate) fn add_veth(batch: &mut Batch, pair: &VethPair<'_>) {
     let flags = flag::CREATE | flag::EXCLUSIVE;
     let purpose = format!("create link {}", pair.name);
@@ -315,6 +319,7 @@ pub(crate) fn add_veth(batch: &mut Batch, pair: &VethPair<'_>) {
         a.text(IFLA_IFNAME, pair.name);
         a.u32(IFLA_MTU, pair.mtu);
         a.u32(IFLA_MASTER, pair.bridge);
+        one_queue(a);
         a.nest(IFLA_LINKINFO, |a| {
             a.text(IFLA_INFO_KIND, "veth");
             a.nest(IFLA_INFO_DATA, |a| {
@@ -323,10 +328,16 @@ pub(crate) fn add_veth(batch: &mut Batch, pair: &VethPair<'_>) {
                     a.bytes(IFLA_ADDRESS, &pair.peer_mac);
                     a.u32(IFLA_MTU, pair.mtu);
                     a.u32(IFLA_NET_NS_FD, namespace);
+                    one_queue(a);
                 });
             });
         });
     });
+}
+
+fn one_queue(a: &mut Attributes<'_>) {
+    a.u32(IFLA_NUM_TX_QUEUES, 1);
+    a.u32(IFLA_NUM_RX_QUEUES, 1);
 }
 
 /// Slow (12 to 25 ms): only for what a former run of this program left behind.

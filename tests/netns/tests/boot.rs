@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use unit::{Port, Protocol};
 
-/// So long after its start netd waits for the machine's network before it answers without.
+/// So long after the first word of PID 1 netd waits for the machine's network before it answers without.
 const LIMIT: Duration = Duration::from_secs(2);
 /// Attaching takes milliseconds: what isn't there after this isn't coming.
 const A_MOMENT: Duration = Duration::from_millis(100);
@@ -162,6 +162,29 @@ fn without_a_dhcp_server_the_answer_comes_at_the_limit_and_says_that_there_is_no
     let late = netd.attach("late", 2, &[]);
     assert!(start.elapsed() < Duration::from_secs(1), "at once");
     assert_eq!(late.resolv_conf, early.resolv_conf);
+}
+
+#[test]
+fn the_link_is_configured_before_the_first_word_and_patience_begins_with_it() {
+    needs_namespaces!();
+    let mut world = World::new();
+    world.serve_dhcp(ordinary());
+    let mut netd = world.start();
+    assert!(matches!(netd.next_news(), NetReply::Ready { .. }));
+    assert!(!world.machine.ip("-o link").contains("keelson0"));
+    assert_eq!(netd.hang_up(), Some(0));
+
+    let mut slow = World::new();
+    let mut netd = slow.start();
+    // So long do the drivers take, and there is no card yet.
+    thread::sleep(LIMIT + A_MOMENT);
+    netd.synced();
+    let request = ask(&netd, "a", 1, &[]);
+    thread::sleep(A_MOMENT);
+    slow.serve_dhcp(ordinary());
+    let container = netd.attached(request).unwrap();
+    assert!(container.resolv_conf.contains("nameserver"));
+    assert!(matches!(netd.next_news(), NetReply::Ready { .. }));
 }
 
 #[test]
