@@ -9,6 +9,8 @@ const GIB: u64 = 1 << 30;
 /// Far more than the disk image has, so that growing is seen.
 const DISK: u64 = 6 * GIB;
 const KEEPER: u16 = 7101;
+/// The name server of QEMU's user network, as its DHCP server names it.
+const QEMU_RESOLVER: &str = "nameserver 10.0.2.3";
 
 /// Five Redis of the demo; `keeper` keeps data in a volume, `forgotten` will be stopped by hand, and `probe` has the
 /// machine's cgroups, programs and control socket in it: nothing else on this host could kill a process from outside of
@@ -45,6 +47,7 @@ fn five_redis_do_what_their_operator_wants_and_keep_it_over_reboots() {
         guest.answers(port);
     }
     boot_rules(&mut checks, &guest);
+    name_server_rule(&mut checks, &guest);
     workload_rules(&mut checks, &guest);
     limit_rules(&mut checks, &guest);
     kill_rules(&mut checks, &guest);
@@ -55,6 +58,7 @@ fn five_redis_do_what_their_operator_wants_and_keep_it_over_reboots() {
         guest.machine.ctrl_alt_del().unwrap();
         guest.ready();
     });
+    name_server_rule(&mut checks, &guest);
     before.rules(&mut checks, &guest);
     checks.that("keelctl reboot reboots in order", || {
         guest.machine.reboot().unwrap();
@@ -100,6 +104,30 @@ fn boot_rules(checks: &mut Checks, guest: &Guest) {
     checks.that("over-commitment is said aloud", || {
         guest.says("memory limits add up to 5.0 GiB on a machine with 3.");
     });
+}
+
+/// Where the images are loaded already, which is at every boot but the first, the first containers are started before
+/// there is a lease.
+fn name_server_rule(checks: &mut Checks, guest: &Guest) {
+    checks.that(
+        "containers that the boot starts have the name server of its first lease",
+        || {
+            let units = guest.machine.ps().unwrap();
+            let running = units.iter().filter(|unit| unit.address.is_some());
+            let mut asked = 0;
+            for unit in running {
+                let resolv_conf = guest.shell(&unit.name, "cat /etc/resolv.conf");
+                let mut lines = resolv_conf.lines();
+                assert!(
+                    lines.any(|line| line == QEMU_RESOLVER),
+                    "{}: {resolv_conf}",
+                    unit.name
+                );
+                asked += 1;
+            }
+            assert!(asked >= 7, "{units:?}");
+        },
+    );
 }
 
 fn workload_rules(checks: &mut Checks, guest: &Guest) {
