@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 /// The crates whose program goes into the image. The program has the name of [`PROGRAMS`], in the same order.
 pub const CRATES: [&str; 8] = [
-    "init", "launcher", "netd", "logd", "prober", "store", "relay", "ctl",
+    "init", "launcher", "netd", "logd", "store", "relay", "ctl",
 ];
 /// Their executables.
 pub const PROGRAMS: [&str; 8] = [
-    "init", "launcher", "netd", "logd", "prober", "store", "relay", "keelctl",
+    "init", "launcher", "netd", "logd", "store", "relay", "keelctl",
 ];
 
 /// How the programs are compiled.
