@@ -103,6 +103,13 @@ impl Setup {
         self
     }
 
+    /// A slot for a device that comes later: `slot0`.
+    #[must_use]
+    pub fn hot_plug_slot(mut self) -> Self {
+        self.options = self.options.hot_plug_slots(1);
+        self
+    }
+
     #[must_use]
     pub fn kernel_argument(mut self, argument: &str) -> Self {
         self.options = self.options.kernel_argument(argument);

@@ -1,6 +1,6 @@
 //! The demo: five Redis from one template, with everything an operator does to them, over three boots of one disk.
 
-use crate::operator;
+use crate::{modules, operator};
 use std::time::Duration;
 use vm::{Checks, Guest, Setup, StatePartition, container, demo_units, measured, until};
 
@@ -26,12 +26,13 @@ fn setup() -> Setup {
         "probe",
         "entrypoint = [\"sleep\", \"infinity\"]\nuser = \"0\"\nstop_signal = \"SIGKILL\"\n\
          volumes = [\"/sys/fs/cgroup:/machine/cgroup\", \"/usr/lib/keelson/bin:/machine/bin:ro\", \
-         \"/run/keelson:/run/keelson\"]\n",
+         \"/run/keelson:/run/keelson\", \"/usr/lib/modules:/machine/modules:ro\"]\n",
     );
     let ports = (7001..=7005).chain([KEEPER]);
     let setup = Setup::named(SCENARIO)
         .memory(4 * GIB)
         .own_disk(DISK)
+        .hot_plug_slot()
         .units(demo_units())
         .units([keeper, forgotten, probe]);
     ports.fold(setup, Setup::port)
@@ -52,6 +53,7 @@ fn five_redis_do_what_their_operator_wants_and_keep_it_over_reboots() {
     limit_rules(&mut checks, &guest);
     kill_rules(&mut checks, &guest);
     operator::rules(&mut checks, &guest);
+    modules::rules(&mut checks, &guest);
     helper_rules(&mut checks, &guest);
     let before = Before::remember(&guest);
     checks.that("Ctrl-Alt-Del reboots in order", || {

@@ -9,4 +9,5 @@ mod fifty;
 mod firmware;
 mod inside;
 mod memory;
+mod modules;
 mod operator;
