@@ -1,7 +1,7 @@
 //! Starting, hearing and missing the helpers.
 
 use crate::console;
-use crate::helper::{Helper, Sent};
+use crate::helper::Sent;
 use crate::limits;
 use crate::machine::Machine;
 use crate::source::{ChildKind, HelperKind, Source};
@@ -31,21 +31,8 @@ impl Machine {
             }
         }
         self.watch_helper(HelperKind::Netd);
-    }
-
-    /// netd's first word.
-    pub(crate) fn begin_network(&mut self) {
-        if std::mem::take(&mut self.boot.network_begun) {
-            return self.network_has_started();
-        }
-        let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
-        if self
-            .helpers
-            .iter()
-            .find(netd)
-            .is_some_and(|netd| netd.pid.is_some())
-        {
-            self.brief_netd();
+        if self.boot.network_begun {
+            self.network_has_begun();
         }
     }
 

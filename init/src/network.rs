@@ -22,6 +22,9 @@ pub(crate) struct Network {
     /// One line about the machine's own network.
     pub state: String,
     started_ms: Option<u64>,
+    /// The present netd has been told who holds a network and who waits for one. Before that it gets no other message: it
+    /// would hear of the same run twice.
+    briefed: bool,
     was_ready: bool,
 }
 
@@ -103,14 +106,34 @@ impl Machine {
         }
     }
 
+    /// netd's first word, when the drivers that container networks need are there.
+    pub(crate) fn begin_network(&mut self) {
+        let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
+        let runs = self
+            .helpers
+            .iter()
+            .find(netd)
+            .is_some_and(|netd| netd.pid.is_some());
+        if runs && !self.network.briefed {
+            self.brief_netd();
+        }
+    }
+
+    /// A stage has briefed netd: there was nothing to say yet.
+    pub(crate) fn network_has_begun(&mut self) {
+        self.network.briefed = true;
+        self.network_has_started();
+    }
+
     /// The stage `network` is that of the present netd.
-    pub(crate) fn network_has_started(&mut self) {
+    fn network_has_started(&mut self) {
         let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
         self.network.started_ms = self.helpers.iter().find(netd).map(|netd| netd.started_ms);
     }
 
     /// A new netd: everything it has to know.
     pub(crate) fn brief_netd(&mut self) {
+        self.network.briefed = true;
         self.network_has_started();
         let mut messages = Vec::new();
         for attachment in self.network.attachments.values() {
@@ -134,6 +157,9 @@ impl Machine {
     }
 
     fn tell_netd(&mut self, request: &NetRequest, namespace: Option<&OwnedFd>) {
+        if !self.network.briefed {
+            return;
+        }
         let Ok(bytes) = serde_json::to_vec(request) else {
             return;
         };
@@ -201,6 +227,7 @@ impl Machine {
 
     /// netd has died; nobody shall wait for the word of one that can't live.
     pub(crate) fn netd_died(&mut self) {
+        self.network.briefed = false;
         if self.network.state.is_empty() {
             self.network.state = "netd died before it knew".to_owned();
             self.announce_ready();
