@@ -44,20 +44,22 @@ impl Machine {
         }
         let attached = self.network.attached(run);
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let namespace = attached.and_then(|attached| attached.namespace.as_ref());
         let go = match attached {
-            Some(attached) => LaunchGo {
+            Some(attached) if namespace.is_some() => LaunchGo {
                 hosts: attached.hosts.clone(),
                 resolv_conf: attached.resolv_conf.clone(),
             },
-            None => LaunchGo {
+            // The machine's network, whose files netd has brought up to date.
+            Some(_) | None => LaunchGo {
                 hosts: text("/etc/hosts"),
                 resolv_conf: text("/etc/resolv.conf"),
             },
         };
         let go = serde_json::to_vec(&go).map_err(|error| format!("launch: {error}"))?;
-        let namespace: Vec<BorrowedFd<'_>> = attached
+        let namespace: Vec<BorrowedFd<'_>> = namespace
             .iter()
-            .map(|attached| attached.namespace.as_fd())
+            .map(|namespace| namespace.as_fd())
             .collect();
         let entry = self.runs.get_mut(&run.0);
         if let Some(launcher) = entry.and_then(|entry| entry.standing_by.take()) {

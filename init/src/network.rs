@@ -38,7 +38,8 @@ struct Attachment {
 /// What a run got.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub namespace: OwnedFd,
+    /// None: the machine's own.
+    pub namespace: Option<OwnedFd>,
     pub address: Option<Ipv4Addr>,
     pub hosts: String,
     pub resolv_conf: String,
@@ -67,9 +68,6 @@ impl Machine {
             let reason = "not a container".to_owned();
             return self.event(Event::PrepareFailed { unit, run, reason });
         };
-        if container.network.mode == NetworkMode::Host {
-            return self.event(Event::Prepared { unit, run });
-        }
         let request = AttachRequest {
             unit: found.name.clone(),
             run: run.0,
@@ -138,7 +136,8 @@ impl Machine {
         let mut messages = Vec::new();
         for attachment in self.network.attachments.values() {
             if let Some(attached) = &attachment.attached {
-                let namespace = attached.namespace.try_clone().ok();
+                let namespace = attached.namespace.as_ref();
+                let namespace = namespace.and_then(|namespace| namespace.try_clone().ok());
                 messages.push((NetRequest::Held(attachment.request.clone()), namespace));
             }
         }
@@ -195,10 +194,11 @@ impl Machine {
                 ports,
                 ..
             } => {
-                let Some(namespace) = descriptors.into_iter().next() else {
-                    return log::error!("netd: attached run {run} without its namespace");
-                };
+                let namespace = descriptors.into_iter().next();
                 if let Some(attachment) = self.network.attachments.get_mut(&run) {
+                    if namespace.is_none() && attachment.request.mode != NetworkMode::Host {
+                        return log::error!("netd: attached run {run} without its namespace");
+                    }
                     attachment.attached = Some(Attached {
                         namespace,
                         address,

@@ -19,6 +19,8 @@ const MODULES: [&str; 5] = [
     "ext4",
 ];
 const REDIS_PORT: u16 = 6379;
+/// The last word of the line with what it uses: the line may come in pieces.
+const FACTS: &str = " processes=";
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where the initramfs of a floor is.
@@ -52,7 +54,7 @@ pub(crate) fn make(folder: &Path, program: &Path, release: &Initramfs) -> Result
 
 pub(crate) fn bare(prepared: &Prepared) -> Result<Measured, Failure> {
     let machine = start(prepared.floor("bare"))?;
-    let facts = machine.wait_for("floor: memory ", TIMEOUT)?;
+    let facts = machine.wait_for(FACTS, TIMEOUT)?;
     Floor::read(&machine)?.measured(&facts, None)
 }
 
@@ -62,7 +64,7 @@ pub(crate) fn redis(prepared: &Prepared) -> Result<Measured, Failure> {
     let port = machine.host_port(REDIS_PORT).ok_or("no forwarded port")?;
     let pong = pong::first(port, TIMEOUT).map_err(|_| no_answer(&machine))?;
     let pong = pong - machine.started();
-    let facts = machine.wait_for("floor: memory ", TIMEOUT)?;
+    let facts = machine.wait_for(FACTS, TIMEOUT)?;
     let measured = Floor::read(&machine)?.measured(&facts, Some(pong));
     // Its disk is mounted read-only: nothing is lost.
     machine.cut_power()?;
