@@ -116,13 +116,19 @@ impl Machine {
             }
             State::Preparing { .. } => "its network is being made".into(),
             State::Inactive
+            | State::Scheduled
             | State::Waiting
+            | State::PreStart { .. }
             | State::Starting { .. }
+            | State::Started { .. }
             | State::Running { .. }
+            | State::PreStop { .. }
             | State::Stopping { .. }
+            | State::PostStop { .. }
             | State::Releasing { .. }
             | State::Backoff { .. }
             | State::Finished { .. }
+            | State::Skipped { .. }
             | State::Failed { .. } => self.supervisor.reason(id),
         }
     }
@@ -150,6 +156,7 @@ impl Machine {
         let reason = self.reason(id);
         let message = match &state {
             State::Running { .. } => "started".into(),
+            State::Skipped { .. } => reason,
             State::Backoff { .. } => reason,
             State::Failed { .. } => format!("failed: {reason}"),
             State::Finished { exit } => exit.to_string(),
@@ -157,9 +164,14 @@ impl Machine {
             State::Stopping { .. } => "stopping".into(),
             State::Inactive if run != 0 => "stopped".into(),
             State::Inactive
+            | State::Scheduled
             | State::Waiting
             | State::Preparing { .. }
+            | State::PreStart { .. }
             | State::Starting { .. }
+            | State::Started { .. }
+            | State::PreStop { .. }
+            | State::PostStop { .. }
             | State::Releasing { .. } => return,
         };
         if matches!(state, State::Backoff { .. } | State::Failed { .. }) {

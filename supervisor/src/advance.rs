@@ -1,11 +1,13 @@
 //! Moves a unit toward its goal as far as it can go now: the one place that decides what is done next.
 
 use crate::mutant::Mutant;
-use crate::{Action, Failure, Goal, RunId, State, Supervisor, Timestamp, UnitId};
+use crate::present::Present;
+use crate::standing::Standing;
+use crate::{Action, Exit, Failure, Goal, RunId, State, Supervisor, Timestamp, UnitId};
 
 /// Whether the unit may move on after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Again,
     Rest,
 }
@@ -13,7 +15,13 @@ enum Step {
 impl Supervisor {
     pub(crate) fn advance(&mut self, unit: UnitId) {
         while self.step(unit) == Step::Again {}
+        self.serve_trigger(unit);
+        self.serve_timer(unit);
+        self.serve_replacement(unit);
         self.publish(unit);
+        self.pass_token_on(unit);
+        self.leave_place(unit);
+        self.rearm(unit);
     }
 
     fn step(&mut self, unit: UnitId) -> Step {
@@ -21,46 +29,100 @@ impl Supervisor {
             return Step::Rest;
         };
         let (up, leaving, now) = (life.goal == Goal::Up, life.is_leaving(), self.now);
-        match life.state {
-            State::Inactive if up => self.go(unit, State::Waiting),
+        let ending = life.stop_cause.is_some();
+        match &life.state {
+            State::Inactive if up => self.wake(unit),
+            State::Scheduled if !up => self.go(unit, State::Inactive),
+            State::Scheduled if life.due => self.go(unit, State::Waiting),
             State::Waiting => self.step_waiting(unit),
-            State::Preparing { run } if leaving => self.give_back(unit, run),
-            State::Starting { run, deadline } => self.step_starting(unit, run, deadline),
-            State::Running { run, .. } if leaving && self.may_stop(unit) => {
-                self.end_running(unit, run)
+            State::Preparing { run } if leaving => {
+                let run = *run;
+                self.abandon_run(unit, run)
+            }
+            State::PreStart { run, step }
+            | State::PreStop { run, step }
+            | State::PostStop { run, step } => {
+                let (run, step) = (*run, *step);
+                self.step_hook(unit, run, step)
+            }
+            State::Starting { run, deadline } => {
+                let (run, deadline) = (*run, *deadline);
+                self.step_starting(unit, run, deadline)
+            }
+            State::Started { run, deadline, .. } => {
+                let (run, deadline) = (*run, *deadline);
+                if ending || (leaving && self.may_stop(unit)) {
+                    self.begin_stop(unit, run)
+                } else {
+                    self.step_started(unit, run, deadline)
+                }
+            }
+            State::Running { run, .. } => {
+                let run = *run;
+                if ending || (leaving && self.may_stop(unit)) {
+                    self.begin_stop(unit, run)
+                } else {
+                    self.step_running(unit, run)
+                }
             }
             State::Stopping {
                 run,
                 kill_at,
                 killed: false,
-            } if (now >= kill_at && !self.planted(Mutant::NoKillAfterTerminate))
+            } if (now >= *kill_at && !self.planted(Mutant::NoKillAfterTerminate))
                 || self.budget_is_spent() =>
             {
+                let run = *run;
                 self.kill(unit, run)
             }
-            State::Backoff { .. } | State::Failed { .. } | State::Finished { .. } if !up => {
+            State::Backoff { .. }
+            | State::Failed { .. }
+            | State::Finished { .. }
+            | State::Skipped { .. }
+                if !up =>
+            {
                 self.go(unit, State::Inactive)
             }
-            State::Backoff { until } if now >= until => {
+            State::Backoff { until } if now >= *until => {
                 if let Some(life) = self.life_mut(unit) {
                     life.restarts = life.restarts.saturating_add(1);
                 }
                 self.go(unit, State::Waiting)
             }
             State::Inactive
+            | State::Scheduled
             | State::Preparing { .. }
-            | State::Running { .. }
             | State::Stopping { .. }
             | State::Releasing { .. }
             | State::Backoff { .. }
             | State::Finished { .. }
+            | State::Skipped { .. }
             | State::Failed { .. } => Step::Rest,
         }
     }
 
-    fn go(&mut self, unit: UnitId, state: State) -> Step {
+    pub(crate) fn go(&mut self, unit: UnitId, state: State) -> Step {
         self.enter(unit, state);
         Step::Again
+    }
+
+    /// The goal has got up: it runs, unless the clock is to start it or it was completed before.
+    fn wake(&mut self, unit: UnitId) -> Step {
+        let forgetful = self.planted(Mutant::CompletionForgotten);
+        let (Some(life), Some(rules)) = (self.life(unit), self.rules_of(unit)) else {
+            return Step::Rest;
+        };
+        let state = if life.due {
+            State::Waiting
+        } else if rules.is_scheduled() {
+            State::Scheduled
+        } else if rules.completes_once() && life.completed && !forgetful {
+            let exit = Exit::Code(0);
+            State::Finished { exit }
+        } else {
+            State::Waiting
+        };
+        self.go(unit, state)
     }
 
     fn step_waiting(&mut self, unit: UnitId) -> Step {
@@ -73,41 +135,88 @@ impl Supervisor {
         if life.failed_requirements > 0 && !self.planted(Mutant::FailedRequirementIgnored) {
             return self.fail_for_requirement(unit);
         }
-        if life.blockers > 0 && !self.planted(Mutant::DependenciesIgnored) {
+        if let Some(other) = self.missing_requisite(unit) {
+            return self.fail(unit, Failure::Requisite { unit: other });
+        }
+        let blocked = life.blockers > 0 && !self.planted(Mutant::DependenciesIgnored);
+        let rivals = life.rivals > 0 && !self.planted(Mutant::ConflictsIgnored);
+        if blocked || rivals {
+            self.give_token_back(unit);
+            return Step::Rest;
+        }
+        if self.start_limit_is_hit(unit) {
+            return self.fail(unit, Failure::StartLimit);
+        }
+        if !self.take_token(unit) {
             return Step::Rest;
         }
         self.begin_run(unit)
     }
 
     fn fail_for_requirement(&mut self, unit: UnitId) -> Step {
-        let failed = |other: &&UnitId| self.life(**other).is_some_and(|life| life.standing.failed);
-        let Some(other) = self.graph.requires(unit).iter().find(failed).copied() else {
-            return Step::Rest;
+        let mut needs = self.graph.needs(unit).iter();
+        let impossible = needs.find(|it| {
+            let other = self.life(it.unit);
+            other.is_some_and(|life| life.standing.is_impossible(it.need))
+        });
+        match impossible.map(|it| it.unit) {
+            Some(other) => self.fail(unit, Failure::Dependency { unit: other }),
+            None => Step::Rest,
+        }
+    }
+
+    /// One that must be active, and neither is nor is on its way while this one waits for it.
+    fn missing_requisite(&self, unit: UnitId) -> Option<UnitId> {
+        if self.planted(Mutant::RequisiteIgnored) {
+            return None;
+        }
+        let after = self.graph.after(unit);
+        let waits_for = |other: UnitId, standing: Standing| {
+            let place = after.binary_search_by_key(&other, |link| link.unit);
+            let link = place.ok().and_then(|place| after.get(place));
+            link.is_some_and(|link| standing.blocks(link.need, link.required))
         };
-        let reason = Failure::Dependency { unit: other };
+        let missing = |other: &&UnitId| {
+            self.life(**other).is_none_or(|life| {
+                let waited_for = waits_for(**other, life.standing);
+                !life.standing.active && (life.goal == Goal::Down || !waited_for)
+            })
+        };
+        self.graph.requisite(unit).iter().find(missing).copied()
+    }
+
+    /// It does not even start.
+    fn fail(&mut self, unit: UnitId, reason: Failure) -> Step {
         if let Some(life) = self.life_mut(unit) {
             life.last_failure = Some(reason.clone());
+            life.due = false;
         }
-        self.enter(unit, State::Failed { reason });
+        self.give_token_back(unit);
+        self.rest_failed(unit, reason);
         self.has_failed(unit);
         Step::Again
     }
 
     fn begin_run(&mut self, unit: UnitId) -> Step {
         let run = RunId(self.last_run.0.saturating_add(1));
-        let since = self.now;
-        let Some(rules) = self.rules_of(unit) else {
+        let now = self.now;
+        let Some((life, rules)) = self.both(unit) else {
             return Step::Rest;
         };
         let target = rules.is_target();
+        life.run = Some(run);
+        life.stop_cause = None;
+        life.due = false;
+        life.present = Present {
+            began: Some(now),
+            ..Present::default()
+        };
         self.last_run = run;
-        if let Some(life) = self.life_mut(unit) {
-            life.run = Some(run);
-            life.stop_cause = None;
-        }
         if target {
-            return self.go(unit, State::Running { run, since });
+            return self.go(unit, State::Running { run, since: now });
         }
+        self.note_start(unit);
+        self.start_clocks(unit);
         self.actions.push(Action::Prepare { unit, run });
         self.go(unit, State::Preparing { run })
     }
@@ -129,57 +238,109 @@ impl Supervisor {
         self.kill(unit, run)
     }
 
-    fn end_running(&mut self, unit: UnitId, run: RunId) -> Step {
-        let Some(rules) = self.rules_of(unit) else {
+    fn step_started(&mut self, unit: UnitId, run: RunId, deadline: Timestamp) -> Step {
+        if self.is_ready_now(unit) {
+            let since = self.now;
+            let step = self.go(unit, State::Running { run, since });
+            self.arm_watchdog(unit);
+            if let Some(life) = self.life_mut(unit) {
+                life.present.served = life.present.served.or(Some(since));
+            }
+            return step;
+        }
+        if self.now >= deadline && !self.planted(Mutant::NoReadinessTimeout) {
+            return self.end_run_for(unit, Failure::ReadinessTimeout);
+        }
+        self.serve_container(unit, run)
+    }
+
+    fn step_running(&mut self, unit: UnitId, run: RunId) -> Step {
+        let target = self.rules_of(unit).is_none_or(crate::Rules::is_target);
+        if target {
+            return Step::Rest;
+        }
+        self.serve_container(unit, run)
+    }
+
+    /// Everything that has a deadline while the container runs.
+    fn serve_container(&mut self, unit: UnitId, run: RunId) -> Step {
+        let now = self.now;
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| now >= at);
+        let Some(life) = self.life(unit) else {
             return Step::Rest;
         };
-        let Some(service) = &rules.service else {
-            if let Some(life) = self.life_mut(unit) {
-                life.bounce = false;
-            }
-            return self.go(unit, State::Inactive);
-        };
-        if self.budget_is_spent() {
-            return self.kill(unit, run);
+        let present = &life.present;
+        let (late, silent) = (due(present.runtime_until), due(present.watchdog));
+        let (reload, unready) = (due(present.reload), due(present.ready_until));
+        if late && !self.planted(Mutant::RuntimeMaxIgnored) {
+            return self.end_run_for(unit, Failure::RuntimeLimit);
         }
-        let kill_at = self.now.plus(service.stop_timeout_ms);
-        self.actions.push(Action::Terminate { unit, run });
-        self.go(
-            unit,
-            State::Stopping {
-                run,
-                kill_at,
-                killed: false,
-            },
-        )
+        if unready {
+            return self.end_run_for(unit, Failure::ReadinessTimeout);
+        }
+        if silent && !self.planted(Mutant::WatchdogIgnored) {
+            return self.end_run_for(unit, Failure::Watchdog);
+        }
+        if reload {
+            self.reload_ended(unit, Some("its reload took longer than start_timeout"));
+        }
+        self.serve_post_start(unit, run);
+        if self
+            .life(unit)
+            .is_some_and(|life| life.stop_cause.is_some())
+        {
+            return Step::Again;
+        }
+        self.serve_health(unit);
+        match self.life(unit) {
+            Some(life) if life.stop_cause.is_some() => Step::Again,
+            Some(_) | None => Step::Rest,
+        }
     }
 
-    fn kill(&mut self, unit: UnitId, run: RunId) -> Step {
-        self.actions.push(Action::Kill { unit, run });
-        self.go(
-            unit,
-            State::Stopping {
-                run,
-                kill_at: self.now,
-                killed: true,
-            },
-        )
+    fn end_run_for(&mut self, unit: UnitId, cause: Failure) -> Step {
+        self.end_for(unit, cause);
+        Step::Again
     }
 
-    /// Those that come after it have ended, or there is no time left for order.
-    fn may_stop(&self, unit: UnitId) -> bool {
-        self.life(unit).is_some_and(|life| life.stop_blockers == 0)
-            || self.budget_is_spent()
-            || self.planted(Mutant::StopOrderIgnored)
-    }
-
-    /// A run without a process is over.
-    fn give_back(&mut self, unit: UnitId, run: RunId) -> Step {
+    /// The container is to end because of a failure: by the stop ladder, without waiting for later units.
+    pub(crate) fn end_for(&mut self, unit: UnitId, cause: Failure) {
         if let Some(life) = self.life_mut(unit) {
-            life.bounce = false;
+            life.stop_cause = Some(cause);
+        }
+        self.touch(unit);
+    }
+
+    pub(crate) fn kill_for(&mut self, unit: UnitId, cause: Failure) {
+        let Some(life) = self.life_mut(unit) else {
+            return;
+        };
+        life.stop_cause = Some(cause);
+        if let Some(run) = life.state.run() {
+            self.kill(unit, run);
+        }
+        self.touch(unit);
+    }
+
+    /// Those that come after it have ended, or there is no time left for order; and of its group there are not too many
+    /// on their way, if it is to come back.
+    fn may_stop(&mut self, unit: UnitId) -> bool {
+        let Some(life) = self.life(unit) else {
+            return false;
+        };
+        let for_good = life.goal == Goal::Down;
+        let last = life.stop_blockers == 0
+            || self.budget_is_spent()
+            || self.planted(Mutant::StopOrderIgnored);
+        last && (for_good || self.take_token(unit))
+    }
+
+    /// The run is cancelled before it had a process.
+    fn abandon_run(&mut self, unit: UnitId, run: RunId) -> Step {
+        if let Some(life) = self.life_mut(unit) {
             life.next = crate::life::Next::Start;
         }
-        self.actions.push(Action::Release { unit, run });
-        self.go(unit, State::Releasing { run })
+        self.release(unit, run);
+        Step::Again
     }
 }

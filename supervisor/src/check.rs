@@ -1,5 +1,7 @@
 //! The invariants of the core, counted anew: for the simulation, and for a state that was handed over.
 
+use crate::graph::Requirement;
+use crate::mutant::Mutant;
 use crate::standing::Standing;
 use crate::{Goal, Supervisor, UnitId};
 use alloc::format;
@@ -32,7 +34,11 @@ impl Supervisor {
                 self.live, self.busy
             ));
         }
-        if !self.touched.is_empty() || !self.actions.is_empty() || !self.changed.is_empty() {
+        if !self.touched.is_empty()
+            || !self.actions.is_empty()
+            || !self.changed.is_empty()
+            || !self.triggered.is_empty()
+        {
             return Err(String::from("a turn has left work behind"));
         }
         Ok(())
@@ -46,19 +52,16 @@ impl Supervisor {
         if life.standing != Standing::of(life, rules) {
             return Err(format!("{name}: its standing is not published"));
         }
-        if life.deadline != life.state.deadline() {
+        if life.deadline != self.wanted_deadline(unit) {
             return Err(format!("{name}: its deadline is not armed"));
         }
         let has = |other: UnitId, bit: fn(Standing) -> bool| {
             self.life(other).is_some_and(|life| bit(life.standing))
         };
         let (after, before) = (self.graph.after(unit), self.graph.before(unit));
-        let blocks = |required, other| {
-            if required {
-                !has(other, |it| it.ready)
-            } else {
-                !has(other, |it| it.settled)
-            }
+        let is_impossible = |it: &&Requirement| {
+            self.life(it.unit)
+                .is_some_and(|life| life.standing.is_impossible(it.need))
         };
         let counted = [
             (
@@ -66,7 +69,10 @@ impl Supervisor {
                 life.blockers,
                 after
                     .iter()
-                    .filter(|it| blocks(it.required, it.unit))
+                    .filter(|it| {
+                        self.life(it.unit)
+                            .is_some_and(|life| life.standing.blocks(it.need, it.required))
+                    })
                     .count(),
             ),
             (
@@ -80,11 +86,7 @@ impl Supervisor {
             (
                 "failed requirements",
                 life.failed_requirements,
-                self.graph
-                    .requires(unit)
-                    .iter()
-                    .filter(|it| has(**it, |it| it.failed))
-                    .count(),
+                self.graph.needs(unit).iter().filter(is_impossible).count(),
             ),
             (
                 "stop blockers",
@@ -94,20 +96,44 @@ impl Supervisor {
                     .filter(|it| has(it.unit, |it| it.holding))
                     .count(),
             ),
+            (
+                "rivals",
+                life.rivals,
+                self.graph
+                    .conflicts(unit)
+                    .iter()
+                    .filter(|it| has(**it, |it| it.present))
+                    .count(),
+            ),
         ];
         for (what, kept, found) in counted {
             if u32::try_from(found) != Ok(kept) {
                 return Err(format!("{name}: {found} {what}, but {kept} are counted"));
             }
         }
+        self.check_goals(unit)?;
+        if rules.replica.is_some() && self.tokens(unit).is_none() {
+            return Err(format!("{name}: the tokens of its group are miscounted"));
+        }
+        Ok(())
+    }
+
+    fn check_goals(&self, unit: UnitId) -> Result<(), String> {
+        if self.goal(unit) == Goal::Down {
+            return Ok(());
+        }
+        let name = self.name_of(unit);
         let down = |other: &&UnitId| self.goal(**other) == Goal::Down;
-        if life.goal == Goal::Up
-            && let Some(other) = self.graph.requires(unit).iter().find(down)
+        if let Some(other) = self.graph.pulls(unit).iter().find(down) {
+            let other = self.name_of(*other);
+            return Err(format!("{name} is wanted up, but {other} is not"));
+        }
+        let up = |other: &&UnitId| self.goal(**other) == Goal::Up;
+        if let Some(other) = self.graph.conflicts(unit).iter().find(up)
+            && !self.planted(Mutant::ConflictsIgnored)
         {
-            return Err(format!(
-                "{name} is wanted up, but {} is not",
-                self.name_of(*other)
-            ));
+            let other = self.name_of(*other);
+            return Err(format!("{name} and {other} conflict, and both are wanted"));
         }
         Ok(())
     }

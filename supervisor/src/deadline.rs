@@ -2,9 +2,10 @@
 
 use crate::{Timestamp, UnitId};
 use alloc::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
 
 /// The deadlines of all units, earliest first. A unit has at most one, kept also in its record.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deadlines(BTreeSet<(Timestamp, UnitId)>);
 
 impl Deadlines {

@@ -1,24 +1,30 @@
 //! Wishes, carried through the graph by a queue.
 //!
 //! ```text
-//! start    up     ──▶ all it requires and wants
-//! stop     down   ──▶ all that require it
-//! restart  bounce ──▶ all that require it and run;  then up as for start, from these too
+//! start    up     ──▶ all it requires and wants;  down ──▶ all that it conflicts with
+//! stop     down   ──▶ all that require it or are part of it
+//! restart  bounce ──▶ all that require it or are part of it, and run;  then up as for start, from these too
 //! ```
 //!
 //! A unit that was not running when it was asked for is *fresh*: it retries what has failed among its dependencies, and
 //! runs again those that had finished without `remain_after_exit`, as a start job of systemd does.
+//!
+//! Of two units that conflict and that one request reaches, the one that is reached first wins; the other is left out,
+//! with all that requires it.
 
-use crate::life::Next;
+use crate::life::{Lowered, Next};
 use crate::mutant::Mutant;
 use crate::request::Wish;
 use crate::{Goal, Record, State, Supervisor, Ticket, UnitId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
 use alloc::vec::Vec;
 
 /// Who wants a unit up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Pull {
+pub(crate) enum Pull {
+    /// A unit that is wanted up already and stays as it is.
+    Held,
     /// A unit that is running already.
     Live,
     /// A unit that is about to start.
@@ -32,6 +38,7 @@ impl Supervisor {
         if self.shutdown.is_some() {
             return;
         }
+        self.default_started = true;
         if let Some(default) = self.default {
             let left_out: BTreeSet<UnitId> = self.stopped_units().into_iter().collect();
             let reached = self.want_up(VecDeque::from([(default, Pull::Asked)]), &left_out);
@@ -42,11 +49,21 @@ impl Supervisor {
     }
 
     pub(crate) fn recall(&mut self, record: &Record) {
+        if self.planted(Mutant::RecordForgotten) {
+            return;
+        }
         for (life, rules) in self.lives.iter_mut().zip(&self.rules) {
             if record.stopped.contains(&rules.name) && life.goal == Goal::Down {
                 life.stopped = true;
             }
+            if let Some(wall_ms) = record.timers.get(&rules.name) {
+                life.clock.last_wall_ms = life.clock.last_wall_ms.or(Some(*wall_ms));
+            }
+            if record.completed.get(&rules.name) == Some(&rules.program) {
+                life.completed = true;
+            }
         }
+        self.record_changed();
     }
 
     pub(crate) fn start(&mut self, units: &[UnitId], ticket: Option<Ticket>) {
@@ -56,136 +73,300 @@ impl Supervisor {
         }
     }
 
+    pub(crate) fn start_by_trigger(&mut self, units: &[UnitId]) {
+        let asked = units.iter().map(|unit| (*unit, Pull::Asked)).collect();
+        // No operator has asked for it, so the limit of starts still counts.
+        self.keeps_start_limits = true;
+        self.want_up(asked, &BTreeSet::new());
+        self.keeps_start_limits = false;
+    }
+
     pub(crate) fn stop(&mut self, units: &[UnitId], ticket: Option<Ticket>) {
         if self.accept(units, ticket, Wish::Down) {
-            for unit in self.want_down(units.iter().copied()) {
+            for unit in self.want_down(units.iter().copied(), Lowered::Asked) {
                 if let Some(life) = self.life_mut(unit) {
                     life.stopped = true;
                 }
             }
+            self.record_changed();
         }
     }
 
     pub(crate) fn restart(&mut self, units: &[UnitId], ticket: Option<Ticket>) {
         if self.accept(units, ticket, Wish::Up) {
-            let bounced = self.bounce(units);
-            let asked = units.iter().map(|unit| (*unit, Pull::Asked));
-            let dependants = bounced.into_iter().map(|unit| (unit, Pull::Fresh));
-            self.want_up(asked.chain(dependants).collect(), &BTreeSet::new());
+            self.restart_now(units);
         }
+    }
+
+    pub(crate) fn restart_now(&mut self, units: &[UnitId]) {
+        let bounced = self.bounce(units);
+        let asked = units.iter().map(|unit| (*unit, Pull::Asked));
+        let dependants = bounced.into_iter().map(|unit| (unit, Pull::Fresh));
+        self.want_up(asked.chain(dependants).collect(), &BTreeSet::new());
     }
 
     /// Goal up for the units in the queue and all that they pull up; gives all of these. What is `left_out` is not pulled
     /// up where it is merely wanted.
-    fn want_up(
+    pub(crate) fn want_up(
+        &mut self,
+        queue: VecDeque<(UnitId, Pull)>,
+        left_out: &BTreeSet<UnitId>,
+    ) -> BTreeSet<UnitId> {
+        let (order, pulls) = self.reach(queue, left_out);
+        let losers = self.losers(&order);
+        let up = |unit: &UnitId| self.life(*unit).is_some_and(|life| life.goal == Goal::Up);
+        let lost: Vec<UnitId> = losers.iter().copied().filter(up).collect();
+        if !lost.is_empty() {
+            // Another set of units has made it impossible for them to stay.
+            self.want_down(lost.into_iter(), Lowered::Excluded);
+        }
+        let winners = || order.iter().filter(|unit| !losers.contains(unit));
+        // First down, then up: what goes down may take along what is to come up.
+        if self.graph.has_conflicts() {
+            for unit in winners() {
+                self.lower_rivals(*unit);
+            }
+        }
+        for unit in winners() {
+            if let Some(pull) = pulls.get(unit) {
+                self.raise(*unit, *pull);
+            }
+        }
+        let reached = pulls.into_keys();
+        reached.filter(|unit| !losers.contains(unit)).collect()
+    }
+
+    /// All that is pulled up, in the order in which it is reached, with the strongest pull at each.
+    fn reach(
         &mut self,
         mut queue: VecDeque<(UnitId, Pull)>,
         left_out: &BTreeSet<UnitId>,
-    ) -> BTreeSet<UnitId> {
+    ) -> (Vec<UnitId>, BTreeMap<UnitId, Pull>) {
+        let mut order = Vec::new();
         let mut strongest: BTreeMap<UnitId, Pull> = BTreeMap::new();
         while let Some((unit, pull)) = queue.pop_front() {
-            if strongest.get(&unit).is_some_and(|known| *known >= pull) {
-                continue;
+            match strongest.get(&unit) {
+                Some(known) if *known >= pull => continue,
+                Some(_) => {}
+                None => order.push(unit),
             }
             strongest.insert(unit, pull);
-            let onward = self.raise(unit, pull);
-            let (requires, wants) = (self.graph.requires(unit), self.graph.wants(unit));
-            let edges =
-                u64::try_from(requires.len().saturating_add(wants.len())).unwrap_or(u64::MAX);
+            let onward = self.onward(unit, pull);
+            let (pulled, wants) = (self.graph.pulls(unit), self.graph.wants(unit));
+            let edges = u64::try_from(pulled.len().saturating_add(wants.len())).unwrap_or(u64::MAX);
             self.steps = self.steps.saturating_add(edges);
             let wants = wants.iter().filter(|other| !left_out.contains(other));
-            queue.extend(requires.iter().chain(wants).map(|other| (*other, onward)));
+            queue.extend(pulled.iter().chain(wants).map(|other| (*other, onward)));
         }
-        strongest.into_keys().collect()
+        (order, strongest)
     }
 
-    /// Sets one goal up; with what force it pulls its dependencies.
-    fn raise(&mut self, unit: UnitId, pull: Pull) -> Pull {
-        let remains = self
-            .rules_of(unit)
-            .is_some_and(crate::Rules::remains_after_exit);
-        let Some(life) = self.life_mut(unit) else {
-            return Pull::Live;
+    /// With what force a unit that is pulled up pulls its own dependencies.
+    fn onward(&self, unit: UnitId, pull: Pull) -> Pull {
+        if self.is_fresh(unit, pull) {
+            Pull::Fresh
+        } else {
+            pull.min(Pull::Live)
+        }
+    }
+
+    /// It will have a new run because of this pull, or is about to have one.
+    fn is_fresh(&self, unit: UnitId, pull: Pull) -> bool {
+        let (Some(life), Some(rules)) = (self.life(unit), self.rules_of(unit)) else {
+            return false;
         };
         let was_down = life.goal == Goal::Down;
+        if pull == Pull::Held && !was_down {
+            return false;
+        }
+        let anew = pull > Pull::Live || was_down;
+        let asked = pull == Pull::Asked;
+        let stays = rules.remains_after_exit() || (rules.is_job() && !asked);
+        // The clock starts it, or whoever asks for it by name.
+        if rules.is_scheduled() && !asked && !was_down {
+            return false;
+        }
+        match &life.state {
+            State::Inactive | State::Waiting | State::Failed { .. } => true,
+            State::Scheduled => asked,
+            State::Backoff { .. } | State::Skipped { .. } => anew,
+            State::Finished { .. } => anew && !stays,
+            State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::Started { .. }
+            | State::Running { .. } => life.bounce,
+            State::PreStop { .. } | State::Stopping { .. } => {
+                was_down || life.bounce || life.stop_cause.is_none()
+            }
+            State::PostStop { .. } | State::Releasing { .. } => {
+                let finished = matches!(life.next, Next::Finished { .. });
+                was_down || (anew && !(finished && stays))
+            }
+        }
+    }
+
+    /// Those of a request that cannot be up together with an earlier one of it, and what requires them.
+    fn losers(&mut self, order: &[UnitId]) -> BTreeSet<UnitId> {
+        let mut losers = BTreeSet::new();
+        if !self.graph.has_conflicts() || self.planted(Mutant::ConflictsIgnored) {
+            return losers;
+        }
+        let reached: BTreeSet<UnitId> = order.iter().copied().collect();
+        let mut winners: BTreeSet<UnitId> = BTreeSet::new();
+        for unit in order {
+            if losers.contains(unit) {
+                continue;
+            }
+            let rivals = self.graph.conflicts(*unit);
+            let Some(winner) = rivals.iter().find(|it| winners.contains(it)).copied() else {
+                winners.insert(*unit);
+                continue;
+            };
+            let mut queue = VecDeque::from([*unit]);
+            while let Some(loser) = queue.pop_front() {
+                self.steps = self.steps.saturating_add(1);
+                if !reached.contains(&loser) || !losers.insert(loser) {
+                    continue;
+                }
+                winners.remove(&loser);
+                queue.extend(self.graph.needed_by(loser).iter().map(|it| it.unit));
+                let problem = format!(
+                    "{}: {} conflicts with {}",
+                    self.name_of(loser),
+                    self.name_of(*unit),
+                    self.name_of(winner)
+                );
+                self.requests
+                    .resolve(loser, Wish::Up, Some(&problem), &mut self.actions);
+            }
+        }
+        losers
+    }
+
+    fn lower_rivals(&mut self, unit: UnitId) {
+        if self.planted(Mutant::ConflictsIgnored) {
+            return;
+        }
+        let up = |other: &UnitId| self.life(*other).is_some_and(|life| life.goal == Goal::Up);
+        let all = self.graph.conflicts(unit).iter().copied();
+        let rivals: Vec<UnitId> = all.filter(up).collect();
+        if !rivals.is_empty() {
+            self.want_down(rivals.into_iter(), Lowered::Conflict(unit));
+        }
+    }
+
+    /// Sets one goal up.
+    fn raise(&mut self, unit: UnitId, pull: Pull) {
+        let fresh = self.is_fresh(unit, pull);
+        let keeps_start_limits = self.keeps_start_limits;
+        let Some(life) = self.life_mut(unit) else {
+            return;
+        };
+        if life.leaves || life.vacant {
+            return;
+        }
+        let was_down = life.goal == Goal::Down;
+        if pull == Pull::Held && !was_down {
+            return;
+        }
         life.goal = Goal::Up;
-        life.stopped = false;
+        life.lowered = None;
+        let was_stopped = core::mem::replace(&mut life.stopped, false);
         let anew = pull > Pull::Live || was_down;
         let mut wait = false;
-        let fresh = match &life.state {
-            State::Inactive | State::Waiting => true,
-            State::Failed { .. } => {
-                wait = true;
-                true
+        match &life.state {
+            State::Failed { .. } => wait = true,
+            State::Backoff { .. } | State::Finished { .. } | State::Skipped { .. } => wait = fresh,
+            State::PostStop { .. } | State::Releasing { .. } if fresh => {
+                life.next = Next::Start;
+                life.due |= pull == Pull::Asked;
             }
-            State::Backoff { .. } => {
-                wait = anew;
-                anew
-            }
-            State::Finished { .. } => {
-                wait = anew && !remains;
-                wait
-            }
-            State::Preparing { .. } | State::Starting { .. } | State::Running { .. } => life.bounce,
-            State::Stopping { .. } => was_down || life.bounce || life.stop_cause.is_none(),
-            State::Releasing { .. } => {
-                let finished = matches!(life.next, Next::Finished { .. });
-                let again = was_down || (anew && !(finished && remains));
-                if again {
-                    life.next = Next::Start;
-                }
-                again
-            }
-        };
+            State::Inactive | State::Scheduled => life.due |= pull == Pull::Asked,
+            State::Waiting
+            | State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::Started { .. }
+            | State::Running { .. }
+            | State::PreStop { .. }
+            | State::Stopping { .. }
+            | State::PostStop { .. }
+            | State::Releasing { .. } => {}
+        }
         if was_down || (fresh && anew) {
             life.forget_failures();
+            if !keeps_start_limits {
+                life.starts.clear();
+            }
         }
         if wait {
             self.enter(unit, State::Waiting);
+        }
+        if was_stopped {
+            self.record_changed();
         }
         if was_down {
             self.superseded(unit, Wish::Down);
         }
         self.publish(unit);
         self.touch(unit);
-        if fresh { Pull::Fresh } else { Pull::Live }
     }
 
-    /// Goal down for `units` and all that require them; gives all of these.
-    pub(crate) fn want_down(&mut self, units: impl Iterator<Item = UnitId>) -> BTreeSet<UnitId> {
-        let mut queue: VecDeque<UnitId> = units.collect();
-        let mut seen: BTreeSet<UnitId> = queue.iter().copied().collect();
-        while let Some(unit) = queue.pop_front() {
-            self.lower(unit);
+    /// Goal down for `units` and all that cannot be without; gives all of these.
+    pub(crate) fn want_down(
+        &mut self,
+        units: impl Iterator<Item = UnitId>,
+        why: Lowered,
+    ) -> BTreeSet<UnitId> {
+        let mut queue: VecDeque<(UnitId, Lowered)> = units.map(|unit| (unit, why)).collect();
+        let mut seen: BTreeSet<UnitId> = queue.iter().map(|(unit, _)| *unit).collect();
+        let parts_stay = self.planted(Mutant::PartsStay);
+        while let Some((unit, why)) = queue.pop_front() {
+            self.lower(unit, why);
             if self.planted(Mutant::StopLeavesDependants) {
                 continue;
             }
-            for dependant in self.graph.required_by(unit) {
+            for dependant in self.graph.stopped_with(unit) {
                 self.steps = self.steps.saturating_add(1);
+                let needs = self.graph.needs(*dependant);
+                if parts_stay && !needs.iter().any(|it| it.unit == unit) {
+                    continue;
+                }
                 if seen.insert(*dependant) {
-                    queue.push_back(*dependant);
+                    queue.push_back((*dependant, Lowered::With(unit)));
                 }
             }
         }
         seen
     }
 
-    fn lower(&mut self, unit: UnitId) {
+    fn lower(&mut self, unit: UnitId, why: Lowered) {
+        let keeps_start_limits = self.keeps_start_limits;
         let Some(life) = self.life_mut(unit) else {
             return;
         };
+        if life.goal == Goal::Up || life.lowered.is_none() {
+            life.lowered = Some(why);
+        }
         life.goal = Goal::Down;
         life.bounce = false;
+        life.due = false;
+        life.clock.queued = 0;
+        life.trigger_at = None;
         life.stop_cause = None;
         life.forget_failures();
+        if !keeps_start_limits {
+            life.starts.clear();
+        }
         self.superseded(unit, Wish::Up);
         self.note_stopped(unit);
         self.publish(unit);
         self.touch(unit);
     }
 
-    /// Marks for a restart what runs among `units` and those that require them; gives the latter.
-    fn bounce(&mut self, units: &[UnitId]) -> Vec<UnitId> {
+    /// Marks for a restart what runs among `units` and those that follow them; gives the latter.
+    pub(crate) fn bounce(&mut self, units: &[UnitId]) -> Vec<UnitId> {
         let mut dependants = Vec::new();
         let mut queue: VecDeque<(UnitId, Pull)> =
             units.iter().map(|unit| (*unit, Pull::Asked)).collect();
@@ -197,44 +378,55 @@ impl Supervisor {
             if pull != Pull::Asked {
                 dependants.push(unit);
             }
-            for dependant in self.graph.required_by(unit) {
+            for dependant in self.graph.restarted_with(unit) {
                 self.steps = self.steps.saturating_add(1);
-                if seen.insert(*dependant) {
-                    queue.push_back((*dependant, Pull::Fresh));
+                if seen.insert(dependant.unit) {
+                    queue.push_back((dependant.unit, Pull::Fresh));
                 }
             }
         }
         dependants
     }
 
-    /// Whether the unit was active, so that those that require it follow.
-    fn bounce_one(&mut self, unit: UnitId, pull: Pull) -> bool {
-        let remains = self
-            .rules_of(unit)
-            .is_some_and(crate::Rules::remains_after_exit);
-        let Some(life) = self.life_mut(unit) else {
+    /// Whether the unit was active, so that those that follow it do.
+    pub(crate) fn bounce_one(&mut self, unit: UnitId, pull: Pull) -> bool {
+        let Some((life, rules)) = self.both(unit) else {
             return false;
         };
+        let (remains, scheduled) = (rules.remains_after_exit(), rules.is_scheduled());
         let asked = pull == Pull::Asked;
         if life.goal == Goal::Down && !asked {
             return false;
         }
         let mut wait = false;
         let active = match life.state {
-            State::Inactive | State::Waiting | State::Failed { .. } | State::Backoff { .. } => {
+            State::Inactive
+            | State::Waiting
+            | State::Failed { .. }
+            | State::Skipped { .. }
+            | State::Backoff { .. } => false,
+            State::Scheduled => {
+                life.due |= asked;
                 false
             }
-            State::Preparing { .. } | State::Starting { .. } | State::Running { .. } => {
+            State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::Started { .. }
+            | State::Running { .. } => {
                 life.bounce = true;
+                life.due |= scheduled;
                 true
             }
-            State::Stopping { .. } => {
+            State::PreStop { .. } | State::Stopping { .. } => {
                 life.stop_cause = None;
+                life.due |= scheduled;
                 true
             }
-            State::Releasing { .. } => {
+            State::PostStop { .. } | State::Releasing { .. } => {
                 if asked {
                     life.next = Next::Start;
+                    life.due |= scheduled;
                 }
                 asked
             }
@@ -245,6 +437,7 @@ impl Supervisor {
         };
         if asked && active {
             life.forget_failures();
+            life.starts.clear();
         }
         if wait {
             self.enter(unit, State::Waiting);

@@ -1,7 +1,8 @@
-//! The last turns, kept so that a failure in the field can be replayed: decisions depend on nothing but the events.
+//! The last turns, kept so that a failure in the field can be replayed and explained: decisions depend on nothing but the
+//! events and the sets that were applied.
 
 use crate::text;
-use crate::{Action, Event, Rules, Timestamp};
+use crate::{Action, Applied, Event, Rules, State, Timestamp, UnitId};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,11 +11,23 @@ use serde::{Deserialize, Serialize};
 /// Turns kept: about a boot of fifty units, at some 200 bytes each.
 pub const JOURNAL_ENTRIES_MAX: usize = 512;
 
+/// Actions and changes kept of one turn; a shutdown has one of each for every unit.
+pub const ENTRY_ACTIONS_MAX: usize = 1_000;
+
 /// What a turn was for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     Event(Event),
     Timeout,
+    /// Another set was taken over: it is not part of the journal.
+    Applied(Applied),
+}
+
+/// A unit has entered a state; of several in one turn, the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub unit: UnitId,
+    pub state: State,
 }
 
 /// One turn.
@@ -23,10 +36,11 @@ pub struct Entry {
     pub at: Timestamp,
     pub cause: Cause,
     pub actions: Vec<Action>,
+    pub changes: Vec<Change>,
 }
 
 /// A ring of the last [`JOURNAL_ENTRIES_MAX`] turns.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
     entries: VecDeque<Entry>,
     /// Turns that the ring has lost.
@@ -45,7 +59,13 @@ impl Journal {
         self.lost
     }
 
-    pub(crate) fn record(&mut self, at: Timestamp, cause: Cause, actions: &[Action]) {
+    pub(crate) fn record(
+        &mut self,
+        at: Timestamp,
+        cause: Cause,
+        actions: &[Action],
+        mut changes: Vec<Change>,
+    ) {
         if cause == Cause::Timeout && actions.is_empty() {
             return;
         }
@@ -53,10 +73,13 @@ impl Journal {
             self.entries.pop_front();
             self.lost = self.lost.saturating_add(1);
         }
+        changes.truncate(ENTRY_ACTIONS_MAX);
+        let kept = actions.get(..ENTRY_ACTIONS_MAX).unwrap_or(actions);
         self.entries.push_back(Entry {
             at,
             cause,
-            actions: actions.to_vec(),
+            actions: kept.to_vec(),
+            changes,
         });
     }
 }

@@ -1,169 +1,227 @@
 //! Facts about runs, folded into the record of their unit.
 
-use crate::life::Next;
 use crate::mutant::Mutant;
 use crate::restart::End;
 use crate::text::shortened;
-use crate::{Action, Event, Exit, Failure, Goal, RunId, State, Supervisor, UnitId};
+use crate::{
+    Action, Event, Exit, Failure, Hook, HookKind, Notice, RunId, State, Supervisor, UnitId,
+};
 use alloc::string::String;
+use unit::HealthPlan;
 
 /// How far the present run of a container is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Preparing,
+    /// A step beside the run has the word.
+    Hook,
     Starting,
+    Started,
     Running,
+    /// The stop has begun, the container lives.
     Stopping,
     Releasing,
 }
 
+#[derive(Clone, Copy)]
 enum Fact<'a> {
     Prepared,
-    PrepareFailed(&'a String),
+    PrepareFailed(&'a str),
+    Skipped(&'a str),
+    HookEnded(Hook, Option<&'a String>),
+    HealthPlan(&'a HealthPlan),
     Started,
-    SpawnFailed(&'a String),
+    SpawnFailed(&'a str),
+    Ready,
+    Notified(&'a Notice),
+    Probed(u64, Option<&'a str>),
+    Reloaded(Option<&'a str>),
+    Paused(Option<&'a str>),
+    Flipped(Option<&'a str>),
     Exited(Exit),
     Released,
 }
 
+fn fact(event: &Event) -> Option<(UnitId, RunId, Fact<'_>)> {
+    Some(match event {
+        Event::Prepared { unit, run } => (*unit, *run, Fact::Prepared),
+        Event::PrepareFailed { unit, run, reason } => (*unit, *run, Fact::PrepareFailed(reason)),
+        Event::Skipped { unit, run, reason } => (*unit, *run, Fact::Skipped(reason)),
+        Event::HookEnded {
+            unit,
+            run,
+            hook,
+            failure,
+        } => (*unit, *run, Fact::HookEnded(*hook, failure.as_ref())),
+        Event::HealthPlan { unit, run, plan } => (*unit, *run, Fact::HealthPlan(plan)),
+        Event::Started { unit, run } => (*unit, *run, Fact::Started),
+        Event::SpawnFailed { unit, run, reason } => (*unit, *run, Fact::SpawnFailed(reason)),
+        Event::Ready { unit, run } => (*unit, *run, Fact::Ready),
+        Event::Notified { unit, run, notice } => (*unit, *run, Fact::Notified(notice)),
+        Event::Probed {
+            unit,
+            run,
+            probe,
+            failure,
+        } => (*unit, *run, Fact::Probed(*probe, failure.as_deref())),
+        Event::Reloaded { unit, run, failure } => (*unit, *run, Fact::Reloaded(failure.as_deref())),
+        Event::Paused { unit, run, failure } => (*unit, *run, Fact::Paused(failure.as_deref())),
+        Event::Flipped { unit, run, failure } => (*unit, *run, Fact::Flipped(failure.as_deref())),
+        Event::Exited { unit, run, exit } => (*unit, *run, Fact::Exited(*exit)),
+        Event::Released { unit, run } => (*unit, *run, Fact::Released),
+        Event::Recall { .. }
+        | Event::StartDefault
+        | Event::Start { .. }
+        | Event::Stop { .. }
+        | Event::Restart { .. }
+        | Event::Reload { .. }
+        | Event::Pause { .. }
+        | Event::Unpause { .. }
+        | Event::ResetFailed { .. }
+        | Event::TimerElapsed { .. }
+        | Event::Shutdown { .. } => return None,
+    })
+}
+
 impl Supervisor {
     pub(crate) fn report(&mut self, event: &Event) {
-        let (unit, run, fact) = match event {
-            Event::Prepared { unit, run } => (*unit, *run, Fact::Prepared),
-            Event::PrepareFailed { unit, run, reason } => {
-                (*unit, *run, Fact::PrepareFailed(reason))
-            }
-            Event::Started { unit, run } => (*unit, *run, Fact::Started),
-            Event::SpawnFailed { unit, run, reason } => (*unit, *run, Fact::SpawnFailed(reason)),
-            Event::Exited { unit, run, exit } => (*unit, *run, Fact::Exited(*exit)),
-            Event::Released { unit, run } => (*unit, *run, Fact::Released),
-            Event::Recall { .. }
-            | Event::Reload { .. }
-            | Event::Pause { .. }
-            | Event::Unpause { .. }
-            | Event::ResetFailed { .. }
-            | Event::TimerElapsed { .. }
-            | Event::Skipped { .. }
-            | Event::HookEnded { .. }
-            | Event::HealthPlan { .. }
-            | Event::Ready { .. }
-            | Event::Notified { .. }
-            | Event::Probed { .. }
-            | Event::Reloaded { .. }
-            | Event::Paused { .. }
-            | Event::Flipped { .. }
-            | Event::StartDefault
-            | Event::Start { .. }
-            | Event::Stop { .. }
-            | Event::Restart { .. }
-            | Event::Shutdown { .. } => return,
+        let Some((unit, run, fact)) = fact(event) else {
+            return;
         };
+        if let Fact::Flipped(failure) = fact {
+            return self.flipped(unit, run, failure);
+        }
+        let unit = self.place_of(unit, run);
         if let Some((present, phase)) = self.phase(unit)
             && (present == run || self.planted(Mutant::OlderRunsAccepted))
         {
-            self.fold(unit, present, phase, &fact);
+            self.fold(unit, present, phase, fact);
             self.touch(unit);
         }
     }
 
+    /// Where the run is now: a successor's run keeps its number when it takes its unit's place.
+    fn place_of(&self, unit: UnitId, run: RunId) -> UnitId {
+        let is_here = |unit: UnitId| self.life(unit).and_then(|life| life.state.run()) == Some(run);
+        if is_here(unit) {
+            return unit;
+        }
+        let moved = self.moved.get(&run).copied();
+        moved.filter(|place| is_here(*place)).unwrap_or(unit)
+    }
+
     /// The table of what a report means. A fact that does not fit is late, repeated or overtaken: it is dropped.
-    fn fold(&mut self, unit: UnitId, run: RunId, phase: Phase, fact: &Fact<'_>) {
-        match phase {
-            Phase::Preparing => match fact {
-                Fact::Prepared => self.spawn(unit, run),
-                Fact::PrepareFailed(reason) => self.run_ended(unit, run, prepare_failed(reason)),
-                Fact::Started | Fact::SpawnFailed(_) | Fact::Exited(_) | Fact::Released => {}
-            },
-            Phase::Starting => match fact {
-                Fact::Started => self.enter(
-                    unit,
-                    State::Running {
-                        run,
-                        since: self.now,
-                    },
-                ),
-                Fact::SpawnFailed(reason) => self.run_ended(unit, run, spawn_failed(reason)),
-                Fact::Exited(_) if self.planted(Mutant::ExitWhileStartingForgotten) => {}
-                Fact::Exited(exit) => self.run_ended(unit, run, End::Exit(*exit)),
-                Fact::Prepared if self.planted(Mutant::PreparedTwiceSpawnsTwice) => {
-                    self.spawn(unit, run)
-                }
-                Fact::Prepared | Fact::PrepareFailed(_) | Fact::Released => {}
-            },
-            Phase::Running | Phase::Stopping => match fact {
-                Fact::SpawnFailed(reason) => self.run_ended(unit, run, spawn_failed(reason)),
-                Fact::Exited(exit) => self.run_ended(unit, run, End::Exit(*exit)),
-                Fact::Prepared | Fact::PrepareFailed(_) | Fact::Started | Fact::Released => {}
-            },
-            Phase::Releasing => match fact {
-                Fact::Released => self.released(unit),
-                Fact::Prepared
-                | Fact::PrepareFailed(_)
-                | Fact::Started
-                | Fact::SpawnFailed(_)
-                | Fact::Exited(_) => {}
-            },
+    fn fold(&mut self, unit: UnitId, run: RunId, phase: Phase, fact: Fact<'_>) {
+        let lives = matches!(
+            phase,
+            Phase::Starting | Phase::Started | Phase::Running | Phase::Stopping
+        );
+        match fact {
+            Fact::Prepared if phase == Phase::Preparing => self.prepared(unit, run),
+            Fact::Prepared
+                if phase == Phase::Starting && self.planted(Mutant::PreparedTwiceSpawnsTwice) =>
+            {
+                self.spawn(unit, run);
+            }
+            Fact::PrepareFailed(reason) if phase == Phase::Preparing => {
+                self.run_ended(unit, run, End::Failure(Self::prepare_failure(reason)));
+            }
+            Fact::Skipped(reason) if phase == Phase::Preparing => self.skipped(unit, run, reason),
+            Fact::HookEnded(hook, failure) => self.hook_ended(unit, run, hook, failure),
+            Fact::HealthPlan(plan) if phase == Phase::Starting => self.take_health_plan(unit, plan),
+            Fact::Started if phase == Phase::Starting => self.started(unit, run),
+            Fact::SpawnFailed(reason) if lives => {
+                let reason = shortened(reason);
+                self.run_ended(unit, run, End::Failure(Failure::SpawnFailed { reason }));
+            }
+            Fact::Ready if phase != Phase::Stopping && lives => self.ready_sign(unit),
+            Fact::Notified(notice) if lives => self.notified(unit, notice),
+            Fact::Probed(probe, failure) if phase == Phase::Started || phase == Phase::Running => {
+                self.probed(unit, probe, failure);
+            }
+            Fact::Reloaded(failure) if phase == Phase::Running => self.reload_ended(unit, failure),
+            Fact::Paused(failure) if phase == Phase::Running => self.paused(unit, run, failure),
+            Fact::Exited(_)
+                if phase == Phase::Starting && self.planted(Mutant::ExitWhileStartingForgotten) => {
+            }
+            Fact::Exited(exit) if lives => self.run_ended(unit, run, End::Exit(exit)),
+            Fact::Released if phase == Phase::Releasing => self.released(unit),
+            Fact::Prepared
+            | Fact::PrepareFailed(_)
+            | Fact::Skipped(_)
+            | Fact::HealthPlan(_)
+            | Fact::Started
+            | Fact::SpawnFailed(_)
+            | Fact::Ready
+            | Fact::Notified(_)
+            | Fact::Probed(..)
+            | Fact::Reloaded(_)
+            | Fact::Paused(_)
+            | Fact::Flipped(_)
+            | Fact::Exited(_)
+            | Fact::Released => {}
         }
     }
 
-    fn spawn(&mut self, unit: UnitId, run: RunId) {
-        let service = self.rules_of(unit).and_then(|rules| rules.service.as_ref());
-        let Some(timeout_ms) = service.map(|service| service.start_timeout_ms) else {
-            return;
-        };
-        let deadline = self.now.plus(timeout_ms);
+    /// Image and network are there: steps before the container, if there are any, then the container.
+    fn prepared(&mut self, unit: UnitId, run: RunId) {
         // One that is to go down does not get a process first; `advance` gives the run back.
-        if self.life(unit).is_some_and(|life| !life.is_leaving()) {
-            self.actions.push(Action::Spawn { unit, run });
-            self.enter(unit, State::Starting { run, deadline });
+        if self
+            .life(unit)
+            .is_none_or(|life| life.is_leaving() || self.budget_is_spent())
+        {
+            return;
+        }
+        let skipped = self.planted(Mutant::PreStartSkipped);
+        if skipped || !self.begin_hooks(unit, run, HookKind::PreStart) {
+            self.spawn(unit, run);
         }
     }
 
-    /// Nothing of the run is left: what has been decided when it ended comes now, unless somebody has changed the goal.
-    pub(crate) fn released(&mut self, unit: UnitId) {
-        let Some(life) = self.life_mut(unit) else {
+    fn skipped(&mut self, unit: UnitId, run: RunId, reason: &str) {
+        if let Some(life) = self.life_mut(unit) {
+            life.next = crate::life::Next::Skipped {
+                reason: shortened(reason),
+            };
+        }
+        self.release(unit, run);
+    }
+
+    pub(crate) fn spawn(&mut self, unit: UnitId, run: RunId) {
+        let now = self.now;
+        let Some((life, rules)) = self.both(unit) else {
             return;
         };
-        let next = core::mem::replace(&mut life.next, Next::Start);
-        let state = match life.goal {
-            Goal::Down => State::Inactive,
-            Goal::Up => match next {
-                Next::Start => State::Waiting,
-                Next::Backoff { until } => State::Backoff { until },
-                Next::Finished { exit } => State::Finished { exit },
-                Next::Failed { reason } => State::Failed { reason },
-            },
+        let Some(service) = &rules.service else {
+            return;
         };
-        self.enter(unit, state);
+        let deadline = now.plus(service.start_timeout_ms);
+        life.present.begun = true;
+        self.actions.push(Action::Spawn { unit, run });
+        self.enter(unit, State::Starting { run, deadline });
     }
 
     fn phase(&self, unit: UnitId) -> Option<(RunId, Phase)> {
         if self.rules_of(unit)?.is_target() {
             return None;
         }
-        match self.life(unit)?.state {
-            State::Preparing { run } => Some((run, Phase::Preparing)),
-            State::Starting { run, .. } => Some((run, Phase::Starting)),
-            State::Running { run, .. } => Some((run, Phase::Running)),
-            State::Stopping { run, .. } => Some((run, Phase::Stopping)),
-            State::Releasing { run } => Some((run, Phase::Releasing)),
+        match &self.life(unit)?.state {
+            State::Preparing { run } => Some((*run, Phase::Preparing)),
+            State::PreStart { run, .. } | State::PostStop { run, .. } => Some((*run, Phase::Hook)),
+            State::Starting { run, .. } => Some((*run, Phase::Starting)),
+            State::Started { run, .. } => Some((*run, Phase::Started)),
+            State::Running { run, .. } => Some((*run, Phase::Running)),
+            State::PreStop { run, .. } | State::Stopping { run, .. } => {
+                Some((*run, Phase::Stopping))
+            }
+            State::Releasing { run } => Some((*run, Phase::Releasing)),
             State::Inactive
+            | State::Scheduled
             | State::Waiting
             | State::Backoff { .. }
             | State::Finished { .. }
+            | State::Skipped { .. }
             | State::Failed { .. } => None,
         }
     }
-}
-
-fn prepare_failed(reason: &str) -> End {
-    End::Failure(Failure::PrepareFailed {
-        reason: shortened(reason),
-    })
-}
-
-fn spawn_failed(reason: &str) -> End {
-    End::Failure(Failure::SpawnFailed {
-        reason: shortened(reason),
-    })
 }

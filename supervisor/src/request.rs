@@ -1,38 +1,45 @@
 //! Who asked for what, and the one answer that each of them gets.
 
+use crate::present::Pause;
 use crate::text::listed;
-use crate::{Action, Outcome, State, Supervisor, Ticket, UnitId};
+use crate::{Action, Outcome, Rules, State, Supervisor, Ticket, UnitId};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// Requests that wait for their outcome at the same time. Each belongs to a connection, of which `init` accepts fewer.
 pub const REQUESTS_MAX: usize = 256;
 
 /// What a request waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Wish {
-    /// Each unit ready.
+    /// The unit ready.
     Up,
-    /// Each unit inactive.
+    /// The unit inactive.
     Down,
+    Reload,
+    Paused,
+    Unpaused,
+    Reset,
+    /// Its successor in its place.
+    Replaced,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Request {
     ticket: Ticket,
-    wish: Wish,
     /// Units that have not come to an outcome.
     open: usize,
     problems: Vec<String>,
 }
 
 /// All that wait. Invariant: `watched` has an entry for each open unit of each request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Requests {
     waiting: BTreeMap<u64, Request>,
-    watched: BTreeSet<(UnitId, u64)>,
+    watched: BTreeSet<(UnitId, Wish, u64)>,
     last: u64,
     /// Came in this turn: what it asks for may be the case already.
     new: Option<u64>,
@@ -40,26 +47,23 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// Notes the outcome of one unit for all requests with `wish`; answers those that have all of theirs.
-    fn resolve(
+    pub(crate) fn resolve(
         &mut self,
         unit: UnitId,
         wish: Wish,
         problem: Option<&str>,
         actions: &mut Vec<Action>,
     ) {
+        if self.watched.is_empty() {
+            return;
+        }
         let numbers = self
             .watched
-            .range((unit, 0)..=(unit, u64::MAX))
-            .map(|(_, number)| *number);
-        let numbers: Vec<u64> = numbers
-            .filter(|number| {
-                self.waiting
-                    .get(number)
-                    .is_some_and(|request| request.wish == wish)
-            })
-            .collect();
+            .range((unit, wish, 0)..=(unit, wish, u64::MAX))
+            .map(|(_, _, number)| *number);
+        let numbers: Vec<u64> = numbers.collect();
         for number in numbers {
-            self.watched.remove(&(unit, number));
+            self.watched.remove(&(unit, wish, number));
             let Some(request) = self.waiting.get_mut(&number) else {
                 continue;
             };
@@ -98,29 +102,35 @@ impl Supervisor {
         let Some(ticket) = ticket else {
             return accepted;
         };
-        let units: BTreeSet<UnitId> = units.iter().copied().collect();
-        let outcome = match refusal {
-            Some(outcome) => outcome,
-            None if units.is_empty() => Outcome::Done,
-            None => {
-                self.requests.last = self.requests.last.saturating_add(1);
-                let number = self.requests.last;
-                let request = Request {
-                    ticket,
-                    wish,
-                    open: units.len(),
-                    problems: Vec::new(),
-                };
-                self.requests.waiting.insert(number, request);
-                self.requests
-                    .watched
-                    .extend(units.iter().map(|unit| (*unit, number)));
-                self.requests.new = Some(number);
-                return true;
-            }
-        };
-        self.actions.push(Action::Reply { ticket, outcome });
+        match refusal {
+            Some(outcome) => self.actions.push(Action::Reply { ticket, outcome }),
+            None => self.wait_for(ticket, units.iter().map(|unit| (*unit, wish)).collect()),
+        }
         accepted
+    }
+
+    /// Notes who waits for what.
+    pub(crate) fn wait_for(&mut self, ticket: Ticket, wishes: BTreeSet<(UnitId, Wish)>) {
+        if wishes.is_empty() {
+            let outcome = Outcome::Done;
+            return self.actions.push(Action::Reply { ticket, outcome });
+        }
+        self.requests.last = self.requests.last.saturating_add(1);
+        let number = self.requests.last;
+        let request = Request {
+            ticket,
+            open: wishes.len(),
+            problems: Vec::new(),
+        };
+        self.requests.waiting.insert(number, request);
+        let watched = wishes.into_iter().map(|(unit, wish)| (unit, wish, number));
+        self.requests.watched.extend(watched);
+        self.requests.new = Some(number);
+    }
+
+    /// A ticket that cannot wait for anything.
+    pub(crate) fn refusal_of_all(&self) -> Option<Outcome> {
+        self.refusal(&[])
     }
 
     fn refusal(&self, units: &[UnitId]) -> Option<Outcome> {
@@ -129,7 +139,10 @@ impl Supervisor {
         }
         let unknown: Vec<String> = units
             .iter()
-            .filter(|unit| self.rules_of(**unit).is_none())
+            .filter(|unit| {
+                self.life(**unit)
+                    .is_none_or(|life| life.vacant || life.leaves)
+            })
             .map(|unit| unit.0.to_string())
             .collect();
         if !unknown.is_empty() {
@@ -146,45 +159,73 @@ impl Supervisor {
         let Some(number) = self.requests.new.take() else {
             return;
         };
-        let Some(wish) = self
-            .requests
-            .waiting
-            .get(&number)
-            .map(|request| request.wish)
-        else {
+        if !self.requests.waiting.contains_key(&number) {
             return;
-        };
-        let all = self.requests.watched.iter().filter(|(_, of)| *of == number);
-        let units: Vec<UnitId> = all.map(|(unit, _)| *unit).collect();
-        for unit in units {
+        }
+        let all = self.requests.watched.iter();
+        let all: Vec<(UnitId, Wish)> = all
+            .filter(|(_, _, of)| *of == number)
+            .map(|(unit, wish, _)| (*unit, *wish))
+            .collect();
+        for (unit, wish) in all {
             let there = self.life(unit).is_some_and(|life| match wish {
+                Wish::Up if self.rules_of(unit).is_some_and(Rules::is_scheduled) => {
+                    life.state == State::Scheduled && !life.due
+                }
                 Wish::Up => life.standing.ready,
                 Wish::Down => life.state == State::Inactive,
+                Wish::Paused => life.present.pause == Pause::Paused,
+                Wish::Reload | Wish::Unpaused | Wish::Reset => false,
+                Wish::Replaced => life.replacement.is_none(),
             });
             if there {
-                self.requests.resolve(unit, wish, None, &mut self.actions);
+                self.resolve(unit, wish, None);
             }
         }
     }
 
+    pub(crate) fn resolve(&mut self, unit: UnitId, wish: Wish, problem: Option<&str>) {
+        self.requests
+            .resolve(unit, wish, problem, &mut self.actions);
+    }
+
+    /// Tells whoever waits for one of these of the unit.
+    pub(crate) fn fails_to(&mut self, unit: UnitId, wishes: &[Wish], why: &str) {
+        if self.requests.watched.is_empty() {
+            return;
+        }
+        let problem = format!("{}: {why}", self.name_of(unit));
+        for wish in wishes {
+            self.resolve(unit, *wish, Some(&problem));
+        }
+    }
+
+    /// A run that somebody has asked for is over, and the unit waits for its next time.
+    pub(crate) fn has_got_scheduled(&mut self, unit: UnitId) {
+        self.resolve(unit, Wish::Up, None);
+    }
+
     pub(crate) fn has_got_ready(&mut self, unit: UnitId) {
+        if self.rules_of(unit).is_some_and(Rules::is_scheduled) {
+            return;
+        }
         if self.planted(crate::mutant::Mutant::ReplyForgotten) {
             return;
         }
-        self.requests
-            .resolve(unit, Wish::Up, None, &mut self.actions);
+        self.resolve(unit, Wish::Up, None);
     }
 
     pub(crate) fn has_got_down(&mut self, unit: UnitId) {
-        self.requests
-            .resolve(unit, Wish::Down, None, &mut self.actions);
+        self.resolve(unit, Wish::Down, None);
     }
 
     /// A run of it has failed, or it cannot start: whoever asked for it is told, though it may go on trying.
     pub(crate) fn has_failed(&mut self, unit: UnitId) {
+        if self.requests.watched.is_empty() {
+            return;
+        }
         let problem = self.problem(unit);
-        self.requests
-            .resolve(unit, Wish::Up, Some(&problem), &mut self.actions);
+        self.resolve(unit, Wish::Up, Some(&problem));
     }
 
     /// What it waits for fails again and again.
@@ -199,13 +240,16 @@ impl Supervisor {
 
     /// The goal was turned round by a later request.
     pub(crate) fn superseded(&mut self, unit: UnitId, wish: Wish) {
-        let name = self.name_of(unit);
-        let problem = match wish {
-            Wish::Up => format!("{name}: stopped by another request"),
-            Wish::Down => format!("{name}: started again by another request"),
+        let by = match wish {
+            Wish::Down => "started again by another request",
+            Wish::Up
+            | Wish::Reload
+            | Wish::Paused
+            | Wish::Unpaused
+            | Wish::Reset
+            | Wish::Replaced => "stopped by another request",
         };
-        self.requests
-            .resolve(unit, wish, Some(&problem), &mut self.actions);
+        self.fails_to(unit, &[wish], by);
     }
 
     pub(crate) fn refuse_all_requests(&mut self) {

@@ -1,10 +1,11 @@
 //! When the first start of `default.target` is over: for the boot chart and for whoever waits for "ready".
 
 use crate::life::Settling;
-use crate::{Action, Supervisor, UnitId};
+use crate::{Action, State, Supervisor, UnitId};
 use alloc::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum SettleWatch {
     #[default]
     NotStarted,
@@ -37,7 +38,9 @@ impl Supervisor {
     pub(crate) fn note_settling(&mut self, unit: UnitId) {
         let Some(life) = self.life(unit) else { return };
         let standing = life.standing;
-        let outcome = if standing.ready {
+        let outcome = if matches!(life.state, State::Skipped { .. }) {
+            Settling::Stopped
+        } else if standing.ready {
             Settling::Ready
         } else if standing.failed || standing.stuck {
             Settling::Failed

@@ -4,21 +4,23 @@
 //! Shutdown ──────── stop order, stop ladders ────────▶ budget spent ── Kill all ──▶ + grace ──▶ complete, whatever is left
 //! ```
 
+use crate::life::Lowered;
 use crate::mutant::Mutant;
 use crate::{Action, Supervisor, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// How long killed processes are waited for before the shutdown is declared complete without them. A process that
 /// survives SIGKILL so long sits in the kernel (a dead disk or network file system) and would keep the machine up for ever.
 pub const SHUTDOWN_GRACE_MS: u64 = 2_000;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Shutdown {
     /// When the stage ends by itself.
     until: Timestamp,
     stage: Stage,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     Ordered,
     Killing,
@@ -46,7 +48,7 @@ impl Supervisor {
             });
             self.refuse_all_requests();
             let all = self.units();
-            self.want_down(all);
+            self.want_down(all, Lowered::Shutdown);
         }
         self.end_shutdown_budget();
     }

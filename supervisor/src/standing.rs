@@ -1,111 +1,189 @@
 //! What units see of each other.
 //!
 //! ```text
-//!   db ──publish──▶ ready ────▶ web.blockers            web starts at 0
-//!                   settled ──▶ blockers of units that only come after
-//!                   stuck ────▶ web.stuck_requirements  web is stuck too
-//!                   failed ───▶ web.failed_requirements web fails
-//!   web ─publish──▶ holding ──▶ db.stop_blockers        db stops at 0
+//!   db ──publish──▶ ready, active, healthy, completed ─▶ web.blockers            web starts at 0
+//!                   hopeless ─────▶ blockers of units that can do without
+//!                   stuck ────────▶ web.stuck_requirements  web is stuck too
+//!                   failed, ended ▶ web.failed_requirements web fails
+//!                   active lost ──▶ units bound to db restart with it
+//!                   present ──────▶ rivals of units that conflict
+//!   web ─publish──▶ holding ──────▶ db.stop_blockers        db stops at 0
 //! ```
 //!
 //! Invariant: every count is the number of neighbours whose published standing has the bit. A unit is touched when one
 //! of its counts gets a new meaning, not each time that one changes: this keeps a boot linear in edges.
 
-use crate::graph::index;
+use crate::adjacency::index;
+use crate::graph::Need;
 use crate::life::Life;
+use crate::mutant::Mutant;
 use crate::rules::Rules;
-use crate::{Goal, State, Supervisor, UnitId};
+use crate::{Goal, HealthStatus, State, Supervisor, UnitId};
 use serde::{Deserialize, Serialize};
 
 /// After so many failed runs in a row a unit counts as failed for those that only come after it, and for `Settled`,
 /// though it goes on trying. Two failures may be bad luck (a port still in use, a slow disk); three are a pattern.
 pub const FAILURES_STUCK: u32 = 3;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     /// Units that require it may start.
     pub(crate) ready: bool,
-    /// Units that merely come after it may start: it is ready, or there is nothing to wait for.
-    pub(crate) settled: bool,
+    /// Ready because it runs, or as a oneshot that has finished.
+    pub(crate) active: bool,
+    pub(crate) healthy: bool,
+    /// It has ended with success.
+    pub(crate) completed: bool,
+    /// It will not get any further by itself, or nobody wants it: no use to wait for it.
+    pub(crate) hopeless: bool,
     /// It will not get ready by itself.
     pub(crate) failed: bool,
+    /// It has come to an end that is no failure.
+    pub(crate) ended: bool,
     /// It goes on trying, with little hope.
     pub(crate) stuck: bool,
     /// It is going down and has not ended: the units it came after stay until then.
     pub(crate) holding: bool,
+    /// It has a run.
+    pub(crate) present: bool,
 }
 
 impl Standing {
     pub(crate) const INACTIVE: Self = Self {
         ready: false,
-        settled: true,
+        active: false,
+        healthy: false,
+        completed: false,
+        hopeless: true,
         failed: false,
+        ended: false,
         stuck: false,
         holding: false,
+        present: false,
     };
 
-    fn blocks(self, required: bool) -> bool {
-        if required { !self.ready } else { !self.settled }
+    fn meets(self, need: Need) -> bool {
+        match need {
+            Need::Ready => self.ready,
+            Need::Active => self.active,
+            Need::Healthy => self.healthy,
+            Need::Completed => self.completed,
+        }
     }
 
+    pub(crate) fn blocks(self, need: Need, required: bool) -> bool {
+        !self.meets(need) && (required || !self.hopeless)
+    }
+
+    /// Whoever needs this of it cannot start any more.
+    pub(crate) fn is_impossible(self, need: Need) -> bool {
+        self.failed || (self.ended && !self.meets(need))
+    }
+
+    /// One that the clock starts is what others wait for as soon as it is armed, run or no run.
     pub(crate) fn of(life: &Life, rules: &Rules) -> Self {
+        let of_state = Self::of_state(life, rules);
+        if !rules.is_scheduled() || life.is_leaving() || of_state.failed {
+            return of_state;
+        }
+        Self {
+            ready: true,
+            active: true,
+            healthy: true,
+            completed: life.history.has_success(),
+            hopeless: false,
+            ended: false,
+            stuck: false,
+            ..of_state
+        }
+    }
+
+    fn of_state(life: &Life, rules: &Rules) -> Self {
         let up = life.goal == Goal::Up;
-        let tries = |own: bool| up && (own || life.failures >= FAILURES_STUCK);
-        let base = Self {
-            settled: !up,
-            ..Self::INACTIVE
-        };
-        let trying = |stuck: bool| Self {
-            settled: !up || stuck,
+        let leaving = life.is_leaving();
+        let stuck = up && life.failures >= FAILURES_STUCK;
+        let waiting = Self {
+            hopeless: !up || stuck,
             stuck,
-            ..base
+            ..Self::default()
+        };
+        let under_way = Self {
+            hopeless: stuck,
+            stuck,
+            present: true,
+            ..Self::default()
         };
         match &life.state {
-            State::Inactive | State::Releasing { .. } | State::Backoff { .. } => {
-                trying(tries(false))
-            }
-            State::Waiting => trying(tries(life.stuck_requirements > 0)),
-            State::Preparing { .. } | State::Starting { .. } => {
-                let holding = life.is_leaving();
-                let stuck = tries(false);
+            State::Inactive | State::Backoff { .. } => waiting,
+            State::Releasing { .. } => Self {
+                present: true,
+                ..waiting
+            },
+            State::Waiting => {
+                let stuck = stuck || (up && life.stuck_requirements > 0);
                 Self {
-                    settled: stuck,
+                    hopeless: !up || stuck,
                     stuck,
-                    holding,
-                    ..base
+                    ..Self::default()
                 }
             }
+            State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::Started { .. } => Self {
+                holding: leaving,
+                ..under_way
+            },
             State::Running { .. } => {
-                let holding = life.is_leaving();
-                let ready = !holding && !rules.is_oneshot();
-                let stuck = !ready && tries(false);
+                let serving = !leaving && life.stop_cause.is_none();
+                let ready = serving && !rules.ends();
+                let watch = life.present.health.as_ref();
+                let healthy = watch.is_none_or(|it| it.status == HealthStatus::Healthy);
+                let unhealthy = watch.is_some_and(|it| it.status == HealthStatus::Unhealthy);
+                let stuck = !ready && stuck;
                 Self {
                     ready,
-                    settled: ready || stuck,
+                    active: ready,
+                    healthy: ready && healthy,
+                    hopeless: stuck || (ready && unhealthy),
                     stuck,
-                    holding,
-                    ..base
+                    holding: leaving,
+                    ..under_way
                 }
             }
-            State::Stopping { .. } => {
-                let holding = life.is_leaving() || life.stop_cause.is_none();
-                let stuck = tries(false);
+            State::PreStop { .. } | State::Stopping { .. } => Self {
+                holding: leaving || life.stop_cause.is_none(),
+                ..under_way
+            },
+            State::PostStop { .. } => Self {
+                hopeless: !up || stuck,
+                ..under_way
+            },
+            State::Scheduled => waiting,
+            State::Finished { .. } => {
+                let active = up && (rules.ends() || rules.remains_after_exit());
                 Self {
-                    settled: stuck,
-                    stuck,
-                    holding,
-                    ..base
+                    ready: up,
+                    active,
+                    healthy: active,
+                    completed: up,
+                    hopeless: true,
+                    ended: up,
+                    ..Self::default()
                 }
             }
-            State::Finished { .. } => Self {
+            State::Skipped { .. } => Self {
                 ready: up,
-                settled: true,
-                ..base
+                healthy: up,
+                completed: up,
+                hopeless: true,
+                ended: up,
+                ..Self::default()
             },
             State::Failed { .. } => Self {
                 failed: up,
-                settled: true,
-                ..base
+                hopeless: true,
+                ..Self::default()
             },
         }
     }
@@ -114,8 +192,7 @@ impl Standing {
 impl Supervisor {
     /// Tells the neighbours what has changed, and answers whoever waited for it.
     pub(crate) fn publish(&mut self, unit: UnitId) {
-        let place = index(unit.0);
-        let (Some(life), Some(rules)) = (self.lives.get_mut(place), self.rules.get(place)) else {
+        let Some((life, rules)) = self.both(unit) else {
             return;
         };
         let old = life.standing;
@@ -124,10 +201,21 @@ impl Supervisor {
             return;
         }
         life.standing = new;
+        let arrived = if rules.is_scheduled() {
+            !new.present
+        } else {
+            new.ready || new.hopeless
+        };
+        let way_over = life.token && !life.bounce && arrived;
         self.tell_later_units(unit, old, new);
         self.tell_dependants(unit, old, new);
+        self.tell_bound_units(unit, old, new);
         self.tell_earlier_units(unit, old, new);
+        self.tell_rivals(unit, old, new);
         self.note_settling(unit);
+        if way_over {
+            self.give_token_back(unit);
+        }
         if new.ready && !old.ready {
             self.has_got_ready(unit);
         }
@@ -151,8 +239,8 @@ impl Supervisor {
             };
             let blockers = adjust(
                 &mut later.blockers,
-                old.blocks(link.required),
-                new.blocks(link.required),
+                old.blocks(link.need, link.required),
+                new.blocks(link.need, link.required),
             );
             let stuck =
                 link.required && adjust(&mut later.stuck_requirements, old.stuck, new.stuck);
@@ -163,7 +251,7 @@ impl Supervisor {
     }
 
     fn tell_dependants(&mut self, unit: UnitId, old: Standing, new: Standing) {
-        if old.failed == new.failed {
+        if (old.failed, old.ended) == (new.failed, new.ended) && !old.ended {
             return;
         }
         let Self {
@@ -173,13 +261,44 @@ impl Supervisor {
             steps,
             ..
         } = self;
-        for dependant in graph.required_by(unit) {
+        for dependant in graph.needed_by(unit) {
             *steps = steps.saturating_add(1);
-            let Some(life) = lives.get_mut(index(dependant.0)) else {
+            let Some(life) = lives.get_mut(index(dependant.unit.0)) else {
                 continue;
             };
-            if adjust(&mut life.failed_requirements, old.failed, new.failed) {
-                life.touch(*dependant, touched);
+            let need = dependant.need;
+            if adjust(
+                &mut life.failed_requirements,
+                old.is_impossible(need),
+                new.is_impossible(need),
+            ) {
+                life.touch(dependant.unit, touched);
+            }
+        }
+    }
+
+    /// What it had become for those that are bound to it is over: they go down, and come up again with it.
+    fn tell_bound_units(&mut self, unit: UnitId, old: Standing, new: Standing) {
+        let over = (old.active && !new.active) || (!old.failed && new.failed);
+        if !over || self.planted(Mutant::BoundUnitsStay) {
+            return;
+        }
+        let Self {
+            graph,
+            lives,
+            touched,
+            steps,
+            ..
+        } = self;
+        for bound in graph.bound_by(unit) {
+            *steps = steps.saturating_add(1);
+            let Some(life) = lives.get_mut(index(bound.0)) else {
+                continue;
+            };
+            if life.goal == Goal::Up && life.state.is_active() {
+                life.bounce = true;
+                life.due = true;
+                life.touch(*bound, touched);
             }
         }
     }
@@ -203,6 +322,69 @@ impl Supervisor {
             adjust(&mut earlier.stop_blockers, old.holding, new.holding);
             if earlier.stop_blockers == 0 {
                 earlier.touch(link.unit, touched);
+            }
+        }
+    }
+
+    fn tell_rivals(&mut self, unit: UnitId, old: Standing, new: Standing) {
+        if old.present == new.present {
+            return;
+        }
+        let Self {
+            graph,
+            lives,
+            touched,
+            steps,
+            ..
+        } = self;
+        for rival in graph.conflicts(unit) {
+            *steps = steps.saturating_add(1);
+            let Some(life) = lives.get_mut(index(rival.0)) else {
+                continue;
+            };
+            if adjust(&mut life.rivals, old.present, new.present) && life.rivals == 0 {
+                life.touch(*rival, touched);
+            }
+        }
+    }
+
+    /// Every count anew, from the standings as they are: after the graph has changed.
+    pub(crate) fn recount(&mut self) {
+        for life in &mut self.lives {
+            life.blockers = 0;
+            life.failed_requirements = 0;
+            life.stuck_requirements = 0;
+            life.stop_blockers = 0;
+            life.rivals = 0;
+        }
+        let Self { graph, lives, .. } = self;
+        let units = u32::try_from(lives.len()).unwrap_or(u32::MAX);
+        let more = |count: &mut u32, by: bool| *count = count.saturating_add(u32::from(by));
+        for unit in (0..units).map(UnitId) {
+            let Some(new) = lives.get(index(unit.0)).map(|life| life.standing) else {
+                continue;
+            };
+            for link in graph.before(unit) {
+                if let Some(later) = lives.get_mut(index(link.unit.0)) {
+                    more(&mut later.blockers, new.blocks(link.need, link.required));
+                    more(&mut later.stuck_requirements, link.required && new.stuck);
+                }
+            }
+            for dependant in graph.needed_by(unit) {
+                if let Some(life) = lives.get_mut(index(dependant.unit.0)) {
+                    let impossible = new.is_impossible(dependant.need);
+                    more(&mut life.failed_requirements, impossible);
+                }
+            }
+            for link in graph.after(unit) {
+                if let Some(earlier) = lives.get_mut(index(link.unit.0)) {
+                    more(&mut earlier.stop_blockers, new.holding);
+                }
+            }
+            for rival in graph.conflicts(unit) {
+                if let Some(life) = lives.get_mut(index(rival.0)) {
+                    more(&mut life.rivals, new.present);
+                }
             }
         }
     }

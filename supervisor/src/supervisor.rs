@@ -1,33 +1,46 @@
 //! The supervisor: its parts, and one turn of it.
 
+use crate::adjacency::index;
 use crate::deadline::Deadlines;
-use crate::graph::index;
-use crate::journal::{Cause, Journal};
+use crate::group::Groups;
+use crate::journal::{Cause, Change, Journal};
 use crate::life::Life;
+use crate::replace::Replacement;
 use crate::request::Requests;
 use crate::settle::SettleWatch;
 use crate::shutdown::Shutdown;
-use crate::{Action, Event, Goal, Graph, Rules, RunId, State, Timestamp, UnitId};
-use alloc::collections::VecDeque;
+use crate::{Action, Event, Goal, Graph, Plan, Rules, RunId, State, Timestamp, UnitId};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 use unit::UnitSet;
 
 /// Decides over the life of a set of units. See the crate's page.
-#[derive(Clone, Debug)]
+///
+/// Serialised and read again, it goes on exactly where it was: that is how PID 1 re-executes itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Supervisor {
     pub(crate) graph: Graph,
     pub(crate) rules: Vec<Rules>,
     /// `default.target`
     pub(crate) default: Option<UnitId>,
+    pub(crate) default_started: bool,
     pub(crate) lives: Vec<Life>,
+    pub(crate) groups: Groups,
     /// Of the present turn; never goes back.
     pub(crate) now: Timestamp,
     pub(crate) last_run: RunId,
     /// To be advanced, each at most once.
     pub(crate) touched: VecDeque<UnitId>,
+    /// To be started because of another unit's end, or by a timer.
+    pub(crate) triggered: BTreeSet<UnitId>,
+    /// The starts of this moment are not by request.
+    pub(crate) keeps_start_limits: bool,
     /// Those that have entered another state in this turn, each once.
     pub(crate) changed: Vec<UnitId>,
+    /// Where the runs are that have changed their place.
+    pub(crate) moved: BTreeMap<RunId, UnitId>,
     pub(crate) deadlines: Deadlines,
     pub(crate) requests: Requests,
     pub(crate) settle: SettleWatch,
@@ -41,34 +54,40 @@ pub struct Supervisor {
     pub(crate) journal: Journal,
     /// Units advanced and edges walked so far.
     pub(crate) steps: u64,
+    /// For random delays.
+    pub(crate) seed: u64,
+    pub(crate) record_version: u64,
     #[cfg(feature = "mutants")]
+    #[serde(skip)]
     pub(crate) mutant: Option<crate::Mutant>,
 }
 
 impl Supervisor {
+    /// The places of the units are their indices in the set.
     #[must_use]
     pub fn new(set: &UnitSet) -> Self {
-        let default = set.default_target().map(UnitId);
-        Self::with(Graph::from(set), Rules::of(set), default)
+        Self::with(Plan::from(set))
     }
 
     /// From its parts. Units without rules are left alone for ever.
     #[must_use]
-    pub fn with(graph: Graph, rules: Vec<Rules>, default: Option<UnitId>) -> Self {
-        let mut lives = vec![Life::new(); graph.len()];
-        for (unit, life) in (0u32..).map(UnitId).zip(&mut lives) {
-            let required = graph.after(unit).iter().filter(|link| link.required);
-            life.blockers = u32::try_from(required.count()).unwrap_or(u32::MAX);
-        }
-        Self {
+    pub fn with(plan: Plan) -> Self {
+        let graph = Graph::new(&plan.edges);
+        let lives = vec![Life::new(); graph.len()];
+        let mut supervisor = Self {
             graph,
-            rules,
-            default,
+            rules: plan.rules,
+            default: plan.default.map(UnitId),
+            default_started: false,
             lives,
+            groups: Groups::default(),
             now: Timestamp(0),
             last_run: RunId(0),
             touched: VecDeque::new(),
+            triggered: BTreeSet::new(),
+            keeps_start_limits: false,
             changed: Vec::new(),
+            moved: BTreeMap::new(),
             deadlines: Deadlines::default(),
             requests: Requests::default(),
             settle: SettleWatch::default(),
@@ -78,19 +97,30 @@ impl Supervisor {
             actions: Vec::new(),
             journal: Journal::default(),
             steps: 0,
+            seed: 0,
+            record_version: 0,
             #[cfg(feature = "mutants")]
             mutant: None,
-        }
+        };
+        supervisor.form_groups();
+        supervisor.recount();
+        supervisor
     }
 
     /// Takes in one event and appends what is to be done to `actions`.
     pub fn handle(&mut self, now: Timestamp, event: Event, actions: &mut Vec<Action>) {
-        self.turn(now, Cause::Event(event), actions);
+        let first = actions.len();
+        self.begin_turn(now, actions);
+        self.take_in(&event);
+        self.end_turn(Cause::Event(event), first, actions);
     }
 
     /// To be called when [`Self::next_deadline`] has come; harmless at any other time.
     pub fn handle_timeout(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        self.turn(now, Cause::Timeout, actions);
+        let first = actions.len();
+        self.begin_turn(now, actions);
+        self.take_due();
+        self.end_turn(Cause::Timeout, first, actions);
     }
 
     /// When `handle_timeout` wants to be called, unless an event comes first.
@@ -103,28 +133,32 @@ impl Supervisor {
             .min()
     }
 
-    fn turn(&mut self, now: Timestamp, cause: Cause, actions: &mut Vec<Action>) {
+    pub(crate) fn begin_turn(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
-        let first = actions.len();
         core::mem::swap(&mut self.actions, actions);
-        match &cause {
-            Cause::Event(event) => self.take_in(event),
-            Cause::Timeout => self.take_due(),
-        }
-        while let Some(unit) = self.touched.pop_front() {
-            self.steps = self.steps.saturating_add(1);
-            if let Some(life) = self.life_mut(unit) {
-                life.touched = false;
+    }
+
+    /// `first` of the actions are not of this turn.
+    pub(crate) fn end_turn(&mut self, cause: Cause, first: usize, actions: &mut Vec<Action>) {
+        loop {
+            while let Some(unit) = self.touched.pop_front() {
+                self.steps = self.steps.saturating_add(1);
+                if let Some(life) = self.life_mut(unit) {
+                    life.touched = false;
+                }
+                self.advance(unit);
             }
-            self.advance(unit);
+            if !self.start_triggered() {
+                break;
+            }
         }
         self.answer_new_request();
-        self.tell_changes();
+        let changes = self.tell_changes();
         self.tell_settled();
         self.tell_shutdown_complete();
         core::mem::swap(&mut self.actions, actions);
-        self.journal
-            .record(self.now, cause, actions.get(first..).unwrap_or(&[]));
+        let done = actions.get(first..).unwrap_or(&[]);
+        self.journal.record(self.now, cause, done, changes);
     }
 
     fn take_in(&mut self, event: &Event) {
@@ -134,28 +168,30 @@ impl Supervisor {
             Event::Start { units, ticket } => self.start(units, *ticket),
             Event::Stop { units, ticket } => self.stop(units, *ticket),
             Event::Restart { units, ticket } => self.restart(units, *ticket),
+            Event::Reload { units, ticket } => self.reload(units, *ticket),
+            Event::Pause { units, ticket } => self.pause(units, *ticket),
+            Event::Unpause { units, ticket } => self.unpause(units, *ticket),
+            Event::ResetFailed { units, ticket } => self.reset_failed(units, *ticket),
             Event::Shutdown { within_ms } => self.shut_down(*within_ms),
+            Event::TimerElapsed {
+                unit,
+                scheduled_wall_ms,
+            } => self.timer_elapsed(*unit, *scheduled_wall_ms),
             Event::Prepared { .. }
             | Event::PrepareFailed { .. }
-            | Event::Started { .. }
-            | Event::SpawnFailed { .. }
-            | Event::Exited { .. }
-            | Event::Released { .. } => self.report(event),
-            // Decided by what is being built; nobody sends these yet.
-            Event::Reload { .. }
-            | Event::Pause { .. }
-            | Event::Unpause { .. }
-            | Event::ResetFailed { .. }
-            | Event::TimerElapsed { .. }
             | Event::Skipped { .. }
             | Event::HookEnded { .. }
             | Event::HealthPlan { .. }
+            | Event::Started { .. }
+            | Event::SpawnFailed { .. }
             | Event::Ready { .. }
             | Event::Notified { .. }
             | Event::Probed { .. }
             | Event::Reloaded { .. }
             | Event::Paused { .. }
-            | Event::Flipped { .. } => {}
+            | Event::Flipped { .. }
+            | Event::Exited { .. }
+            | Event::Released { .. } => self.report(event),
         }
     }
 
@@ -169,13 +205,18 @@ impl Supervisor {
         self.end_shutdown_budget();
     }
 
-    fn tell_changes(&mut self) {
+    fn tell_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
         for unit in core::mem::take(&mut self.changed) {
-            if let Some(life) = self.life_mut(unit) {
-                life.changed = false;
-            }
+            let Some(life) = self.life_mut(unit) else {
+                continue;
+            };
+            life.changed = false;
+            let state = life.state.clone();
+            changes.push(Change { unit, state });
             self.actions.push(Action::Changed { unit });
         }
+        changes
     }
 
     /// The only way into another state.
@@ -190,9 +231,6 @@ impl Supervisor {
             life.changed = true;
             self.changed.push(unit);
         }
-        let deadline = life.state.deadline();
-        self.deadlines.rearm(unit, life.deadline, deadline);
-        life.deadline = deadline;
         if !rules.is_target() {
             count(&mut self.live, old.is_live(), life.state.is_live());
             count(
@@ -202,10 +240,65 @@ impl Supervisor {
             );
         }
         let down = life.state == State::Inactive && life.goal == Goal::Down;
+        let scheduled = life.state == State::Scheduled && !life.due;
         self.publish(unit);
+        if scheduled {
+            self.has_got_scheduled(unit);
+        }
         if down {
             self.has_got_down(unit);
         }
+    }
+
+    /// Sets the unit's deadline to the earliest of all that it waits for.
+    pub(crate) fn rearm(&mut self, unit: UnitId) {
+        let new = self.wanted_deadline(unit);
+        let Self {
+            lives, deadlines, ..
+        } = self;
+        if let Some(life) = lives.get_mut(index(unit.0)) {
+            deadlines.rearm(unit, life.deadline, new);
+            life.deadline = new;
+        }
+    }
+
+    pub(crate) fn wanted_deadline(&self, unit: UnitId) -> Option<Timestamp> {
+        let life = self.life(unit)?;
+        let present = match &life.state {
+            State::Started { .. } | State::Running { .. } => life.present.deadline(),
+            State::Inactive
+            | State::Scheduled
+            | State::Waiting
+            | State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::PreStop { .. }
+            | State::Stopping { .. }
+            | State::PostStop { .. }
+            | State::Releasing { .. }
+            | State::Backoff { .. }
+            | State::Finished { .. }
+            | State::Skipped { .. }
+            | State::Failed { .. } => None,
+        };
+        let replacement = match life.replacement {
+            Some(Replacement::Old {
+                until,
+                flipping: None,
+                ..
+            }) => Some(until),
+            Some(Replacement::Old { .. } | Replacement::New { .. }) | None => None,
+        };
+        [
+            life.state.deadline(),
+            present,
+            self.clock_due(unit),
+            life.trigger_at,
+            replacement,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub(crate) fn life(&self, unit: UnitId) -> Option<&Life> {
@@ -218,6 +311,11 @@ impl Supervisor {
 
     pub(crate) fn rules_of(&self, unit: UnitId) -> Option<&Rules> {
         self.rules.get(index(unit.0))
+    }
+
+    pub(crate) fn both(&mut self, unit: UnitId) -> Option<(&mut Life, &Rules)> {
+        let place = index(unit.0);
+        self.lives.get_mut(place).zip(self.rules.get(place))
     }
 
     pub(crate) fn touch(&mut self, unit: UnitId) {

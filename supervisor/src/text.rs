@@ -1,8 +1,12 @@
 //! Lines for humans.
 
-use crate::graph::index;
+use crate::adjacency::index;
 use crate::journal::{Cause, Entry};
-use crate::{Action, Event, Exit, Failure, Outcome, Rules, RunId, State, Supervisor, UnitId};
+use crate::life::Lowered;
+use crate::{
+    Action, Event, Exit, Failure, Goal, Hook, Notice, Outcome, Rules, RunId, State, Supervisor,
+    UnitId,
+};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -36,6 +40,25 @@ impl fmt::Display for Exit {
     }
 }
 
+/// `pre_start 0`
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.index)
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(text) => write!(f, "STATUS={text}"),
+            Self::Watchdog => write!(f, "WATCHDOG=1"),
+            Self::ExtendTimeout(ms) => write!(f, "EXTEND_TIMEOUT by {ms} ms"),
+            Self::Reloading => write!(f, "RELOADING=1"),
+            Self::Stopping => write!(f, "STOPPING=1"),
+        }
+    }
+}
+
 impl Supervisor {
     pub(crate) fn name_of(&self, unit: UnitId) -> String {
         name(&self.rules, unit)
@@ -47,11 +70,23 @@ impl Supervisor {
         match failure {
             Failure::Exited { exit } => exit.to_string(),
             Failure::PrepareFailed { reason } | Failure::SpawnFailed { reason } => reason.clone(),
+            Failure::Hook { hook, reason } => format!("{hook}: {reason}"),
             Failure::StartTimeout => String::from("did not start within start_timeout"),
+            Failure::ReadinessTimeout => String::from("did not get ready within readiness.timeout"),
+            Failure::RuntimeLimit => String::from("ran longer than runtime_max"),
+            Failure::Watchdog => String::from("did not say WATCHDOG=1 within watchdog"),
+            Failure::Unhealthy { reason } => format!("unhealthy: {reason}"),
             Failure::Dependency { unit } => {
                 format!("{}, which it requires, failed", self.name_of(*unit))
             }
+            Failure::Requisite { unit } => {
+                format!(
+                    "{}, which must be active already, is not",
+                    self.name_of(*unit)
+                )
+            }
             Failure::RestartLimit => String::from("restart_max reached"),
+            Failure::StartLimit => String::from("start_limit reached"),
         }
     }
 
@@ -79,18 +114,107 @@ impl Supervisor {
                     life.restarts
                 )
             }
+            State::Failed {
+                reason: Failure::StartLimit,
+            } => format!("{failure}; no more than start_limit allows"),
+            State::Failed {
+                reason: Failure::Dependency { unit: other },
+            } => self.dependency_reason(*other),
             State::Failed { reason } => self.describe(reason),
             State::Finished { exit } => exit.to_string(),
+            State::Skipped { reason } => format!("skipped: {reason}"),
+            State::Scheduled if life.history.runs().next().is_some() => self.last_run_reason(unit),
             State::Stopping { killed: true, .. } => String::from("killed, not ended yet"),
+            State::Started { .. } => self.unready_reason(unit),
             State::Running { .. } if life.is_leaving() && life.stop_blockers > 0 => {
                 format!("stops after {}", self.names(&self.waits_for(unit)))
             }
+            State::Running { .. } if life.is_leaving() => {
+                String::from("restarts when others of its template are ready")
+            }
+            State::Inactive if life.goal == Goal::Down => self.lowered_reason(unit),
+            State::PreStart { step, .. } => format!("pre_start {}", step.index),
+            State::PreStop { step, .. } => format!("pre_stop {}", step.index),
+            State::PostStop { step, .. } => format!("post_stop {}", step.index),
             State::Inactive
+            | State::Scheduled
             | State::Preparing { .. }
             | State::Starting { .. }
             | State::Running { .. }
             | State::Stopping { .. }
             | State::Releasing { .. } => String::new(),
+        }
+    }
+
+    /// One that has ended well is no failure, but not what those need that are bound to it.
+    fn dependency_reason(&self, other: UnitId) -> String {
+        let name = self.name_of(other);
+        match self.state(other) {
+            State::Finished { .. } => format!("{name}, which must be running, has ended"),
+            State::Skipped { .. } => format!("{name}, which must be running, is skipped"),
+            State::Inactive
+            | State::Scheduled
+            | State::Waiting
+            | State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::Started { .. }
+            | State::Running { .. }
+            | State::PreStop { .. }
+            | State::Stopping { .. }
+            | State::PostStop { .. }
+            | State::Releasing { .. }
+            | State::Backoff { .. }
+            | State::Failed { .. } => self.describe(&Failure::Dependency { unit: other }),
+        }
+    }
+
+    fn lowered_reason(&self, unit: UnitId) -> String {
+        match self.life(unit).and_then(|life| life.lowered) {
+            Some(Lowered::Asked) => String::from("stopped by request"),
+            Some(Lowered::With(other)) => format!("stopped with {}", self.name_of(other)),
+            Some(Lowered::Conflict(other)) => {
+                format!("stopped because it conflicts with {}", self.name_of(other))
+            }
+            Some(Lowered::Excluded) => {
+                String::from("stopped because of a conflict with what is wanted before it")
+            }
+            Some(Lowered::Removed) => String::from("not part of the configuration any more"),
+            Some(Lowered::Reset) => String::from("its failure was reset"),
+            Some(Lowered::Shutdown) => String::from("the machine goes down"),
+            None => String::new(),
+        }
+    }
+
+    fn unready_reason(&self, unit: UnitId) -> String {
+        let Some((life, rules)) = self.life(unit).zip(self.rules_of(unit)) else {
+            return String::new();
+        };
+        if !life.present.post_started {
+            return String::from("waits for the steps of post_start");
+        }
+        use unit::ReadinessMode as Mode;
+        match &rules.readiness.mode {
+            Mode::Started => String::new(),
+            Mode::Notify => String::from("waits for READY=1"),
+            Mode::Healthy if life.present.health.is_none() => {
+                String::from("waits to be healthy, but has no health check")
+            }
+            Mode::Healthy => String::from("waits to be healthy"),
+            Mode::Port { port, .. } => format!("waits for port {port}"),
+            Mode::Log { pattern } => format!("waits for a line that matches `{pattern}`"),
+            Mode::Exit => String::from("ready when it has ended with success"),
+        }
+    }
+
+    fn last_run_reason(&self, unit: UnitId) -> String {
+        let life = self.life(unit);
+        let Some(last) = life.and_then(|life| life.history.runs().next_back()) else {
+            return String::new();
+        };
+        match &last.failure {
+            Some(failure) => format!("last run: {}", self.describe(failure)),
+            None => String::from("last run: success"),
         }
     }
 
@@ -108,7 +232,15 @@ impl Supervisor {
                     self.name_of(other)
                 )
             }
-            None if waits.is_empty() => String::new(),
+            None if waits.is_empty() => match self.life(unit) {
+                Some(life) if life.rivals > 0 => {
+                    String::from("waits for the end of what it conflicts with")
+                }
+                Some(life) if life.blockers == 0 => {
+                    String::from("waits for others of its template (replicas.max_parallel)")
+                }
+                Some(_) | None => String::new(),
+            },
             None => format!("waits for {}", self.names(&waits)),
         }
     }
@@ -126,14 +258,14 @@ impl Supervisor {
             .map(|failure| self.describe(failure))
             .unwrap_or_default();
         match (&life.state, &life.next) {
-            (State::Releasing { .. }, Next::Backoff { until }) => {
+            (State::Releasing { .. } | State::PostStop { .. }, Next::Backoff { until }) => {
                 format!(
                     "{name}: {failure}; next start in {} ms",
                     until.since(self.now)
                 )
             }
             (
-                State::Releasing { .. },
+                State::Releasing { .. } | State::PostStop { .. },
                 Next::Failed {
                     reason: Failure::RestartLimit,
                 },
@@ -189,6 +321,22 @@ pub(crate) fn entry_line(entry: &Entry, rules: &[Rules]) -> String {
     let cause = match &entry.cause {
         Cause::Event(event) => event_text(event, &names),
         Cause::Timeout => String::from("deadline"),
+        Cause::Applied(applied) => {
+            let all = |units: &[UnitId]| {
+                let names: Vec<String> = units.iter().map(|unit| names(*unit)).collect();
+                if names.is_empty() {
+                    String::from("none")
+                } else {
+                    listed(&names)
+                }
+            };
+            format!(
+                "apply: added {}; changed {}; removed {}",
+                all(&applied.added),
+                all(&applied.changed),
+                all(&applied.removed)
+            )
+        }
     };
     let actions: Vec<String> = entry
         .actions
@@ -208,6 +356,13 @@ fn of_run(verb: &str, name: &str, run: RunId) -> String {
     format!("{verb} {name} run {}", run.0)
 }
 
+fn answer(verb: &str, name: &str, run: RunId, failure: &Option<String>) -> String {
+    match failure {
+        None => of_run(verb, name, run),
+        Some(reason) => format!("{}: {reason}", of_run(verb, name, run)),
+    }
+}
+
 fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
     let all = |verb: &str, units: &[UnitId]| {
         let names: Vec<String> = units.iter().map(|unit| names(*unit)).collect();
@@ -223,14 +378,23 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
         Event::Skipped { unit, run, reason } => {
             format!("{}: {reason}", of_run("skipped", &names(*unit), *run))
         }
-        Event::HookEnded { unit, run, .. } => of_run("hook ended", &names(*unit), *run),
+        Event::HookEnded {
+            unit,
+            run,
+            hook,
+            failure,
+        } => answer(&format!("{hook} ended"), &names(*unit), *run, failure),
         Event::HealthPlan { unit, run, .. } => of_run("health plan", &names(*unit), *run),
         Event::Ready { unit, run } => of_run("ready", &names(*unit), *run),
-        Event::Notified { unit, run, .. } => of_run("notified", &names(*unit), *run),
-        Event::Probed { unit, run, .. } => of_run("probed", &names(*unit), *run),
-        Event::Reloaded { unit, run, .. } => of_run("reloaded", &names(*unit), *run),
-        Event::Paused { unit, run, .. } => of_run("paused", &names(*unit), *run),
-        Event::Flipped { unit, run, .. } => of_run("flipped", &names(*unit), *run),
+        Event::Notified { unit, run, notice } => {
+            format!("{}: {notice}", of_run("notified", &names(*unit), *run))
+        }
+        Event::Probed {
+            unit, run, failure, ..
+        } => answer("probed", &names(*unit), *run, failure),
+        Event::Reloaded { unit, run, failure } => answer("reloaded", &names(*unit), *run, failure),
+        Event::Paused { unit, run, failure } => answer("paused", &names(*unit), *run, failure),
+        Event::Flipped { unit, run, failure } => answer("flipped", &names(*unit), *run, failure),
         Event::StartDefault => String::from("start default"),
         Event::Start { units, .. } => all("start", units),
         Event::Stop { units, .. } => all("stop", units),
@@ -256,8 +420,10 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
 
 fn action_text(action: &Action, names: &dyn Fn(UnitId) -> String) -> String {
     match action {
-        Action::RunHook { unit, run, .. } => of_run("run hook", &names(*unit), *run),
-        Action::KillHook { unit, run, .. } => of_run("kill hook", &names(*unit), *run),
+        Action::RunHook { unit, run, hook } => of_run(&format!("run {hook}"), &names(*unit), *run),
+        Action::KillHook { unit, run, hook } => {
+            of_run(&format!("kill {hook}"), &names(*unit), *run)
+        }
         Action::WatchReadiness { unit, run } => of_run("watch", &names(*unit), *run),
         Action::Probe { unit, run, .. } => of_run("probe", &names(*unit), *run),
         Action::Reload { unit, run } => of_run("reload", &names(*unit), *run),

@@ -1,10 +1,15 @@
 //! The read model: what `ps`, `status` and the boot chart ask.
 
+use crate::present::Pause;
+use crate::replace::Replacement;
 use crate::{
-    Exit, Failure, Goal, Graph, Journal, Record, Rules, RunId, State, Supervisor, Timestamp, UnitId,
+    Exit, Failure, Goal, Graph, HealthStatus, Journal, PastRun, Rules, RunId, State, Supervisor,
+    Timestamp, UnitId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use unit::UnitName;
 
 /// Of the containers whose goal is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -14,6 +19,48 @@ pub struct ReadyCounts {
     pub failed: u32,
     /// All of them, those on their way included.
     pub wanted: u32,
+}
+
+/// Everything that `status` says about a unit's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub state: State,
+    pub since: Timestamp,
+    pub goal: Goal,
+    /// Why, in one line; empty when there is nothing to say.
+    pub reason: String,
+    pub last_exit: Option<Exit>,
+    pub last_failure: Option<Failure>,
+    pub waits_for: Vec<UnitId>,
+    /// When the next restart or run is due, as far as the core knows: calendar times are known to `init`.
+    pub next_start: Option<Timestamp>,
+    /// Which limit ended its last failed run, or keeps it from starting again.
+    pub limit: Option<Limit>,
+    pub health: Option<HealthStatus>,
+    /// Why the last probe failed.
+    pub health_reason: String,
+    pub paused: bool,
+    /// `STATUS=` of the container.
+    pub status: String,
+    pub restarts: u32,
+    /// The place of a new version on its way.
+    pub successor: Option<UnitId>,
+    /// Why the last new version did not take its place.
+    pub replace_problem: Option<String>,
+    /// Times of its timer that came while a run was under way.
+    pub missed: u64,
+}
+
+/// Named as the key of the unit file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    RestartMax,
+    StartLimit,
+    StartTimeout,
+    ReadinessTimeout,
+    RuntimeMax,
+    Watchdog,
+    Memory,
 }
 
 /// For a unit that does not exist these answer as for one that was never started.
@@ -63,6 +110,116 @@ impl Supervisor {
         self.life(unit).is_some_and(|life| life.standing.ready)
     }
 
+    #[must_use]
+    pub fn explain(&self, unit: UnitId) -> Option<Explanation> {
+        let life = self.life(unit).filter(|life| !life.vacant)?;
+        let health = life.present.health.as_ref();
+        Some(Explanation {
+            state: life.state.clone(),
+            since: life.since,
+            goal: life.goal,
+            reason: self.reason(unit),
+            last_exit: life.last_exit,
+            last_failure: life.last_failure.clone(),
+            waits_for: self.waits_for(unit),
+            next_start: self.next_start(unit),
+            limit: self.limit(unit),
+            health: health.map(|watch| watch.status),
+            health_reason: health.map(|it| it.reason.clone()).unwrap_or_default(),
+            paused: self.is_paused(unit),
+            status: life.present.status.clone(),
+            restarts: life.restarts,
+            successor: self.successor(unit),
+            replace_problem: life.replace_problem.clone(),
+            missed: life.clock.missed,
+        })
+    }
+
+    fn limit(&self, unit: UnitId) -> Option<Limit> {
+        let life = self.life(unit)?;
+        let failure = match &life.state {
+            State::Failed { reason } => reason,
+            State::Inactive
+            | State::Scheduled
+            | State::Waiting
+            | State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::Started { .. }
+            | State::Running { .. }
+            | State::PreStop { .. }
+            | State::Stopping { .. }
+            | State::PostStop { .. }
+            | State::Releasing { .. }
+            | State::Backoff { .. }
+            | State::Finished { .. }
+            | State::Skipped { .. } => life.last_failure.as_ref()?,
+        };
+        match failure {
+            Failure::RestartLimit => Some(Limit::RestartMax),
+            Failure::StartLimit => Some(Limit::StartLimit),
+            Failure::StartTimeout => Some(Limit::StartTimeout),
+            Failure::ReadinessTimeout => Some(Limit::ReadinessTimeout),
+            Failure::RuntimeLimit => Some(Limit::RuntimeMax),
+            Failure::Watchdog => Some(Limit::Watchdog),
+            Failure::Exited {
+                exit:
+                    Exit::Signal {
+                        out_of_memory: true,
+                        ..
+                    },
+            } => Some(Limit::Memory),
+            Failure::Exited { .. }
+            | Failure::PrepareFailed { .. }
+            | Failure::SpawnFailed { .. }
+            | Failure::Hook { .. }
+            | Failure::Unhealthy { .. }
+            | Failure::Dependency { .. }
+            | Failure::Requisite { .. } => None,
+        }
+    }
+
+    /// Frozen, or about to be.
+    #[must_use]
+    pub fn is_paused(&self, unit: UnitId) -> bool {
+        self.life(unit)
+            .is_some_and(|life| life.present.pause != Pause::Off)
+    }
+
+    /// `None`: nobody probes it.
+    #[must_use]
+    pub fn health(&self, unit: UnitId) -> Option<HealthStatus> {
+        let watch = self.life(unit)?.present.health.as_ref()?;
+        Some(watch.status)
+    }
+
+    /// The latest runs of a unit whose command is meant to end, oldest first.
+    #[must_use]
+    pub fn history(&self, unit: UnitId) -> Vec<PastRun> {
+        let life = self.life(unit);
+        life.map(|life| life.history.runs().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// The place of the unit of that name; of one that is being replaced, the old one's.
+    #[must_use]
+    pub fn find(&self, name: &UnitName) -> Option<UnitId> {
+        self.units().find(|unit| {
+            let is_it = self
+                .rules_of(*unit)
+                .is_some_and(|rules| rules.name == *name);
+            is_it && self.is_here(*unit)
+        })
+    }
+
+    /// Something is at that place that is part of the set (a successor is not yet).
+    #[must_use]
+    pub fn is_here(&self, unit: UnitId) -> bool {
+        self.life(unit)
+            .is_some_and(|life| !life.vacant && !life.leaves)
+            && self.successor_of(unit).is_none()
+    }
+
     /// The `unless-stopped` units that the operator has stopped.
     #[must_use]
     pub fn stopped_units(&self) -> Vec<UnitId> {
@@ -70,17 +227,6 @@ impl Supervisor {
         kept.filter(|(_, (life, rules))| life.stopped && rules.is_unless_stopped())
             .map(|(unit, _)| unit)
             .collect()
-    }
-
-    /// What [`crate::Event::Recall`] has to bring after a reboot.
-    #[must_use]
-    pub fn record(&self) -> Record {
-        let stopped = self.stopped_units();
-        let names = stopped.into_iter().filter_map(|unit| self.rules_of(unit));
-        Record {
-            stopped: names.map(|rules| rules.name.clone()).collect(),
-            ..Record::default()
-        }
     }
 
     /// The units that hold it back: for one that waits, those that are not ready; for one that is to stop, those that
@@ -93,13 +239,15 @@ impl Supervisor {
         let standing = |other: UnitId| self.life(other).map(|life| life.standing);
         match life.state {
             State::Waiting => {
-                let blocks = |required: bool, other: UnitId| {
-                    standing(other).is_some_and(|it| if required { !it.ready } else { !it.settled })
-                };
                 let links = self.graph.after(unit).iter();
+                let rivals = self.graph.conflicts(unit).iter().copied();
+                let in_the_way = rivals.filter(|it| standing(*it).is_some_and(|it| it.present));
                 links
-                    .filter(|link| blocks(link.required, link.unit))
+                    .filter(|link| {
+                        standing(link.unit).is_some_and(|it| it.blocks(link.need, link.required))
+                    })
                     .map(|link| link.unit)
+                    .chain(in_the_way)
                     .collect()
             }
             State::Running { .. } if life.is_leaving() => {
@@ -109,30 +257,42 @@ impl Supervisor {
                     .collect()
             }
             State::Inactive
+            | State::Scheduled
             | State::Preparing { .. }
+            | State::PreStart { .. }
             | State::Starting { .. }
+            | State::Started { .. }
             | State::Running { .. }
+            | State::PreStop { .. }
             | State::Stopping { .. }
+            | State::PostStop { .. }
             | State::Releasing { .. }
             | State::Backoff { .. }
             | State::Finished { .. }
+            | State::Skipped { .. }
             | State::Failed { .. } => Vec::new(),
         }
     }
 
-    /// When a unit in back-off starts again.
+    /// When a unit in back-off, or one that the clock starts, starts again.
     #[must_use]
     pub fn next_start(&self, unit: UnitId) -> Option<Timestamp> {
         match self.state(unit) {
             State::Backoff { until } => Some(*until),
+            State::Scheduled => self.clock_due(unit),
             State::Inactive
             | State::Waiting
             | State::Preparing { .. }
+            | State::PreStart { .. }
             | State::Starting { .. }
+            | State::Started { .. }
             | State::Running { .. }
+            | State::PreStop { .. }
             | State::Stopping { .. }
+            | State::PostStop { .. }
             | State::Releasing { .. }
             | State::Finished { .. }
+            | State::Skipped { .. }
             | State::Failed { .. } => None,
         }
     }
@@ -141,7 +301,8 @@ impl Supervisor {
     pub fn ready_counts(&self) -> ReadyCounts {
         let mut counts = ReadyCounts::default();
         for (life, rules) in self.lives.iter().zip(&self.rules) {
-            if life.goal == Goal::Up && !rules.is_target() {
+            let new = matches!(life.replacement, Some(Replacement::New { .. }));
+            if life.goal == Goal::Up && !rules.is_target() && !new {
                 counts.wanted = counts.wanted.saturating_add(1);
                 counts.ready = counts.ready.saturating_add(u32::from(life.standing.ready));
                 counts.failed = counts

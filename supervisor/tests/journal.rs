@@ -52,11 +52,15 @@ fn a_journal_replayed_gives_the_same_actions() {
     let journal: supervisor::Journal = serde_json::from_str(&text).unwrap();
 
     let mut second: Supervisor = machine().supervisor;
-    for Entry { at, cause, actions } in journal.entries() {
+    for entry in journal.entries() {
+        let Entry {
+            at, cause, actions, ..
+        } = entry;
         let mut again = Vec::new();
         match cause {
             Cause::Event(event) => second.handle(*at, event.clone(), &mut again),
             Cause::Timeout => second.handle_timeout(*at, &mut again),
+            Cause::Applied(_) => unreachable!("nothing was applied"),
         }
         assert_eq!(again, *actions, "at {at:?} on {cause:?}");
     }

@@ -5,22 +5,29 @@
 
 mod common;
 
-use common::{Machine, simple, target};
-use supervisor::{Event, Exit, Goal, RunId, UnitId};
-use unit::Restart;
+use common::{Declared, Machine, health, hook, plan, simple, target};
+use supervisor::{Event, Exit, Goal, Hook, HookKind, Notice, RunId, UnitId};
+use unit::{HookFailure, OnUnhealthy, ReadinessMode, Reload, Restart, Timer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum In {
     Inactive,
+    Scheduled,
     Waiting,
     Preparing,
+    PreStart,
     Starting,
+    Started,
     Running,
+    Paused,
+    PreStop,
     Stopping,
     Killed,
+    PostStop,
     Releasing,
     Backoff,
     Finished,
+    Skipped,
     Failed,
 }
 
@@ -31,11 +38,27 @@ enum On {
     Start,
     Stop,
     Restart,
+    Reload,
+    Pause,
+    Unpause,
+    ResetFailed,
     Shutdown,
+    TimerElapsed,
+    Apply,
     Prepared,
     PrepareFailed,
+    Skipped,
+    HookEnded,
+    HookFailed,
+    HealthPlan,
     Started,
     SpawnFailed,
+    Ready,
+    Notified,
+    Probed,
+    Reloaded,
+    Paused,
+    Flipped,
     Exited,
     Released,
     Deadline,
@@ -44,31 +67,54 @@ enum On {
 use In as I;
 use On as O;
 
-const STATES: [In; 11] = [
+const STATES: [In; 18] = [
     I::Inactive,
+    I::Scheduled,
     I::Waiting,
     I::Preparing,
+    I::PreStart,
     I::Starting,
+    I::Started,
     I::Running,
+    I::Paused,
+    I::PreStop,
     I::Stopping,
     I::Killed,
+    I::PostStop,
     I::Releasing,
     I::Backoff,
     I::Finished,
+    I::Skipped,
     I::Failed,
 ];
 
-const EVENTS: [On; 13] = [
+const EVENTS: [On; 29] = [
     O::Recall,
     O::StartDefault,
     O::Start,
     O::Stop,
     O::Restart,
+    O::Reload,
+    O::Pause,
+    O::Unpause,
+    O::ResetFailed,
     O::Shutdown,
+    O::TimerElapsed,
+    O::Apply,
     O::Prepared,
     O::PrepareFailed,
+    O::Skipped,
+    O::HookEnded,
+    O::HookFailed,
+    O::HealthPlan,
     O::Started,
     O::SpawnFailed,
+    O::Ready,
+    O::Notified,
+    O::Probed,
+    O::Reloaded,
+    O::Paused,
+    O::Flipped,
     O::Exited,
     O::Released,
     O::Deadline,
@@ -79,77 +125,250 @@ fn expected(state: In, event: On) -> (&'static str, &'static [&'static str]) {
     match state {
         I::Inactive => match event {
             O::StartDefault | O::Start | O::Restart => ("preparing", &["prepare web"]),
-            O::Recall | O::Stop | O::Shutdown | O::Deadline => ("inactive", &[]),
-            O::Prepared | O::PrepareFailed | O::Started => ("inactive", &[]),
-            O::SpawnFailed | O::Exited | O::Released => ("inactive", &[]),
+            O::Recall | O::Stop | O::Reload | O::Pause | O::Unpause => ("inactive", &[]),
+            O::ResetFailed | O::Shutdown | O::TimerElapsed | O::Apply | O::Prepared => {
+                ("inactive", &[])
+            }
+            O::PrepareFailed | O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan => {
+                ("inactive", &[])
+            }
+            O::Started | O::SpawnFailed | O::Ready | O::Notified | O::Probed => ("inactive", &[]),
+            O::Reloaded | O::Paused | O::Flipped | O::Exited | O::Released => ("inactive", &[]),
+            O::Deadline => ("inactive", &[]),
+        },
+        I::Scheduled => match event {
+            O::Stop | O::Shutdown => ("inactive", &["disarm web"]),
+            O::Start | O::Restart | O::TimerElapsed => ("preparing", &["prepare web"]),
+            O::Recall | O::StartDefault | O::Reload | O::Pause | O::Unpause => ("scheduled", &[]),
+            O::ResetFailed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("scheduled", &[])
+            }
+            O::HookEnded | O::HookFailed | O::HealthPlan | O::Started | O::SpawnFailed => {
+                ("scheduled", &[])
+            }
+            O::Ready | O::Notified | O::Probed | O::Reloaded | O::Paused => ("scheduled", &[]),
+            O::Flipped | O::Exited | O::Released | O::Deadline => ("scheduled", &[]),
         },
         I::Waiting => match event {
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::StartDefault | O::Start | O::Restart => ("waiting", &[]),
-            O::Prepared | O::PrepareFailed | O::Started | O::Deadline => ("waiting", &[]),
-            O::SpawnFailed | O::Exited | O::Released => ("waiting", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Restart | O::Reload => ("waiting", &[]),
+            O::Pause | O::Unpause | O::ResetFailed | O::TimerElapsed | O::Apply => ("waiting", &[]),
+            O::Prepared | O::PrepareFailed | O::Skipped | O::HookEnded | O::HookFailed => {
+                ("waiting", &[])
+            }
+            O::HealthPlan | O::Started | O::SpawnFailed | O::Ready | O::Notified => {
+                ("waiting", &[])
+            }
+            O::Probed | O::Reloaded | O::Paused | O::Flipped | O::Exited => ("waiting", &[]),
+            O::Released | O::Deadline => ("waiting", &[]),
         },
         I::Preparing => match event {
             O::Prepared => ("starting", &["spawn web"]),
-            O::PrepareFailed => ("releasing", &["release web"]),
-            O::Stop | O::Restart | O::Shutdown => ("releasing", &["release web"]),
-            O::Recall | O::StartDefault | O::Start => ("preparing", &[]),
-            O::Started | O::SpawnFailed | O::Exited => ("preparing", &[]),
-            O::Released | O::Deadline => ("preparing", &[]),
+            O::Stop | O::Restart | O::Shutdown | O::PrepareFailed | O::Skipped => {
+                ("releasing", &["release web"])
+            }
+            O::Recall | O::StartDefault | O::Start | O::Reload | O::Pause => ("preparing", &[]),
+            O::Unpause | O::ResetFailed | O::TimerElapsed | O::Apply | O::HookEnded => {
+                ("preparing", &[])
+            }
+            O::HookFailed | O::HealthPlan | O::Started | O::SpawnFailed | O::Ready => {
+                ("preparing", &[])
+            }
+            O::Notified | O::Probed | O::Reloaded | O::Paused | O::Flipped => ("preparing", &[]),
+            O::Exited | O::Released | O::Deadline => ("preparing", &[]),
+        },
+        I::PreStart => match event {
+            O::HookEnded => ("starting", &["spawn web"]),
+            O::HookFailed => ("releasing", &["release web"]),
+            O::Stop | O::Restart | O::Shutdown | O::Deadline => {
+                ("pre-start", &["kill pre_start 0 web"])
+            }
+            O::Recall | O::StartDefault | O::Start | O::Reload | O::Pause => ("pre-start", &[]),
+            O::Unpause | O::ResetFailed | O::TimerElapsed | O::Apply | O::Prepared => {
+                ("pre-start", &[])
+            }
+            O::PrepareFailed | O::Skipped | O::HealthPlan | O::Started | O::SpawnFailed => {
+                ("pre-start", &[])
+            }
+            O::Ready | O::Notified | O::Probed | O::Reloaded | O::Paused => ("pre-start", &[]),
+            O::Flipped | O::Exited | O::Released => ("pre-start", &[]),
         },
         I::Starting => match event {
             O::Started => ("running", &[]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown | O::Deadline => ("stopping", &["kill web"]),
-            O::Recall | O::StartDefault | O::Start => ("starting", &[]),
-            O::Prepared | O::PrepareFailed | O::Released => ("starting", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Reload | O::Pause => ("starting", &[]),
+            O::Unpause | O::ResetFailed | O::TimerElapsed | O::Apply | O::Prepared => {
+                ("starting", &[])
+            }
+            O::PrepareFailed | O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan => {
+                ("starting", &[])
+            }
+            O::Ready | O::Notified | O::Probed | O::Reloaded | O::Paused => ("starting", &[]),
+            O::Flipped | O::Released => ("starting", &[]),
+        },
+        I::Started => match event {
+            O::Ready => ("running", &[]),
+            O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
+            O::Stop | O::Restart | O::Shutdown | O::Deadline => ("stopping", &["terminate web"]),
+            O::Recall | O::StartDefault | O::Start | O::Reload | O::Pause => ("started", &[]),
+            O::Unpause | O::ResetFailed | O::TimerElapsed | O::Apply | O::Prepared => {
+                ("started", &[])
+            }
+            O::PrepareFailed | O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan => {
+                ("started", &[])
+            }
+            O::Started | O::Notified | O::Probed | O::Reloaded | O::Paused => ("started", &[]),
+            O::Flipped | O::Released => ("started", &[]),
         },
         I::Running => match event {
+            O::Reload => ("running", &["reload web"]),
+            O::Pause => ("running", &["pause web"]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown => ("stopping", &["terminate web"]),
-            O::Recall | O::StartDefault | O::Start | O::Deadline => ("running", &[]),
-            O::Prepared | O::PrepareFailed | O::Started | O::Released => ("running", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Unpause | O::ResetFailed => {
+                ("running", &[])
+            }
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("running", &[])
+            }
+            O::HookEnded | O::HookFailed | O::HealthPlan | O::Started | O::Ready => {
+                ("running", &[])
+            }
+            O::Notified | O::Probed | O::Reloaded | O::Paused | O::Flipped => ("running", &[]),
+            O::Released | O::Deadline => ("running", &[]),
+        },
+        I::Paused => match event {
+            O::Unpause => ("running", &["unpause web"]),
+            O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
+            O::Stop | O::Restart | O::Shutdown => ("stopping", &["unpause web", "terminate web"]),
+            O::Recall | O::StartDefault | O::Start | O::Reload | O::Pause => ("running", &[]),
+            O::ResetFailed | O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed => {
+                ("running", &[])
+            }
+            O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan | O::Started => {
+                ("running", &[])
+            }
+            O::Ready | O::Notified | O::Probed | O::Reloaded | O::Paused => ("running", &[]),
+            O::Flipped | O::Released | O::Deadline => ("running", &[]),
+        },
+        I::PreStop => match event {
+            O::Deadline => ("pre-stop", &["kill pre_stop 0 web"]),
+            O::HookEnded | O::HookFailed => ("stopping", &["terminate web"]),
+            O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
+            O::Recall | O::StartDefault | O::Start | O::Stop | O::Restart => ("pre-stop", &[]),
+            O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("pre-stop", &[]),
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("pre-stop", &[])
+            }
+            O::HealthPlan | O::Started | O::Ready | O::Notified | O::Probed => ("pre-stop", &[]),
+            O::Reloaded | O::Paused | O::Flipped | O::Released => ("pre-stop", &[]),
         },
         I::Stopping => match event {
-            O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Deadline => ("stopping", &["kill web"]),
-            O::Recall | O::StartDefault | O::Start | O::Stop => ("stopping", &[]),
-            O::Restart | O::Shutdown => ("stopping", &[]),
-            O::Prepared | O::PrepareFailed | O::Started | O::Released => ("stopping", &[]),
+            O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
+            O::Recall | O::StartDefault | O::Start | O::Stop | O::Restart => ("stopping", &[]),
+            O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("stopping", &[]),
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("stopping", &[])
+            }
+            O::HookEnded | O::HookFailed | O::HealthPlan | O::Started | O::Ready => {
+                ("stopping", &[])
+            }
+            O::Notified | O::Probed | O::Reloaded | O::Paused | O::Flipped => ("stopping", &[]),
+            O::Released => ("stopping", &[]),
         },
         I::Killed => match event {
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
-            O::Recall | O::StartDefault | O::Start | O::Stop => ("stopping", &[]),
-            O::Restart | O::Shutdown | O::Deadline => ("stopping", &[]),
-            O::Prepared | O::PrepareFailed | O::Started | O::Released => ("stopping", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Stop | O::Restart => ("stopping", &[]),
+            O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("stopping", &[]),
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("stopping", &[])
+            }
+            O::HookEnded | O::HookFailed | O::HealthPlan | O::Started | O::Ready => {
+                ("stopping", &[])
+            }
+            O::Notified | O::Probed | O::Reloaded | O::Paused | O::Flipped => ("stopping", &[]),
+            O::Released | O::Deadline => ("stopping", &[]),
+        },
+        I::PostStop => match event {
+            O::Deadline => ("post-stop", &["kill post_stop 0 web"]),
+            O::HookEnded | O::HookFailed => ("releasing", &["release web"]),
+            O::Recall | O::StartDefault | O::Start | O::Stop | O::Restart => ("post-stop", &[]),
+            O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("post-stop", &[]),
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("post-stop", &[])
+            }
+            O::HealthPlan | O::Started | O::SpawnFailed | O::Ready | O::Notified => {
+                ("post-stop", &[])
+            }
+            O::Probed | O::Reloaded | O::Paused | O::Flipped | O::Exited => ("post-stop", &[]),
+            O::Released => ("post-stop", &[]),
         },
         I::Releasing => match event {
             O::Released => ("backoff", &[]),
-            O::Recall | O::StartDefault | O::Start | O::Stop => ("releasing", &[]),
-            O::Restart | O::Shutdown | O::Deadline => ("releasing", &[]),
-            O::Prepared | O::PrepareFailed | O::Started => ("releasing", &[]),
-            O::SpawnFailed | O::Exited => ("releasing", &[]),
+            O::Recall | O::StartDefault | O::Start | O::Stop | O::Restart => ("releasing", &[]),
+            O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("releasing", &[]),
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("releasing", &[])
+            }
+            O::HookEnded | O::HookFailed | O::HealthPlan | O::Started | O::SpawnFailed => {
+                ("releasing", &[])
+            }
+            O::Ready | O::Notified | O::Probed | O::Reloaded | O::Paused => ("releasing", &[]),
+            O::Flipped | O::Exited | O::Deadline => ("releasing", &[]),
         },
         I::Backoff => match event {
-            O::Start | O::Restart | O::Deadline => ("preparing", &["prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::StartDefault => ("backoff", &[]),
-            O::Prepared | O::PrepareFailed | O::Started => ("backoff", &[]),
-            O::SpawnFailed | O::Exited | O::Released => ("backoff", &[]),
+            O::Start | O::Restart | O::Deadline => ("preparing", &["prepare web"]),
+            O::Recall | O::StartDefault | O::Reload | O::Pause | O::Unpause => ("backoff", &[]),
+            O::ResetFailed | O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed => {
+                ("backoff", &[])
+            }
+            O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan | O::Started => {
+                ("backoff", &[])
+            }
+            O::SpawnFailed | O::Ready | O::Notified | O::Probed | O::Reloaded => ("backoff", &[]),
+            O::Paused | O::Flipped | O::Exited | O::Released => ("backoff", &[]),
         },
         I::Finished => match event {
             O::Start | O::Restart => ("preparing", &["prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::StartDefault | O::Deadline => ("finished", &[]),
-            O::Prepared | O::PrepareFailed | O::Started => ("finished", &[]),
-            O::SpawnFailed | O::Exited | O::Released => ("finished", &[]),
+            O::Recall | O::StartDefault | O::Reload | O::Pause | O::Unpause => ("finished", &[]),
+            O::ResetFailed | O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed => {
+                ("finished", &[])
+            }
+            O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan | O::Started => {
+                ("finished", &[])
+            }
+            O::SpawnFailed | O::Ready | O::Notified | O::Probed | O::Reloaded => ("finished", &[]),
+            O::Paused | O::Flipped | O::Exited | O::Released | O::Deadline => ("finished", &[]),
+        },
+        I::Skipped => match event {
+            O::Start | O::Restart => ("preparing", &["prepare web"]),
+            O::Stop | O::ResetFailed | O::Shutdown => ("inactive", &[]),
+            O::Recall | O::StartDefault | O::Reload | O::Pause | O::Unpause => ("skipped", &[]),
+            O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
+                ("skipped", &[])
+            }
+            O::HookEnded | O::HookFailed | O::HealthPlan | O::Started | O::SpawnFailed => {
+                ("skipped", &[])
+            }
+            O::Ready | O::Notified | O::Probed | O::Reloaded | O::Paused => ("skipped", &[]),
+            O::Flipped | O::Exited | O::Released | O::Deadline => ("skipped", &[]),
         },
         I::Failed => match event {
             O::StartDefault | O::Start | O::Restart => ("preparing", &["prepare web"]),
-            O::Stop | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::Deadline => ("failed", &[]),
-            O::Prepared | O::PrepareFailed | O::Started => ("failed", &[]),
-            O::SpawnFailed | O::Exited | O::Released => ("failed", &[]),
+            O::Stop | O::ResetFailed | O::Shutdown => ("inactive", &[]),
+            O::Recall | O::Reload | O::Pause | O::Unpause | O::TimerElapsed => ("failed", &[]),
+            O::Apply | O::Prepared | O::PrepareFailed | O::Skipped | O::HookEnded => {
+                ("failed", &[])
+            }
+            O::HookFailed | O::HealthPlan | O::Started | O::SpawnFailed | O::Ready => {
+                ("failed", &[])
+            }
+            O::Notified | O::Probed | O::Reloaded | O::Paused | O::Flipped => ("failed", &[]),
+            O::Exited | O::Released | O::Deadline => ("failed", &[]),
         },
     }
 }
@@ -157,35 +376,62 @@ fn expected(state: In, event: On) -> (&'static str, &'static [&'static str]) {
 fn state_name(state: In) -> &'static str {
     match state {
         I::Inactive => "inactive",
+        I::Scheduled => "scheduled",
         I::Waiting => "waiting",
         I::Preparing => "preparing",
+        I::PreStart => "pre-start",
         I::Starting => "starting",
-        I::Running => "running",
+        I::Started => "started",
+        I::Running | I::Paused => "running",
+        I::PreStop => "pre-stop",
         I::Stopping | I::Killed => "stopping",
+        I::PostStop => "post-stop",
         I::Releasing => "releasing",
         I::Backoff => "backoff",
         I::Finished => "finished",
+        I::Skipped => "skipped",
         I::Failed => "failed",
     }
 }
 
-/// A machine whose `web` is in that state, with a run of its own behind it.
-fn machine_in(state: In) -> Machine {
-    let web = simple("web").needs("db").restart(match state {
-        I::Finished => Restart::OnFailure,
-        I::Failed => Restart::No,
+/// With the keys that the state needs, and a reload.
+fn web(state: In) -> Declared {
+    let base = simple("web").needs("db");
+    let base = base.with(|service| service.reload = Some(Reload::Signal(1)));
+    let step = || vec![hook(HookFailure::Fail)];
+    match state {
+        I::Finished => base.restart(Restart::OnFailure),
+        I::Failed => base.restart(Restart::No),
+        I::PreStart => base.with(|service| service.pre_start = step()),
+        I::PreStop => base.with(|service| service.pre_stop = step()),
+        I::PostStop => base.with(|service| service.post_stop = step()),
+        I::Started => base.readiness(ReadinessMode::Notify),
+        I::Scheduled => base.timer(Timer {
+            on_calendar: vec!["@daily".to_owned()],
+            ..Timer::default()
+        }),
         I::Inactive
         | I::Waiting
         | I::Preparing
         | I::Starting
         | I::Running
+        | I::Paused
         | I::Stopping
         | I::Killed
         | I::Releasing
-        | I::Backoff => Restart::Always,
-    });
+        | I::Backoff
+        | I::Skipped => base,
+    }
+}
+
+fn units(state: In) -> [Declared; 4] {
     let default = target("default.target").wants("web").after("web");
-    let mut machine = Machine::new(&[simple("db"), web, default, simple("other")]);
+    [simple("db"), web(state), default, simple("other")]
+}
+
+/// A machine whose `web` is in that state, with a run of its own behind it.
+fn machine_in(state: In) -> Machine {
+    let mut machine = Machine::new(&units(state));
     machine.start(&["db", "default.target"]);
     if state == I::Waiting {
         return machine;
@@ -204,15 +450,20 @@ fn machine_in(state: In) -> Machine {
             up_to(&mut machine, &[prepared, started, stopped]);
             machine.ends("web", 0);
         }
-        I::Waiting | I::Preparing => {}
-        I::Starting => up_to(&mut machine, &[prepared]),
-        I::Running => up_to(&mut machine, &[prepared, started]),
-        I::Stopping => up_to(&mut machine, &[prepared, started, stopped]),
+        I::Scheduled | I::Waiting | I::Preparing => {}
+        I::PreStart | I::Starting => up_to(&mut machine, &[prepared]),
+        I::Started | I::Running => up_to(&mut machine, &[prepared, started]),
+        I::Paused => {
+            up_to(&mut machine, &[prepared, started]);
+            machine.ask(&["web"], |units, ticket| Event::Pause { units, ticket });
+            machine.paused("web");
+        }
+        I::PreStop | I::Stopping => up_to(&mut machine, &[prepared, started, stopped]),
         I::Killed => {
             up_to(&mut machine, &[prepared, started, stopped]);
             machine.wait_ms(500);
         }
-        I::Releasing => {
+        I::PostStop | I::Releasing => {
             up_to(&mut machine, &[prepared, started]);
             machine.exited("web", 1);
         }
@@ -224,35 +475,107 @@ fn machine_in(state: In) -> Machine {
             up_to(&mut machine, &[prepared, started]);
             machine.ends("web", 0);
         }
+        I::Skipped => {
+            machine.skipped("web");
+            machine.released("web");
+        }
     }
     machine
 }
 
-fn send(machine: &mut Machine, event: On, unit: UnitId, run: RunId) {
+/// The step that runs in that state; any, where none does.
+fn step_of(state: In) -> Hook {
+    let kind = match state {
+        I::PreStop => HookKind::PreStop,
+        I::PostStop => HookKind::PostStop,
+        I::Started | I::Running | I::Paused => HookKind::PostStart,
+        I::Inactive
+        | I::Scheduled
+        | I::Waiting
+        | I::Preparing
+        | I::PreStart
+        | I::Starting
+        | I::Stopping
+        | I::Killed
+        | I::Releasing
+        | I::Backoff
+        | I::Finished
+        | I::Skipped
+        | I::Failed => HookKind::PreStart,
+    };
+    Hook { kind, index: 0 }
+}
+
+fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
     let units = vec![unit];
-    let reason = "broken".to_owned();
+    let (reason, ticket, hook) = ("broken".to_owned(), None, step_of(state));
     let event = match event {
         O::Recall => Event::Recall {
             record: machine.record(&["web"]),
         },
         O::StartDefault => Event::StartDefault,
-        O::Start => Event::Start {
-            units,
-            ticket: None,
-        },
-        O::Stop => Event::Stop {
-            units,
-            ticket: None,
-        },
-        O::Restart => Event::Restart {
-            units,
-            ticket: None,
-        },
+        O::Start => Event::Start { units, ticket },
+        O::Stop => Event::Stop { units, ticket },
+        O::Restart => Event::Restart { units, ticket },
+        O::Reload => Event::Reload { units, ticket },
+        O::Pause => Event::Pause { units, ticket },
+        O::Unpause => Event::Unpause { units, ticket },
+        O::ResetFailed => Event::ResetFailed { units, ticket },
         O::Shutdown => Event::Shutdown { within_ms: 5_000 },
+        O::TimerElapsed => Event::TimerElapsed {
+            unit,
+            scheduled_wall_ms: 7,
+        },
+        O::Apply => return apply_the_same(machine, state),
         O::Prepared => Event::Prepared { unit, run },
         O::PrepareFailed => Event::PrepareFailed { unit, run, reason },
+        O::Skipped => Event::Skipped { unit, run, reason },
+        O::HookEnded => Event::HookEnded {
+            unit,
+            run,
+            hook,
+            failure: None,
+        },
+        O::HookFailed => Event::HookEnded {
+            unit,
+            run,
+            hook,
+            failure: Some(reason),
+        },
+        O::HealthPlan => Event::HealthPlan {
+            unit,
+            run,
+            plan: health(OnUnhealthy::Restart),
+        },
         O::Started => Event::Started { unit, run },
         O::SpawnFailed => Event::SpawnFailed { unit, run, reason },
+        O::Ready => Event::Ready { unit, run },
+        O::Notified => Event::Notified {
+            unit,
+            run,
+            notice: Notice::Watchdog,
+        },
+        O::Probed => Event::Probed {
+            unit,
+            run,
+            probe: 1,
+            failure: Some(reason),
+        },
+        O::Reloaded => Event::Reloaded {
+            unit,
+            run,
+            failure: None,
+        },
+        O::Paused => Event::Paused {
+            unit,
+            run,
+            failure: None,
+        },
+        O::Flipped => Event::Flipped {
+            unit,
+            run,
+            failure: None,
+        },
         O::Exited => Event::Exited {
             unit,
             run,
@@ -262,6 +585,13 @@ fn send(machine: &mut Machine, event: On, unit: UnitId, run: RunId) {
         O::Deadline => return next_deadline(machine),
     };
     machine.handle(event);
+}
+
+fn apply_the_same(machine: &mut Machine, state: In) {
+    let (mut actions, now) = (Vec::new(), machine.now);
+    let plan = plan(&units(state));
+    machine.supervisor.apply(now, &plan, None, &mut actions);
+    machine.note(&actions);
 }
 
 /// Serves the next deadline there is.
@@ -292,7 +622,7 @@ fn every_state_answers_every_event() {
             );
             machine.done();
             let (unit, run) = (machine.id("web"), machine.run("web"));
-            send(&mut machine, event, unit, run);
+            send(&mut machine, state, event, unit, run);
             let (then, actions) = expected(state, event);
             assert_eq!(machine.state("web"), then, "{state:?} on {event:?}");
             assert_eq!(of_web(&mut machine), actions, "{state:?} on {event:?}");
@@ -305,8 +635,18 @@ fn a_report_of_another_run_or_of_no_unit_changes_nothing() {
     let reports = [
         O::Prepared,
         O::PrepareFailed,
+        O::Skipped,
+        O::HookEnded,
+        O::HookFailed,
+        O::HealthPlan,
         O::Started,
         O::SpawnFailed,
+        O::Ready,
+        O::Notified,
+        O::Probed,
+        O::Reloaded,
+        O::Paused,
+        O::Flipped,
         O::Exited,
         O::Released,
     ];
@@ -316,15 +656,15 @@ fn a_report_of_another_run_or_of_no_unit_changes_nothing() {
             machine.done();
             let (unit, run) = (machine.id("web"), machine.run("web").0);
             for other in [run.wrapping_sub(1), run + 1, 0, u64::MAX] {
-                send(&mut machine, report, unit, RunId(other));
+                send(&mut machine, state, report, unit, RunId(other));
             }
             for nobody in [UnitId(99), UnitId(u32::MAX)] {
-                send(&mut machine, report, nobody, RunId(run));
+                send(&mut machine, state, report, nobody, RunId(run));
             }
             // A target has no process that could be reported on.
             let target = machine.id("default.target");
             if let Some(run) = machine.supervisor.run(target) {
-                send(&mut machine, report, target, run);
+                send(&mut machine, state, report, target, run);
             }
             assert_eq!(
                 machine.state("web"),
@@ -347,12 +687,17 @@ fn the_goal_follows_requests_and_nothing_else() {
             let mut machine = machine_in(state);
             let before = machine.goal("web");
             let (unit, run) = (machine.id("web"), machine.run("web"));
-            send(&mut machine, event, unit, run);
+            send(&mut machine, state, event, unit, run);
             let then = match event {
                 O::StartDefault | O::Start | O::Restart => Goal::Up,
                 O::Stop | O::Shutdown => Goal::Down,
-                O::Recall | O::Prepared | O::PrepareFailed | O::Started => before,
-                O::SpawnFailed | O::Exited | O::Released | O::Deadline => before,
+                O::ResetFailed if matches!(state, I::Failed | I::Skipped) => Goal::Down,
+                O::Recall | O::Reload | O::Pause | O::Unpause | O::ResetFailed => before,
+                O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed => before,
+                O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan => before,
+                O::Started | O::SpawnFailed | O::Ready | O::Notified | O::Probed => before,
+                O::Reloaded | O::Paused | O::Flipped | O::Exited | O::Released => before,
+                O::Deadline => before,
             };
             assert_eq!(machine.goal("web"), then, "{state:?} on {event:?}");
         }

@@ -4,19 +4,35 @@
 
 use std::collections::BTreeMap;
 use supervisor::{
-    Action, Edges, Event, Exit, Goal, Graph, Outcome, Record, Rules, RunId, State, Supervisor,
-    Ticket, Timestamp, UnitId,
+    Action, Condition, Edges, Event, Exit, Failure, Goal, Hook, HookKind, Notice, Outcome, Plan,
+    Record, Rules, RunId, State, Supervisor, Ticket, Timestamp, UnitId,
 };
-use unit::{Restart, Service, ServiceKind, UnitName};
+use unit::{
+    DependsOnCondition, HealthPlan, HookFailure, OnUnhealthy, Probe, ReadinessMode, Restart,
+    Service, ServiceKind, Timer, UnitName, UpdateOrder,
+};
 
 /// How a unit is declared.
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
-    name: String,
-    pub(crate) service: Option<Service>,
-    after: Vec<String>,
-    requires: Vec<String>,
-    wants: Vec<String>,
+    pub(crate) rules: Rules,
+    /// Kind of dependency and other unit.
+    edges: Vec<(Kind, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    After,
+    Requires,
+    Wants,
+    Requisite,
+    BindsTo,
+    PartOf,
+    Conflicts,
+    OnFailure,
+    OnSuccess,
+    Triggers,
+    DependsOn(DependsOnCondition, bool),
 }
 
 /// Restarted always; delay 100 ms, doubled up to 1 s, reset after 10 s; start 1 s, stop 500 ms.
@@ -32,35 +48,77 @@ pub(crate) fn simple(name: &str) -> Declared {
         stop_timeout_ms: 500,
         ..Service::default()
     };
+    declared(name, Some(service))
+}
+
+fn declared(name: &str, service: Option<Service>) -> Declared {
     Declared {
-        service: Some(service),
-        ..target(name)
+        rules: Rules::new(UnitName::new(name).unwrap(), service),
+        edges: Vec::new(),
     }
 }
 
 pub(crate) fn oneshot(name: &str) -> Declared {
-    simple(name).with(|service| {
-        service.kind = ServiceKind::Oneshot;
+    kind(name, ServiceKind::Oneshot)
+}
+
+pub(crate) fn job(name: &str) -> Declared {
+    kind(name, ServiceKind::Job)
+}
+
+fn kind(name: &str, kind: ServiceKind) -> Declared {
+    let base = simple(name).with(|service| {
+        service.kind = kind;
         service.restart = Restart::No;
-    })
+    });
+    declared(name, base.rules.service)
 }
 
 pub(crate) fn target(name: &str) -> Declared {
-    let (after, requires, wants) = (Vec::new(), Vec::new(), Vec::new());
-    Declared {
-        name: name.to_owned(),
-        service: None,
-        after,
-        requires,
-        wants,
+    declared(name, None)
+}
+
+pub(crate) fn timer(name: &str, timer: Timer, unit: &str) -> Declared {
+    let mut declared = declared(name, None);
+    declared.rules.timer = Some(timer);
+    declared.edge(Kind::Triggers, unit)
+}
+
+/// A step that may take 200 ms.
+pub(crate) fn hook(on_failure: HookFailure) -> unit::Hook {
+    unit::Hook {
+        command: vec!["step".to_owned()],
+        image: None,
+        timeout_ms: 200,
+        on_failure,
+    }
+}
+
+/// Every second, for 500 ms; three failures, one success.
+pub(crate) fn health(on_unhealthy: OnUnhealthy) -> HealthPlan {
+    HealthPlan {
+        probe: Probe::Tcp { port: 80 },
+        interval_ms: 1_000,
+        timeout_ms: 500,
+        retries: 3,
+        start_period_ms: 0,
+        start_interval_ms: 100,
+        success_threshold: 1,
+        on_unhealthy,
+        pause_aware: true,
     }
 }
 
 impl Declared {
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Service)) -> Self {
-        if let Some(service) = &mut self.service {
+        if let Some(service) = &mut self.rules.service {
             change(service);
         }
+        self
+    }
+
+    pub(crate) fn rules(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(&mut self.rules);
         self
     }
 
@@ -68,19 +126,73 @@ impl Declared {
         self.with(|service| service.restart = restart)
     }
 
-    pub(crate) fn after(mut self, other: &str) -> Self {
-        self.after.push(other.to_owned());
+    pub(crate) fn readiness(self, mode: ReadinessMode) -> Self {
+        self.rules(|rules| rules.readiness.mode = mode)
+    }
+
+    pub(crate) fn timer(self, timer: Timer) -> Self {
+        self.rules(|rules| rules.timer = Some(timer))
+    }
+
+    /// Another definition under the same name.
+    pub(crate) fn version(self, version: u64) -> Self {
+        self.rules(|rules| (rules.fingerprint, rules.program) = (version, version))
+    }
+
+    pub(crate) fn start_first(self) -> Self {
+        self.rules(|rules| rules.update.order = UpdateOrder::StartFirst)
+    }
+
+    fn edge(mut self, kind: Kind, other: &str) -> Self {
+        self.edges.push((kind, other.to_owned()));
         self
     }
 
-    pub(crate) fn requires(mut self, other: &str) -> Self {
-        self.requires.push(other.to_owned());
-        self
+    pub(crate) fn after(self, other: &str) -> Self {
+        self.edge(Kind::After, other)
     }
 
-    pub(crate) fn wants(mut self, other: &str) -> Self {
-        self.wants.push(other.to_owned());
-        self
+    pub(crate) fn requires(self, other: &str) -> Self {
+        self.edge(Kind::Requires, other)
+    }
+
+    pub(crate) fn wants(self, other: &str) -> Self {
+        self.edge(Kind::Wants, other)
+    }
+
+    pub(crate) fn requisite(self, other: &str) -> Self {
+        self.edge(Kind::Requisite, other)
+    }
+
+    pub(crate) fn binds_to(self, other: &str) -> Self {
+        self.edge(Kind::BindsTo, other)
+    }
+
+    pub(crate) fn part_of(self, other: &str) -> Self {
+        self.edge(Kind::PartOf, other)
+    }
+
+    pub(crate) fn conflicts(self, other: &str) -> Self {
+        self.edge(Kind::Conflicts, other)
+    }
+
+    pub(crate) fn on_failure(self, other: &str) -> Self {
+        self.edge(Kind::OnFailure, other)
+    }
+
+    pub(crate) fn on_success(self, other: &str) -> Self {
+        self.edge(Kind::OnSuccess, other)
+    }
+
+    /// As compose's `depends_on`: with what it is expanded into.
+    pub(crate) fn depends_on(
+        self,
+        other: &str,
+        condition: DependsOnCondition,
+        restart: bool,
+    ) -> Self {
+        self.edge(Kind::DependsOn(condition, restart), other)
+            .needs(other)
     }
 
     /// `requires` and `after`, as most units say it.
@@ -89,11 +201,61 @@ impl Declared {
     }
 }
 
+/// By position; the first target is the default one.
+pub(crate) fn plan(units: &[Declared]) -> Plan {
+    let number = |name: &str| {
+        let place = units
+            .iter()
+            .position(|unit| unit.rules.name.as_str() == name);
+        u32::try_from(place.unwrap_or_else(|| panic!("no unit {name}"))).unwrap()
+    };
+    let mut edges = Edges {
+        units: u32::try_from(units.len()).unwrap(),
+        ..Edges::default()
+    };
+    for unit in units {
+        let from = number(unit.rules.name.as_str());
+        for (kind, other) in &unit.edges {
+            let to = number(other);
+            let list = match kind {
+                Kind::After => &mut edges.after,
+                Kind::Requires => &mut edges.requires,
+                Kind::Wants => &mut edges.wants,
+                Kind::Requisite => &mut edges.requisite,
+                Kind::BindsTo => &mut edges.binds_to,
+                Kind::PartOf => &mut edges.part_of,
+                Kind::Conflicts => &mut edges.conflicts,
+                Kind::OnFailure => &mut edges.on_failure,
+                Kind::OnSuccess => &mut edges.on_success,
+                Kind::Triggers => &mut edges.triggers,
+                Kind::DependsOn(condition, restart) => {
+                    edges.depends_on.push(Condition {
+                        from,
+                        to,
+                        condition: *condition,
+                        restart: *restart,
+                    });
+                    continue;
+                }
+            };
+            list.push((from, to));
+        }
+    }
+    let target = |unit: &&Declared| unit.rules.service.is_none() && unit.rules.timer.is_none();
+    let default = units.iter().find(target);
+    Plan {
+        rules: units.iter().map(|unit| unit.rules.clone()).collect(),
+        edges,
+        default: default.map(|unit| number(unit.rules.name.as_str())),
+    }
+}
+
 pub(crate) struct Machine {
     pub(crate) supervisor: Supervisor,
     pub(crate) now: Timestamp,
     names: Vec<String>,
     runs: BTreeMap<String, RunId>,
+    probes: BTreeMap<String, u64>,
     tickets: u64,
     /// Not yet taken.
     done: Vec<String>,
@@ -102,37 +264,44 @@ pub(crate) struct Machine {
 impl Machine {
     /// The first target is the default one.
     pub(crate) fn new(units: &[Declared]) -> Self {
-        let number = |name: &String| {
-            let place = units.iter().position(|unit| unit.name == *name);
-            u32::try_from(place.unwrap_or_else(|| panic!("no unit {name}"))).unwrap()
-        };
-        let pairs = |of: fn(&Declared) -> &Vec<String>| -> Vec<(u32, u32)> {
-            let all = units
-                .iter()
-                .flat_map(|unit| of(unit).iter().map(move |to| (unit, to)));
-            all.map(|(from, to)| (number(&from.name), number(to)))
-                .collect()
-        };
-        let graph = Graph::new(&Edges {
-            units: u32::try_from(units.len()).unwrap(),
-            after: pairs(|unit| &unit.after),
-            requires: pairs(|unit| &unit.requires),
-            wants: pairs(|unit| &unit.wants),
-        });
-        let rules = |unit: &Declared| Rules {
-            name: UnitName::new(&unit.name).unwrap(),
-            service: unit.service.clone(),
-        };
-        let default = units.iter().find(|unit| unit.service.is_none());
-        let default = default.map(|unit| UnitId(number(&unit.name)));
         Self {
-            supervisor: Supervisor::with(graph, units.iter().map(rules).collect(), default),
+            supervisor: Supervisor::with(plan(units)),
             now: Timestamp(1_000),
-            names: units.iter().map(|unit| unit.name.clone()).collect(),
+            names: units
+                .iter()
+                .map(|unit| unit.rules.name.to_string())
+                .collect(),
             runs: BTreeMap::new(),
+            probes: BTreeMap::new(),
             tickets: 0,
             done: Vec::new(),
         }
+    }
+
+    /// Another set; a successor is called `web'`.
+    pub(crate) fn apply(&mut self, units: &[Declared]) {
+        let (plan, ticket) = (plan(units), self.ticket());
+        let mut actions = Vec::new();
+        let applied = self
+            .supervisor
+            .apply(self.now, &plan, ticket, &mut actions)
+            .expect("applied");
+        for (unit, place) in units.iter().zip(applied.places) {
+            let successor = self.supervisor.successor_of(place).is_some();
+            let place = place.0 as usize;
+            if self.names.len() <= place {
+                self.names.resize(place + 1, String::new());
+            }
+            let name = unit.rules.name.to_string();
+            self.names[place] = if successor { format!("{name}'") } else { name };
+        }
+        self.note(&actions);
+    }
+
+    /// Handed over to another process and back.
+    pub(crate) fn reexecute(&mut self) {
+        let text = serde_json::to_string(&self.supervisor).unwrap();
+        self.supervisor = serde_json::from_str(&text).unwrap();
     }
 
     pub(crate) fn id(&self, name: &str) -> UnitId {
@@ -146,7 +315,7 @@ impl Machine {
         self.note(&actions);
     }
 
-    fn note(&mut self, actions: &[Action]) {
+    pub(crate) fn note(&mut self, actions: &[Action]) {
         self.supervisor.check().unwrap();
         for action in actions {
             let name = |unit: &UnitId| self.names[unit.0 as usize].clone();
@@ -160,18 +329,32 @@ impl Machine {
                 Action::Kill { unit, .. } => format!("kill {}", name(unit)),
                 Action::Release { unit, .. } => format!("release {}", name(unit)),
                 Action::Changed { .. } => continue,
-                Action::RunHook { .. }
-                | Action::KillHook { .. }
-                | Action::WatchReadiness { .. }
-                | Action::Probe { .. }
-                | Action::Reload { .. }
-                | Action::Pause { .. }
-                | Action::Unpause { .. }
-                | Action::FlipPorts { .. }
-                | Action::Swapped { .. }
-                | Action::RemoveUnit { .. }
-                | Action::ArmTimer { .. }
-                | Action::DisarmTimer { .. } => panic!("{action:?}"),
+                Action::RunHook { unit, hook, .. } => format!("run {hook} {}", name(unit)),
+                Action::KillHook { unit, hook, .. } => format!("kill {hook} {}", name(unit)),
+                Action::WatchReadiness { unit, .. } => format!("watch {}", name(unit)),
+                Action::Probe { unit, probe, .. } => {
+                    self.probes.insert(name(unit), *probe);
+                    format!("probe {}", name(unit))
+                }
+                Action::Reload { unit, .. } => format!("reload {}", name(unit)),
+                Action::Pause { unit, .. } => format!("pause {}", name(unit)),
+                Action::Unpause { unit, .. } => format!("unpause {}", name(unit)),
+                Action::FlipPorts { unit, from, to } => {
+                    format!("flip {} to {}", from.0, to.0) + " " + &name(unit)
+                }
+                Action::Swapped { unit, successor } => {
+                    let (one, other) = (name(unit), name(successor));
+                    let runs = [&one, &other].map(|name| self.runs.remove(name));
+                    for (name, run) in [&other, &one].into_iter().zip(runs) {
+                        if let Some(run) = run {
+                            self.runs.insert(name.clone(), run);
+                        }
+                    }
+                    format!("swap {other} {one}")
+                }
+                Action::RemoveUnit { unit } => format!("remove {}", name(unit)),
+                Action::ArmTimer { unit } => format!("arm {}", name(unit)),
+                Action::DisarmTimer { unit } => format!("disarm {}", name(unit)),
                 Action::Reply { ticket, outcome } => match outcome {
                     Outcome::Done => format!("reply {} done", ticket.0),
                     Outcome::Failed { message } => format!("reply {} {message}", ticket.0),
@@ -263,6 +446,96 @@ impl Machine {
     pub(crate) fn released(&mut self, name: &str) {
         let (unit, run) = (self.id(name), self.run(name));
         self.handle(Event::Released { unit, run });
+    }
+
+    fn report(&mut self, name: &str, report: impl FnOnce(UnitId, RunId) -> Event) {
+        let event = report(self.id(name), self.run(name));
+        self.handle(event);
+    }
+
+    pub(crate) fn ready(&mut self, name: &str) {
+        self.report(name, |unit, run| Event::Ready { unit, run });
+    }
+
+    pub(crate) fn notified(&mut self, name: &str, notice: Notice) {
+        self.report(name, |unit, run| Event::Notified { unit, run, notice });
+    }
+
+    pub(crate) fn skipped(&mut self, name: &str) {
+        let reason = "condition: no such path".to_owned();
+        self.report(name, |unit, run| Event::Skipped { unit, run, reason });
+    }
+
+    pub(crate) fn health_plan(&mut self, name: &str, plan: HealthPlan) {
+        self.report(name, |unit, run| Event::HealthPlan { unit, run, plan });
+    }
+
+    /// The answer to the latest probe.
+    pub(crate) fn probed(&mut self, name: &str, healthy: bool) {
+        let probe = self.probes.get(name).copied().unwrap_or_default();
+        let failure = (!healthy).then(|| "status 500".to_owned());
+        self.report(name, |unit, run| Event::Probed {
+            unit,
+            run,
+            probe,
+            failure,
+        });
+    }
+
+    pub(crate) fn hook_ended(&mut self, name: &str, kind: HookKind, index: u32, success: bool) {
+        let failure = (!success).then(|| "exited with code 1".to_owned());
+        self.report(name, |unit, run| Event::HookEnded {
+            unit,
+            run,
+            hook: Hook { kind, index },
+            failure,
+        });
+    }
+
+    pub(crate) fn reloaded(&mut self, name: &str, failure: Option<&str>) {
+        let failure = failure.map(str::to_owned);
+        self.report(name, |unit, run| Event::Reloaded { unit, run, failure });
+    }
+
+    pub(crate) fn paused(&mut self, name: &str) {
+        let failure = None;
+        self.report(name, |unit, run| Event::Paused { unit, run, failure });
+    }
+
+    /// `name` is the unit's; `to` whose run the ports lead to.
+    pub(crate) fn flipped(&mut self, name: &str, to: &str, failure: Option<&str>) {
+        let (unit, run) = (self.id(name), self.run(to));
+        let failure = failure.map(str::to_owned);
+        self.handle(Event::Flipped { unit, run, failure });
+    }
+
+    pub(crate) fn killed(&mut self, name: &str) {
+        let exit = Exit::Signal {
+            signal: 9,
+            out_of_memory: false,
+        };
+        self.report(name, |unit, run| Event::Exited { unit, run, exit });
+    }
+
+    pub(crate) fn elapsed(&mut self, name: &str, scheduled_wall_ms: i64) {
+        let unit = self.id(name);
+        self.handle(Event::TimerElapsed {
+            unit,
+            scheduled_wall_ms,
+        });
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        units: &[&str],
+        request: fn(Vec<UnitId>, Option<Ticket>) -> Event,
+    ) {
+        let (units, ticket) = (self.ids(units), self.ticket());
+        self.handle(request(units, ticket));
+    }
+
+    pub(crate) fn failure(&self, name: &str) -> Option<&Failure> {
+        self.supervisor.last_failure(self.id(name))
     }
 
     /// From `Preparing` to `Running`.

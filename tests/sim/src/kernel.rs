@@ -1,116 +1,75 @@
-//! The fake machine: runs, processes, and reports that arrive more or less as they should.
+//! The fake machine: runs, processes, helpers, and reports that arrive more or less as they should.
 //!
 //! It refuses actions that no correct supervisor takes: that is where most bugs show. What a unit does in its n-th run
-//! depends on the seed, the unit and n only.
+//! depends on the seed, the unit, its version and n only.
 
-use crate::scenario::{Behaviour, Faults};
-use crate::{Chance, Scenario};
+use crate::behaviour::Behaviour;
+use crate::counts::Counts;
+use crate::run::{Definition, Run, Told};
+use crate::scenario::Faults;
+use crate::{Chance, Scenario, units};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use supervisor::{Action, Event, Exit, Rules, RunId, Timestamp, UnitId};
-use unit::ServiceKind;
-
-/// What one or more worlds have seen.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    pub worlds: u64,
-    pub turns: u64,
-    pub runs: u64,
-    pub prepare_failures: u64,
-    pub spawn_failures: u64,
-    pub failed_exits: u64,
-    pub kills: u64,
-    pub out_of_memory: u64,
-    pub helper_deaths: u64,
-    pub clock_jumps: u64,
-    pub late: u64,
-    pub duplicate: u64,
-    pub stale: u64,
-    pub invented: u64,
-}
-
-impl Counts {
-    pub fn add(&mut self, more: &Self) {
-        let pairs = [
-            (&mut self.worlds, more.worlds),
-            (&mut self.turns, more.turns),
-            (&mut self.runs, more.runs),
-            (&mut self.prepare_failures, more.prepare_failures),
-            (&mut self.spawn_failures, more.spawn_failures),
-            (&mut self.failed_exits, more.failed_exits),
-            (&mut self.kills, more.kills),
-            (&mut self.out_of_memory, more.out_of_memory),
-            (&mut self.helper_deaths, more.helper_deaths),
-            (&mut self.clock_jumps, more.clock_jumps),
-            (&mut self.late, more.late),
-            (&mut self.duplicate, more.duplicate),
-            (&mut self.stale, more.stale),
-            (&mut self.invented, more.invented),
-        ];
-        for (sum, more) in pairs {
-            *sum += more;
-        }
-    }
-}
-
-/// One run, as it really is and as far as the supervisor has been told.
-#[derive(Clone, Debug)]
-pub(crate) struct Run {
-    pub(crate) run: RunId,
-    /// The n-th of its unit.
-    number: u64,
-    pub(crate) spawned: bool,
-    /// There is a process.
-    pub(crate) alive: bool,
-    pub(crate) terminated_at: Option<Timestamp>,
-    pub(crate) killed: bool,
-    pub(crate) release_asked: bool,
-    pub(crate) told: Told,
-}
-
-/// What has been delivered about a run.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) prepared: bool,
-    pub(crate) started: Option<Timestamp>,
-    pub(crate) ended: Option<Ended>,
-    pub(crate) released: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) at: Timestamp,
-    pub(crate) success: bool,
-}
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::rc::Rc;
+use supervisor::{Event, Exit, Hook, Rules, RunId, Timestamp, UnitId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Happening {
+pub(crate) enum Happening {
     Report(Event),
-    /// The process of the run ends, if it has not yet.
+    /// The container ends by itself or by a signal, if it has not yet.
     Ends {
-        unit: UnitId,
         run: RunId,
         exit: Exit,
+        by_signal: bool,
+    },
+    HookEnds {
+        run: RunId,
+        hook: Hook,
+        success: bool,
+    },
+    /// The program says `WATCHDOG=1`, unless it is frozen.
+    Ping {
+        run: RunId,
+        left: u32,
+    },
+    /// A calendar time of the unit at the place has come.
+    Elapses {
+        place: UnitId,
+        armed: u64,
     },
 }
 
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    seed: u64,
-    behaviours: Vec<Behaviour>,
-    oneshots: Vec<bool>,
+    pub(crate) seed: u64,
+    bad_day: u64,
     pub(crate) faults: Faults,
     /// No new faults; programs behave.
     pub(crate) calm: bool,
     pub(crate) now: Timestamp,
-    /// The latest run of each unit.
-    pub(crate) runs: BTreeMap<UnitId, Run>,
-    last_run: RunId,
+    pub(crate) definitions: Vec<Option<Definition>>,
+    /// Of each place the latest.
+    pub(crate) latest: Vec<Option<RunId>>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    /// How many runs each unit has had, by its number.
+    numbers: BTreeMap<u32, u64>,
+    pub(crate) last_run: RunId,
+    /// Where each unit's published ports lead; by the unit's place.
+    pub(crate) ports: BTreeMap<UnitId, RunId>,
+    /// Places whose calendar times are told, with the number of the arming.
+    pub(crate) armed: BTreeMap<UnitId, u64>,
+    armings: u64,
     schedule: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     happenings: Vec<Option<Happening>>,
+    free: Vec<usize>,
+    sequence: u64,
+    /// Happenings on their way that do not come again and again.
+    pub(crate) pending: usize,
     /// Delivered lately: what may come again.
     history: VecDeque<Event>,
     pub(crate) counts: Counts,
+    /// Only for reports of this set is the answer still to come.
+    pub(crate) frozen: BTreeSet<RunId>,
 }
 
 /// Reports remembered for being repeated as stale ones.
@@ -120,18 +79,71 @@ impl Kernel {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
             seed: scenario.seed,
-            behaviours: scenario.behaviours.clone(),
-            oneshots: scenario.rules.iter().map(is_oneshot).collect(),
+            bad_day: scenario.bad_day,
             faults: scenario.faults,
             calm: false,
             now: Timestamp(0),
+            definitions: Vec::new(),
+            latest: Vec::new(),
             runs: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             last_run: RunId(0),
+            ports: BTreeMap::new(),
+            armed: BTreeMap::new(),
+            armings: 0,
             schedule: BinaryHeap::new(),
             happenings: Vec::new(),
+            free: Vec::new(),
+            sequence: 0,
+            pending: 0,
             history: VecDeque::new(),
             counts: Counts::default(),
+            frozen: BTreeSet::new(),
         }
+    }
+
+    /// The machine has lost its power: nothing is left but the disk and the counters of the test.
+    pub(crate) fn lose_power(&mut self) {
+        self.runs.clear();
+        self.latest.iter_mut().for_each(|latest| *latest = None);
+        self.definitions.clear();
+        self.last_run = RunId(0);
+        self.ports.clear();
+        self.armed.clear();
+        self.schedule.clear();
+        self.happenings.clear();
+        self.free.clear();
+        self.history.clear();
+        self.frozen.clear();
+        self.pending = 0;
+        self.counts.power_losses += 1;
+        // Boot time begins anew; the wall clock, of which it is a part here, goes on.
+        self.now = self.now.plus(1_000);
+    }
+
+    pub(crate) fn define(&mut self, place: UnitId, rules: &Rules) {
+        let place = place.0 as usize;
+        if self.definitions.len() <= place {
+            self.definitions.resize(place + 1, None);
+            self.latest.resize(place + 1, None);
+        }
+        let unit = units::number(&rules.name);
+        self.definitions[place] = Some(Definition {
+            unit,
+            rules: Rc::new(rules.clone()),
+            behaviour: Behaviour::of(self.seed, unit, rules.fingerprint, self.bad_day),
+            plan: units::health_plan(self.seed, unit, rules),
+        });
+    }
+
+    pub(crate) fn definition(&self, place: UnitId) -> Option<&Definition> {
+        self.definitions.get(place.0 as usize)?.as_ref()
+    }
+
+    /// The latest run at the place.
+    pub(crate) fn at(&self, place: UnitId) -> Option<&Run> {
+        let run = (*self.latest.get(place.0 as usize)?)?;
+        self.runs.get(&run)
     }
 
     /// When something happens next.
@@ -143,44 +155,77 @@ impl Kernel {
     pub(crate) fn happen(&mut self) -> Option<Event> {
         let Reverse((at, _, place)) = self.schedule.pop()?;
         self.now = self.now.max(at);
-        match self.happenings.get_mut(place).and_then(Option::take)? {
+        let happening = self.happenings.get_mut(place).and_then(Option::take);
+        self.free.push(place);
+        let happening = happening?;
+        self.pending -= usize::from(is_once(&happening));
+        match happening {
             Happening::Report(event) => {
                 self.note_delivery(&event);
                 Some(event)
             }
-            Happening::Ends { unit, run, exit } => {
-                self.process_ends(unit, run, exit);
+            Happening::Ends {
+                run,
+                exit,
+                by_signal,
+            } => {
+                self.container_ends(run, exit, by_signal);
+                None
+            }
+            Happening::HookEnds { run, hook, success } => {
+                self.hook_ends(run, hook, success);
+                None
+            }
+            Happening::Ping { run, left } => {
+                self.ping(run, left);
+                None
+            }
+            Happening::Elapses { place, armed } => {
+                self.elapses(place, armed);
                 None
             }
         }
     }
 
-    fn at(&mut self, delay_ms: u64, happening: Happening) {
-        let place = self.happenings.len();
-        self.happenings.push(Some(happening));
-        self.schedule
-            .push(Reverse((self.now.plus(delay_ms), place as u64, place)));
+    pub(crate) fn plan(&mut self, delay_ms: u64, happening: Happening) {
+        self.pending += usize::from(is_once(&happening));
+        let place = self.free.pop().unwrap_or(self.happenings.len());
+        if place == self.happenings.len() {
+            self.happenings.push(Some(happening));
+        } else {
+            self.happenings[place] = Some(happening);
+        }
+        self.sequence += 1;
+        let at = self.now.plus(delay_ms);
+        self.schedule.push(Reverse((at, self.sequence, place)));
     }
 
     /// Sends a report, with faults.
-    fn report(&mut self, delay_ms: u64, event: Event) {
-        let mut chance = Chance::of(self.seed, &[2, self.happenings.len() as u64]);
+    pub(crate) fn report(&mut self, delay_ms: u64, event: Event) {
         let mut delay_ms = delay_ms;
-        if !self.calm && chance.per_mille(self.faults.late) {
+        if self.calm {
+            return self.plan(delay_ms, Happening::Report(event));
+        }
+        let mut chance = Chance::of(self.seed, &[2, self.sequence]);
+        if chance.per_mille(self.faults.late) {
             self.counts.late += 1;
             delay_ms += chance.between(1, 5_000);
         }
-        if !self.calm && chance.per_mille(self.faults.duplicate) {
+        if chance.per_mille(self.faults.found) {
+            self.counts.found += 1;
+            delay_ms += 30_000;
+        }
+        if chance.per_mille(self.faults.duplicate) {
             self.counts.duplicate += 1;
             let again = delay_ms + chance.between(0, 3_000);
-            self.at(again, Happening::Report(event.clone()));
+            self.plan(again, Happening::Report(event.clone()));
         }
-        self.at(delay_ms, Happening::Report(event));
+        self.plan(delay_ms, Happening::Report(event));
     }
 
     /// A report that should not be: an old one again, or one of a run or unit that never was.
     pub(crate) fn nonsense(&mut self, turn: u64) -> Option<Event> {
-        if self.calm {
+        if self.calm || self.faults.stale + self.faults.invented == 0 {
             return None;
         }
         let mut chance = Chance::of(self.seed, &[3, turn]);
@@ -199,373 +244,157 @@ impl Kernel {
             return None;
         }
         self.counts.invented += 1;
-        let units = u32::try_from(self.behaviours.len()).unwrap_or(u32::MAX);
-        let unit = UnitId(chance.number(units + 2));
+        let places = u32::try_from(self.definitions.len()).unwrap_or(u32::MAX);
+        let unit = UnitId(chance.number(places + 2));
         let run = RunId(chance.pick(&[0, self.last_run.0 + 1, u64::MAX]));
         let (reason, exit) = ("invented".to_owned(), Exit::Code(0));
-        Some(match chance.number(6) {
+        let failure = None;
+        Some(match chance.number(10) {
             0 => Event::Prepared { unit, run },
             1 => Event::PrepareFailed { unit, run, reason },
             2 => Event::Started { unit, run },
             3 => Event::SpawnFailed { unit, run, reason },
             4 => Event::Exited { unit, run, exit },
+            5 => Event::Ready { unit, run },
+            6 => Event::Skipped { unit, run, reason },
+            7 => Event::Flipped { unit, run, failure },
+            8 => Event::Paused { unit, run, failure },
             _ => Event::Released { unit, run },
         })
     }
 
-    /// Keeps what the supervisor has been told of the latest run of a unit.
-    fn note_delivery(&mut self, event: &Event) {
+    pub(crate) fn remember(&mut self, event: &Event) {
+        if self.faults.stale == 0 {
+            return;
+        }
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
         }
         self.history.push_back(event.clone());
-        let now = self.now;
-        let Some((unit, run)) = subject(event) else {
-            return;
-        };
-        let Some(known) = self.runs.get_mut(&unit).filter(|known| known.run == run) else {
-            return;
-        };
-        let told = &mut known.told;
-        let end = |success: bool| Some(Ended { at: now, success });
-        match event {
-            Event::Prepared { .. } => told.prepared = told.ended.is_none(),
-            Event::Started { .. } if told.ended.is_none() => {
-                told.started = told.started.or(Some(now));
-            }
-            Event::PrepareFailed { .. } if !told.prepared && !known.release_asked => {
-                told.ended = told.ended.or(end(false))
-            }
-            Event::SpawnFailed { .. } => told.ended = told.ended.or(end(false)),
-            Event::Exited { exit, .. } => {
-                told.ended = told.ended.or(end(*exit == Exit::Code(0)));
-            }
-            Event::Released { .. } => told.released = known.release_asked,
-            Event::PrepareFailed { .. }
-            | Event::Started { .. }
-            | Event::Recall { .. }
-            | Event::Reload { .. }
-            | Event::Pause { .. }
-            | Event::Unpause { .. }
-            | Event::ResetFailed { .. }
-            | Event::TimerElapsed { .. }
-            | Event::Skipped { .. }
-            | Event::HookEnded { .. }
-            | Event::HealthPlan { .. }
-            | Event::Ready { .. }
-            | Event::Notified { .. }
-            | Event::Probed { .. }
-            | Event::Reloaded { .. }
-            | Event::Paused { .. }
-            | Event::Flipped { .. }
-            | Event::StartDefault
-            | Event::Start { .. }
-            | Event::Stop { .. }
-            | Event::Restart { .. }
-            | Event::Shutdown { .. } => {}
-        }
     }
 
-    /// Performs one action of the supervisor.
-    ///
-    /// # Errors
-    /// The action makes no sense: no correct supervisor takes it.
-    pub(crate) fn perform(&mut self, action: &Action) -> Result<(), String> {
-        match action {
-            Action::Prepare { unit, run } => self.prepare(*unit, *run),
-            Action::Spawn { unit, run } => self.spawn(*unit, *run),
-            Action::Terminate { unit, run } => self.terminate(*unit, *run),
-            Action::Kill { unit, run } => self.kill(*unit, *run),
-            Action::Release { unit, run } => self.release(*unit, *run),
-            Action::RunHook { .. }
-            | Action::KillHook { .. }
-            | Action::WatchReadiness { .. }
-            | Action::Probe { .. }
-            | Action::Reload { .. }
-            | Action::Pause { .. }
-            | Action::Unpause { .. }
-            | Action::FlipPorts { .. }
-            | Action::Swapped { .. }
-            | Action::RemoveUnit { .. }
-            | Action::ArmTimer { .. }
-            | Action::DisarmTimer { .. } => Err("an action that nobody asked for".to_owned()),
-            Action::Changed { .. }
-            | Action::Reply { .. }
-            | Action::Settled { .. }
-            | Action::ShutdownComplete => Ok(()),
-        }
-    }
-
-    fn prepare(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
-        if run <= self.last_run {
-            return Err(format!("run {} comes after run {}", run.0, self.last_run.0));
-        }
-        self.last_run = run;
-        let number = match self.runs.get(&unit) {
-            Some(known) if !known.told.released => {
-                return Err(format!(
-                    "a new run while run {} is not released",
-                    known.run.0
-                ));
-            }
-            Some(known) => known.number + 1,
-            None => 0,
-        };
-        let fresh = Run {
+    pub(crate) fn begin_run(&mut self, place: UnitId, run: RunId) -> Result<Run, String> {
+        let definition = self
+            .definition(place)
+            .ok_or("a run of a unit that does not exist")?
+            .clone();
+        let number = self.numbers.entry(definition.unit).or_default();
+        *number += 1;
+        Ok(Run {
             run,
-            number,
+            place,
+            first_place: place,
+            number: *number,
+            definition,
             spawned: false,
             alive: false,
+            watched: false,
+            frozen: false,
+            end_waits: false,
             terminated_at: None,
             killed: false,
             release_asked: false,
-            told: Told::default(),
-        };
-        self.runs.insert(unit, fresh);
-        self.counts.runs += 1;
-        let mut chance = self.chance(4, unit, number);
-        let behaviour = self.behaviour(unit)?;
-        let slow = !self.calm && chance.per_mille(behaviour.slow_prepare);
-        let delay_ms = if slow {
-            chance.between(500, 20_000)
-        } else {
-            chance.between(0, 80)
-        };
-        if !self.calm && chance.per_mille(behaviour.prepare_fails) {
-            self.counts.prepare_failures += 1;
-            let reason = "image: no such image".to_owned();
-            self.report(delay_ms, Event::PrepareFailed { unit, run, reason });
-        } else {
-            self.report(delay_ms, Event::Prepared { unit, run });
-        }
-        Ok(())
-    }
-
-    fn spawn(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
-        let behaviour = self.behaviour(unit)?;
-        let known = self.current(unit, run)?;
-        if known.spawned || !known.told.prepared {
-            return Err("a spawn of a run that has been spawned or is not prepared".to_owned());
-        }
-        known.spawned = true;
-        let number = known.number;
-        let mut chance = self.chance(5, unit, number);
-        let slow = !self.calm && chance.per_mille(behaviour.slow_start);
-        let started_ms = if slow {
-            chance.between(300, 4_000)
-        } else {
-            chance.between(0, 40)
-        };
-        if !self.calm && chance.per_mille(behaviour.spawn_fails) {
-            self.counts.spawn_failures += 1;
-            let reason = "exec: /bin/server: no such file".to_owned();
-            self.report(started_ms, Event::SpawnFailed { unit, run, reason });
-            return Ok(());
-        }
-        self.current(unit, run)?.alive = true;
-        self.report(started_ms, Event::Started { unit, run });
-        if let Some((lives_ms, exit)) = self.own_end(unit, number, behaviour) {
-            self.at(lives_ms, Happening::Ends { unit, run, exit });
-        }
-        Ok(())
-    }
-
-    /// When and how the program ends by itself. In calm, a server serves and a oneshot succeeds.
-    fn own_end(&self, unit: UnitId, number: u64, behaviour: Behaviour) -> Option<(u64, Exit)> {
-        let mut chance = self.chance(6, unit, number);
-        let lives_ms = chance.between(0, behaviour.lives_ms + 1);
-        if self.calm {
-            return self.is_oneshot(unit).then_some((lives_ms, Exit::Code(0)));
-        }
-        if !self.is_oneshot(unit) && !chance.per_mille(behaviour.ends) {
-            return None;
-        }
-        let exit = match chance.number(10) {
-            0 => Exit::Signal {
-                signal: 11,
-                out_of_memory: false,
+            hook: None,
+            hook_killed: false,
+            steps: Default::default(),
+            pausing: false,
+            told: Told {
+                began: self.now,
+                ..Told::default()
             },
-            _ if behaviour.ends > 0 && chance.per_mille(behaviour.fails) => Exit::Code(1),
-            _ => Exit::Code(0),
-        };
-        Some((lives_ms, exit))
+        })
     }
 
-    fn terminate(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
-        let (now, behaviour) = (self.now, self.behaviour(unit)?);
-        let known = self.current(unit, run)?;
-        if !known.spawned || known.terminated_at.is_some() || known.killed {
-            return Err("a second stop signal, or one without a process".to_owned());
-        }
-        known.terminated_at = Some(now);
-        let (alive, number) = (known.alive, known.number);
-        if alive && !behaviour.ignores_sigterm {
-            let delay_ms = self.chance(7, unit, number).between(0, 60);
-            self.at(
-                delay_ms,
-                Happening::Ends {
-                    unit,
-                    run,
-                    exit: Exit::Code(0),
-                },
-            );
-        }
-        Ok(())
+    pub(crate) fn arm(&mut self, place: UnitId) {
+        self.armings += 1;
+        self.armed.insert(place, self.armings);
+        let armed = self.armings;
+        let period_ms = self.period_ms(place);
+        self.plan(period_ms, Happening::Elapses { place, armed });
     }
 
-    fn kill(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
-        let known = self.current(unit, run)?;
-        if !known.spawned || known.killed {
-            return Err("a second kill, or one without a process".to_owned());
-        }
-        known.killed = true;
-        let number = known.number;
-        self.counts.kills += 1;
-        let delay_ms = self.chance(8, unit, number).between(0, 30);
-        let exit = Exit::Signal {
-            signal: 9,
-            out_of_memory: false,
-        };
-        self.at(delay_ms, Happening::Ends { unit, run, exit });
-        Ok(())
+    fn period_ms(&self, place: UnitId) -> u64 {
+        let mut chance = Chance::of(self.seed, &[23, u64::from(place.0)]);
+        chance.between(300, 8_000)
     }
 
-    fn release(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
-        let known = self.current(unit, run)?;
-        if known.alive {
-            return Err("a release of a run whose process lives".to_owned());
-        }
-        if known.spawned && known.told.ended.is_none() {
-            return Err("a release of a run whose end was not reported".to_owned());
-        }
-        known.release_asked = true;
-        let number = known.number;
-        let delay_ms = self.chance(9, unit, number).between(0, 40);
-        self.report(delay_ms, Event::Released { unit, run });
-        Ok(())
-    }
-
-    /// The run that an action is about, which must be the unit's latest and not given back.
-    fn current(&mut self, unit: UnitId, run: RunId) -> Result<&mut Run, String> {
-        match self.runs.get_mut(&unit) {
-            Some(known) if known.run == run && !known.release_asked => Ok(known),
-            Some(_) | None => Err(format!(
-                "an action for run {}, which is not under way",
-                run.0
-            )),
-        }
-    }
-
-    fn process_ends(&mut self, unit: UnitId, run: RunId, exit: Exit) {
-        let Some(known) = self.runs.get_mut(&unit).filter(|known| known.run == run) else {
-            return;
-        };
-        if !known.alive {
+    /// Boot time stands for the wall clock: both go on alike but for its jumps, which are between the reports.
+    fn elapses(&mut self, place: UnitId, armed: u64) {
+        if self.armed.get(&place) != Some(&armed) || self.calm {
             return;
         }
-        known.alive = false;
-        self.counts.failed_exits += u64::from(exit != Exit::Code(0));
-        self.report(0, Event::Exited { unit, run, exit });
-    }
-
-    /// From outside: a process dies.
-    pub(crate) fn crash(&mut self, unit: UnitId, out_of_memory: bool) {
-        let Some(known) = self.runs.get(&unit).filter(|known| known.alive) else {
-            return;
-        };
-        self.counts.out_of_memory += u64::from(out_of_memory);
-        self.process_ends(
-            unit,
-            known.run,
-            Exit::Signal {
-                signal: 9,
-                out_of_memory,
+        self.counts.elapsed += 1;
+        let scheduled_wall_ms = i64::try_from(self.now.0).unwrap_or(i64::MAX);
+        self.report(
+            0,
+            Event::TimerElapsed {
+                unit: place,
+                scheduled_wall_ms,
             },
         );
+        let period_ms = self.period_ms(place);
+        self.plan(period_ms, Happening::Elapses { place, armed });
     }
 
-    /// From outside: netd or store dies with everything it was asked for.
-    pub(crate) fn helper_dies(&mut self) {
-        self.counts.helper_deaths += 1;
-        let under_way: Vec<(UnitId, RunId)> = self
-            .runs
-            .iter()
-            .filter(|(_, known)| !known.told.prepared && known.told.ended.is_none())
-            .filter(|(_, known)| !known.release_asked)
-            .map(|(unit, known)| (*unit, known.run))
-            .collect();
-        for slot in &mut self.happenings {
-            if let Some(Happening::Report(Event::Prepared { unit, run })) = slot
-                && under_way.contains(&(*unit, *run))
-            {
-                *slot = None;
-            }
+    fn ping(&mut self, run: RunId, left: u32) {
+        let Some(known) = self.runs.get(&run).filter(|known| known.alive) else {
+            return;
+        };
+        let Some(watchdog_ms) = known
+            .definition
+            .rules
+            .service
+            .as_ref()
+            .and_then(|it| it.watchdog_ms)
+        else {
+            return;
+        };
+        if left == 0 && !self.calm {
+            return;
         }
-        for (unit, run) in under_way {
-            let reason = "netd ended while it prepared the network".to_owned();
-            self.report(1, Event::PrepareFailed { unit, run, reason });
+        let (unit, frozen) = (known.first_place, known.frozen);
+        if !frozen {
+            self.counts.pings += 1;
+            let notice = supervisor::Notice::Watchdog;
+            let event = Event::Notified { unit, run, notice };
+            // On its socket, in order and at once.
+            self.plan(0, Happening::Report(event));
+        }
+        let left = left.saturating_sub(u32::from(!frozen));
+        self.plan(watchdog_ms / 2, Happening::Ping { run, left });
+    }
+
+    /// What is under way is answered by nobody: a helper has died with it.
+    pub(crate) fn drop_reports(&mut self, lost: impl Fn(&Event) -> bool) {
+        for slot in &mut self.happenings {
+            if let Some(Happening::Report(event)) = slot
+                && lost(event)
+                && let Some(happening) = slot.take()
+            {
+                self.pending -= usize::from(is_once(&happening));
+            }
         }
     }
 
     pub(crate) fn any_alive(&self) -> Option<UnitId> {
         self.runs
-            .iter()
-            .find(|(_, known)| known.alive)
-            .map(|(unit, _)| *unit)
+            .values()
+            .find(|run| run.alive || run.hook.is_some())
+            .map(|run| run.place)
     }
 
-    fn behaviour(&self, unit: UnitId) -> Result<Behaviour, String> {
-        let known = self.behaviours.get(unit.0 as usize).copied();
-        known.ok_or_else(|| "an action for a unit that does not exist".to_owned())
-    }
-
-    fn is_oneshot(&self, unit: UnitId) -> bool {
-        self.oneshots
-            .get(unit.0 as usize)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    fn chance(&self, purpose: u64, unit: UnitId, number: u64) -> Chance {
-        Chance::of(self.seed, &[purpose, u64::from(unit.0), number])
+    pub(crate) fn chance(&self, purpose: u64, run: &Run) -> Chance {
+        let words = [purpose, u64::from(run.definition.unit), run.number];
+        Chance::of(self.seed, &words)
     }
 }
 
-pub(crate) fn is_oneshot(rules: &Rules) -> bool {
-    rules
-        .service
-        .as_ref()
-        .is_some_and(|service| service.kind == ServiceKind::Oneshot)
-}
-
-/// The unit and run that a report is about.
-pub(crate) fn subject(event: &Event) -> Option<(UnitId, RunId)> {
-    match event {
-        Event::Prepared { unit, run }
-        | Event::PrepareFailed { unit, run, .. }
-        | Event::Started { unit, run }
-        | Event::SpawnFailed { unit, run, .. }
-        | Event::Exited { unit, run, .. }
-        | Event::Released { unit, run } => Some((*unit, *run)),
-        Event::Recall { .. }
-        | Event::Reload { .. }
-        | Event::Pause { .. }
-        | Event::Unpause { .. }
-        | Event::ResetFailed { .. }
-        | Event::TimerElapsed { .. }
-        | Event::Skipped { .. }
-        | Event::HookEnded { .. }
-        | Event::HealthPlan { .. }
-        | Event::Ready { .. }
-        | Event::Notified { .. }
-        | Event::Probed { .. }
-        | Event::Reloaded { .. }
-        | Event::Paused { .. }
-        | Event::Flipped { .. }
-        | Event::StartDefault
-        | Event::Start { .. }
-        | Event::Stop { .. }
-        | Event::Restart { .. }
-        | Event::Shutdown { .. } => None,
+/// Not one of those that come again and again by themselves.
+fn is_once(happening: &Happening) -> bool {
+    match happening {
+        Happening::Report(Event::Notified { .. } | Event::Probed { .. })
+        | Happening::Ping { .. }
+        | Happening::Elapses { .. } => false,
+        Happening::Report(_) | Happening::Ends { .. } | Happening::HookEnds { .. } => true,
     }
 }

@@ -15,16 +15,24 @@
 //! A failing seed is replayed with the least commands that still fail: `cargo run --release -p sim -- --seed S --keep 0,4`.
 //! Once mended, its number goes into `tests/regressions.rs`.
 
+mod behaviour;
 mod chance;
+mod counts;
+mod delivery;
 mod kernel;
+mod memory;
 mod oracle;
+mod perform;
+mod run;
 mod scenario;
 mod shrink;
+mod units;
 mod world;
 
+pub use behaviour::Behaviour;
 pub use chance::Chance;
-pub use kernel::Counts;
-pub use scenario::{Behaviour, Command, Faults, Scenario};
+pub use counts::Counts;
+pub use scenario::{Command, Faults, Scenario};
 pub use shrink::shrunk;
 pub use world::{Violation, run};
 

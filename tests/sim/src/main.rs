@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn one(seed: u64, arguments: &Arguments) -> Result<(), Box<Violation>> {
     let scenario = Scenario::random(seed);
-    println!("{} units, {:?}", scenario.rules.len(), scenario.faults);
+    println!("{} units, {:?}", scenario.plan.rules.len(), scenario.faults);
     for (place, (at, command)) in scenario.commands.iter().enumerate() {
         if arguments
             .keep
@@ -93,21 +93,11 @@ fn print_counts(counts: &Counts, took: Duration) {
         counts.runs,
         took.as_secs_f64()
     );
-    println!(
-        "     faults: {} preparations and {} spawns failed, {} bad exits, {} out of memory, {} helpers died, \
-         {} kills, {} clock jumps",
-        counts.prepare_failures,
-        counts.spawn_failures,
-        counts.failed_exits,
-        counts.out_of_memory,
-        counts.helper_deaths,
-        counts.kills,
-        counts.clock_jumps
-    );
-    println!(
-        "     reports: {} late, {} duplicate, {} stale, {} invented",
-        counts.late, counts.duplicate, counts.stale, counts.invented
-    );
+    let rate = counts.worlds as f64 / took.as_secs_f64();
+    println!("     {rate:.0} seeds/s; seen:");
+    for (what, times) in counts.list().into_iter().skip(3) {
+        println!("     {times:>10} {what}");
+    }
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {

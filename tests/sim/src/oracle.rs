@@ -1,40 +1,22 @@
 //! What must hold, whatever happens: judged from what the supervisor was told and what it did, not from its reasons.
 
-use crate::kernel::{Kernel, Run, is_oneshot};
-use std::collections::BTreeMap;
+use crate::kernel::Kernel;
+use crate::memory::{Memory, NextStart, has_a_reason_to_stop, is_unhealthy};
+use crate::run::{Run, ends};
+use crate::units;
+use std::collections::{BTreeMap, BTreeSet};
 use supervisor::{
-    Action, Event, Failure, Goal, Outcome, RESTART_DELAY_MS_MIN, Rules, SHUTDOWN_GRACE_MS, State,
-    Supervisor, Timestamp, UnitId,
+    Action, Event, Failure, Goal, HealthStatus, Link, Need, Outcome, Plan, Rules, RunId,
+    SHUTDOWN_GRACE_MS, State, Supervisor, Timestamp, UnitId,
 };
-use unit::{Restart, Service};
+use unit::{Concurrency, OnUnhealthy, Restart};
 
-/// What the end of a unit's last run allows.
-#[derive(Clone, Copy, Debug, Default)]
-struct Memory {
-    /// The earliest next start by itself; `None`: somebody asked for the end, which says nothing.
-    next: Option<NextStart>,
-    /// The least that the last back-off can have been.
-    delay_ms: Option<u64>,
-    /// At least so many runs in a row have failed.
-    failures: u32,
-    /// In its whole life.
-    failures_ever: u32,
-    /// Number of the last command to start something that this memory knows of.
-    starts: u64,
-    /// Number of restart commands when the run began.
-    restarts: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum NextStart {
-    NotBefore(Timestamp),
-    Never(&'static str),
-}
-
+/// What a ticket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Up,
     Down,
+    Other,
 }
 
 #[derive(Debug)]
@@ -42,8 +24,8 @@ pub(crate) struct Oracle {
     memories: BTreeMap<UnitId, Memory>,
     /// Commands that may start something, so far.
     starts: u64,
-    /// Commands to restart something, so far.
-    restarts: u64,
+    /// Commands that may end a run whose unit stays wanted, so far.
+    stops: u64,
     pub(crate) started_default: bool,
     settled: u32,
     open_tickets: BTreeMap<u64, (Wish, Vec<UnitId>)>,
@@ -52,66 +34,130 @@ pub(crate) struct Oracle {
     pub(crate) complete: bool,
     /// As told by `Changed`.
     states: Vec<State>,
+    /// Those that have entered `Failed` or `Finished` in this turn.
+    ended: Vec<UnitId>,
+    /// When a unit was last started by another one's end.
+    triggered: BTreeMap<UnitId, Timestamp>,
+    /// Times of timers that have been told, by unit and time.
+    times: BTreeSet<(UnitId, i64)>,
+    /// Runs of each place.
+    begun: BTreeMap<UnitId, u64>,
+    /// Commands to start something when the end of a run was told.
+    starts_at_end: BTreeMap<RunId, u64>,
+    /// Commands that may be what a run of the unit is for.
+    asked: BTreeMap<UnitId, u64>,
+    any_conflicts: bool,
+    any_triggers: bool,
+    /// Jobs, by number and program, that were on disk as completed when this boot began, and nobody has asked for since.
+    completed: BTreeSet<(u32, u64)>,
 }
 
 impl Oracle {
-    pub(crate) fn new(units: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             memories: BTreeMap::new(),
             starts: 0,
-            restarts: 0,
+            stops: 0,
             started_default: false,
             settled: 0,
             open_tickets: BTreeMap::new(),
             shutdown: None,
             complete: false,
-            states: vec![State::Inactive; units],
+            states: Vec::new(),
+            ended: Vec::new(),
+            triggered: BTreeMap::new(),
+            times: BTreeSet::new(),
+            begun: BTreeMap::new(),
+            starts_at_end: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            any_conflicts: false,
+            any_triggers: false,
+            completed: BTreeSet::new(),
         }
     }
 
     /// Before the supervisor gets it.
-    pub(crate) fn hears(&mut self, now: Timestamp, event: &Event) {
-        let (wish, units, ticket) = match event {
+    pub(crate) fn hears(&mut self, world: &Supervisor, kernel: &Kernel, event: &Event) {
+        let now = kernel.now;
+        match event {
             Event::Start { units, ticket } | Event::Restart { units, ticket } => {
-                (Wish::Up, units, ticket)
+                self.starts += 1;
+                let restarts = matches!(event, Event::Restart { .. });
+                self.stops += u64::from(restarts);
+                self.asks_for(kernel, units, restarts);
+                self.completed.clear();
+                self.open(*ticket, Wish::Up, units);
             }
-            Event::Stop { units, ticket } => (Wish::Down, units, ticket),
+            Event::Stop { units, ticket } => {
+                for memory in self.memories.values_mut() {
+                    memory.begun.clear();
+                }
+                self.open(*ticket, Wish::Down, units);
+            }
+            Event::ResetFailed { units, ticket } => {
+                self.starts += 1;
+                self.completed.clear();
+                self.open(*ticket, Wish::Other, units);
+            }
+            Event::Reload { units, ticket }
+            | Event::Pause { units, ticket }
+            | Event::Unpause { units, ticket } => self.open(*ticket, Wish::Other, units),
             Event::StartDefault => {
                 self.starts += 1;
                 self.started_default |= self.shutdown.is_none();
-                return;
             }
             Event::Shutdown { within_ms } => {
                 self.shutdown = self.shutdown.or(Some((now, *within_ms)));
-                return;
             }
-            Event::Recall { .. }
-            | Event::Reload { .. }
-            | Event::Pause { .. }
-            | Event::Unpause { .. }
-            | Event::ResetFailed { .. }
-            | Event::TimerElapsed { .. }
-            | Event::Skipped { .. }
-            | Event::HookEnded { .. }
-            | Event::HealthPlan { .. }
-            | Event::Ready { .. }
-            | Event::Notified { .. }
-            | Event::Probed { .. }
-            | Event::Reloaded { .. }
-            | Event::Paused { .. }
-            | Event::Flipped { .. }
-            | Event::Prepared { .. }
-            | Event::PrepareFailed { .. }
-            | Event::Started { .. }
-            | Event::SpawnFailed { .. }
-            | Event::Exited { .. }
-            | Event::Released { .. } => return,
-        };
-        self.starts += u64::from(wish == Wish::Up);
-        self.restarts += u64::from(matches!(event, Event::Restart { .. }));
-        if let Some(ticket) = ticket {
-            self.open_tickets.insert(ticket.0, (wish, units.clone()));
+            Event::Recall { record } => {
+                for (name, program) in &record.completed {
+                    self.completed.insert((units::number(name), *program));
+                }
+            }
+            Event::TimerElapsed {
+                unit,
+                scheduled_wall_ms,
+            } => {
+                self.times.insert((*unit, *scheduled_wall_ms));
+                let replaces = world
+                    .rules()
+                    .get(unit.0 as usize)
+                    .and_then(|rules| rules.timer.as_ref())
+                    .is_some_and(|timer| timer.concurrency == Concurrency::Replace);
+                self.stops += u64::from(replaces);
+            }
+            Event::Exited { run, .. } | Event::SpawnFailed { run, .. } => {
+                self.starts_at_end.entry(*run).or_insert(self.starts);
+            }
+            _ => {}
         }
+    }
+
+    /// A command may be what the next run of these is for; one that restarts, of all that have a run.
+    fn asks_for(&mut self, kernel: &Kernel, units: &[UnitId], restarts: bool) {
+        for unit in units {
+            *self.asked.entry(*unit).or_default() += 1;
+        }
+        if restarts {
+            for run in kernel.runs.values().filter(|run| !run.told.released) {
+                *self.asked.entry(run.place).or_default() += 1;
+            }
+        }
+    }
+
+    fn open(&mut self, ticket: Option<supervisor::Ticket>, wish: Wish, units: &[UnitId]) {
+        if let Some(ticket) = ticket {
+            self.open_tickets.insert(ticket.0, (wish, units.to_vec()));
+        }
+    }
+
+    /// A set is about to be applied.
+    pub(crate) fn hears_apply(&mut self, kernel: &Kernel, ticket: u64) {
+        self.asks_for(kernel, &[], true);
+        self.starts += 1;
+        self.stops += 1;
+        self.completed.clear();
+        self.open_tickets.insert(ticket, (Wish::Other, Vec::new()));
     }
 
     /// Each action, just before the kernel performs it.
@@ -125,29 +171,44 @@ impl Oracle {
             Action::Prepare { unit, .. } => self.sees_prepare(world, kernel, *unit),
             Action::Spawn { unit, .. } => wanted_up(world, *unit),
             Action::Terminate { unit, .. } => self.sees_stop(world, kernel, *unit),
+            Action::RunHook { unit, hook, .. }
+                if hook.kind == supervisor::HookKind::PreStop && hook.index == 0 =>
+            {
+                self.sees_stop(world, kernel, *unit)
+            }
             Action::Kill { unit, .. } => self.sees_kill(world, kernel, *unit),
             Action::Release { unit, .. } => {
-                self.remember_end(world, kernel, *unit);
+                self.remember_end(kernel, *unit);
                 Ok(())
             }
-            Action::RunHook { .. }
-            | Action::KillHook { .. }
-            | Action::WatchReadiness { .. }
-            | Action::Probe { .. }
-            | Action::Reload { .. }
-            | Action::Pause { .. }
-            | Action::Unpause { .. }
-            | Action::FlipPorts { .. }
-            | Action::Swapped { .. }
-            | Action::RemoveUnit { .. }
-            | Action::ArmTimer { .. }
-            | Action::DisarmTimer { .. } => Ok(()),
             Action::Changed { unit } => {
-                let seen = self
-                    .states
-                    .get_mut(unit.0 as usize)
-                    .ok_or("an unknown unit has changed")?;
-                *seen = world.state(*unit).clone();
+                let place = unit.0 as usize;
+                if self.states.len() <= place {
+                    self.states.resize(place + 1, State::Inactive);
+                }
+                self.states[place] = world.state(*unit).clone();
+                if matches!(
+                    world.state(*unit),
+                    State::Failed { .. } | State::Finished { .. }
+                ) {
+                    self.ended.push(*unit);
+                }
+                Ok(())
+            }
+            Action::Swapped { unit, successor } => {
+                self.starts += 1;
+                self.asks_for(kernel, &[], true);
+                // Those that say so restart with it.
+                self.stops += 1;
+                let (one, other) = (self.memories.remove(unit), self.memories.remove(successor));
+                self.memories.extend(other.map(|memory| (*unit, memory)));
+                self.memories.extend(one.map(|memory| (*successor, memory)));
+                Ok(())
+            }
+            Action::RemoveUnit { unit } => {
+                self.memories.remove(unit);
+                self.begun.remove(unit);
+                self.asked.remove(unit);
                 Ok(())
             }
             Action::Reply { ticket, outcome } => self.sees_reply(world, ticket.0, outcome),
@@ -172,6 +233,16 @@ impl Oracle {
                     None => Ok(()),
                 }
             }
+            Action::RunHook { .. }
+            | Action::KillHook { .. }
+            | Action::WatchReadiness { .. }
+            | Action::Probe { .. }
+            | Action::Reload { .. }
+            | Action::Pause { .. }
+            | Action::Unpause { .. }
+            | Action::FlipPorts { .. }
+            | Action::ArmTimer { .. }
+            | Action::DisarmTimer { .. } => Ok(()),
         }
     }
 
@@ -182,8 +253,18 @@ impl Oracle {
         unit: UnitId,
     ) -> Result<(), String> {
         self.judge_prepare(world, kernel, unit)?;
-        let restarts = self.restarts;
-        self.memories.entry(unit).or_default().restarts = restarts;
+        self.judge_group(world, kernel, unit)?;
+        self.judge_time(world, unit)?;
+        let (starts, stops, now) = (self.starts, self.stops, kernel.now);
+        let memory = self.memories.entry(unit).or_default();
+        memory.stops = stops;
+        memory.forget(starts);
+        let service = rules(world, unit)?.service.as_ref().ok_or("a target")?;
+        if memory.is_over_limit(service, now) {
+            return Err("it starts more often than start_limit allows".to_owned());
+        }
+        memory.begun.push_back(now);
+        *self.begun.entry(unit).or_default() += 1;
         Ok(())
     }
 
@@ -195,25 +276,31 @@ impl Oracle {
     ) -> Result<(), String> {
         wanted_up(world, unit)?;
         for link in world.graph().after(unit) {
-            let other = name(world, link.unit);
-            if link.required && !is_ready(world, kernel, link.unit) {
+            self.judge_link(world, kernel, link)?;
+        }
+        for other in world.graph().conflicts(unit) {
+            let has_run = kernel.at(*other).is_some_and(|run| !run.release_asked);
+            if has_run {
+                let other = name(world, *other);
+                return Err(format!("it starts while {other}, its rival, has a run"));
+            }
+        }
+        for other in world.graph().requisite(unit) {
+            if !is_active(world, kernel, *other) {
+                let other = name(world, *other);
                 return Err(format!(
-                    "it starts, but {other}, which it requires and comes after, is not ready"
+                    "it starts, but {other}, its requisite, is not active"
                 ));
             }
-            let failures = self
-                .memories
-                .get(&link.unit)
-                .map_or(0, |memory| memory.failures_ever);
-            let hopeful = failures < supervisor::FAILURES_STUCK;
-            if hopeful
-                && world.goal(link.unit) == Goal::Up
-                && is_on_its_way(world, kernel, link.unit)
-            {
-                return Err(format!(
-                    "it starts while {other}, which it comes after, is on its way"
-                ));
-            }
+        }
+        let own = rules(world, unit)?;
+        let done = (units::number(&own.name), own.program);
+        if !self.any_triggers
+            && own.timer.is_none()
+            && is_job(own)
+            && self.completed.contains(&done)
+        {
+            return Err("it runs again though it was completed before this boot".to_owned());
         }
         let Some(memory) = self
             .memories
@@ -223,27 +310,134 @@ impl Oracle {
             return Ok(());
         };
         match memory.next {
-            Some(NextStart::Never(why)) => Err(format!("it starts again by itself though {why}")),
-            Some(NextStart::NotBefore(at)) if kernel.now < at => {
+            Some(NextStart::Never(why)) if own.timer.is_none() && !self.any_triggers => {
+                Err(format!("it starts again by itself though {why}"))
+            }
+            Some(NextStart::NotBefore(at))
+                if kernel.now < at && own.timer.is_none() && !self.any_triggers =>
+            {
                 Err(format!("its back-off lasts until {} ms", at.0))
             }
-            Some(NextStart::NotBefore(_)) | None => Ok(()),
+            Some(NextStart::NotBefore(_) | NextStart::Never(_)) | None => Ok(()),
         }
     }
 
+    fn judge_link(&self, world: &Supervisor, kernel: &Kernel, link: &Link) -> Result<(), String> {
+        let other = || name(world, link.unit);
+        let met = match link.need {
+            Need::Ready => is_ready(world, kernel, link.unit),
+            Need::Active => is_active(world, kernel, link.unit),
+            Need::Completed => is_completed(world, kernel, link.unit),
+            Need::Healthy => is_healthy(world, kernel, link.unit),
+        };
+        if link.required && !met {
+            return Err(format!(
+                "it starts, but {}, which it requires and comes after, is not there: {:?}",
+                other(),
+                link.need
+            ));
+        }
+        let failures = self
+            .memories
+            .get(&link.unit)
+            .map_or(0, |memory| memory.failures_ever);
+        let hopeful = failures < supervisor::FAILURES_STUCK;
+        let timed = rules(world, link.unit)?.timer.is_some();
+        let on_its_way = !timed
+            && kernel.at(link.unit).is_some_and(Run::is_on_its_way)
+            && !matches!(world.state(link.unit), State::PostStop { .. });
+        if hopeful && world.goal(link.unit) == Goal::Up && on_its_way {
+            return Err(format!(
+                "it starts while {}, which it comes after, is on its way",
+                other()
+            ));
+        }
+        Ok(())
+    }
+
+    /// A set is in force from now on.
+    pub(crate) fn learns(&mut self, plan: &Plan) {
+        self.any_conflicts = !plan.edges.conflicts.is_empty();
+        self.any_triggers = !plan.edges.on_failure.is_empty() || !plan.edges.on_success.is_empty();
+    }
+
+    /// A run of a timed unit has something that it is for: a time, a command, a failure before.
+    fn judge_time(&self, world: &Supervisor, unit: UnitId) -> Result<(), String> {
+        let own = rules(world, unit)?;
+        let calendar = own
+            .timer
+            .as_ref()
+            .is_some_and(|it| !it.on_calendar.is_empty());
+        let bound = !world.graph().binds_to(unit).is_empty();
+        if !calendar || self.any_triggers || bound {
+            return Ok(());
+        }
+        let times = self.times.range((unit, i64::MIN)..=(unit, i64::MAX));
+        let failures = self.memories.get(&unit).map_or(0, |it| it.failures_ever);
+        let asked = self.asked.get(&unit).copied().unwrap_or_default();
+        let most = times.count() as u64 + asked + u64::from(failures);
+        let begun = self.begun.get(&unit).copied().unwrap_or_default();
+        if begun >= most {
+            return Err(format!("its run {} is for no time of its timer", begun + 1));
+        }
+        Ok(())
+    }
+
+    /// No more of a template than `max_parallel` are on their way.
+    fn judge_group(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
+        let own = rules(world, unit)?;
+        let Some(replica) = &own.replica else {
+            return Ok(());
+        };
+        let mut most = replica.max_parallel;
+        let mut on_their_way = 1;
+        for (place, other) in (0u32..).zip(world.rules()) {
+            let place = UnitId(place);
+            let Some(of) = &other.replica else { continue };
+            if of.template != replica.template || place == unit {
+                continue;
+            }
+            most = most.max(of.max_parallel);
+            let failures = self.memories.get(&place);
+            let hopeful =
+                failures.map_or(0, |memory| memory.failures_ever) < supervisor::FAILURES_STUCK;
+            let wanted = world.goal(place) == Goal::Up;
+            let under_way = kernel.at(place).is_some_and(|run| {
+                // One that was stopped and is wanted again takes its turn when it starts.
+                run.is_on_its_way() && !run.asked_to_stop() && !run.told.skipped
+            });
+            on_their_way += u32::from(wanted && under_way && hopeful);
+        }
+        if on_their_way > most {
+            return Err(format!(
+                "{on_their_way} of its template are on their way, and max_parallel is {most}"
+            ));
+        }
+        Ok(())
+    }
+
     fn sees_kill(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-        let Some(run) = kernel.runs.get(&unit) else {
+        let Some(run) = kernel.at(unit) else {
             return Ok(());
         };
         let Some(asked_at) = run.terminated_at else {
             return self.sees_stop(world, kernel, unit);
         };
-        let service = rules(world, unit)?
-            .service
+        let service = run.definition.rules.service.as_ref();
+        let service = service.ok_or("a target is killed")?;
+        let kill_only = run
+            .definition
+            .plan
             .as_ref()
-            .ok_or("a target is killed")?;
-        if kernel.now < asked_at.plus(service.stop_timeout_ms) && !self.budget_is_spent(kernel.now)
-        {
+            .is_some_and(|plan| plan.on_unhealthy == OnUnhealthy::Kill && is_unhealthy(run));
+        // The rules may have changed since: then the shortest stop_timeout that the worlds have is the limit.
+        let least = if self.stops == 0 {
+            service.stop_timeout_ms
+        } else {
+            50
+        };
+        let early = kernel.now < asked_at.plus(least.min(service.stop_timeout_ms));
+        if early && !self.budget_is_spent(kernel.now) && !kill_only {
             return Err("it is killed before its stop_timeout".to_owned());
         }
         Ok(())
@@ -251,20 +445,25 @@ impl Oracle {
 
     /// The first signal of a stop. One that has not started is used by nobody, so it needs no order.
     fn sees_stop(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-        let started = kernel
-            .runs
-            .get(&unit)
-            .is_some_and(|run| run.told.started.is_some());
-        if !started || world.goal(unit) == Goal::Up || self.budget_is_spent(kernel.now) {
+        let Some(run) = kernel.at(unit) else {
+            return Ok(());
+        };
+        if world.goal(unit) == Goal::Up {
+            return self.judge_reason(world, kernel, unit, run);
+        }
+        if run.told.started.is_none() || self.budget_is_spent(kernel.now) || run.asked_to_stop() {
+            return Ok(());
+        }
+        // A run that fails is ended at once, whoever comes after it.
+        if has_a_reason_to_stop(run, kernel.now) {
             return Ok(());
         }
         let later = world.graph().before(unit).iter().map(|link| link.unit);
         let mut stopping = later.filter(|other| world.goal(*other) == Goal::Down);
         let runs = |other: &UnitId| {
             kernel
-                .runs
-                .get(other)
-                .is_some_and(|run| run.spawned && run.told.ended.is_none())
+                .at(*other)
+                .is_some_and(|run| run.alive && run.told.ended.is_none() && run.spawned)
         };
         match stopping.find(runs) {
             Some(other) => Err(format!(
@@ -275,72 +474,60 @@ impl Oracle {
         }
     }
 
+    /// Nothing that serves is stopped for nothing.
+    fn judge_reason(
+        &self,
+        world: &Supervisor,
+        kernel: &Kernel,
+        unit: UnitId,
+        run: &Run,
+    ) -> Result<(), String> {
+        let asked = self
+            .memories
+            .get(&unit)
+            .is_none_or(|memory| memory.stops != self.stops);
+        let bound = !world.graph().binds_to(unit).is_empty();
+        // Stopped for a rival, and started again by the end of something else, all in one turn.
+        let turned = self.any_conflicts && self.any_triggers;
+        let timer = rules(world, unit)?.timer.as_ref();
+        let replaced = timer.is_some_and(|timer| {
+            timer.concurrency == Concurrency::Replace && timer.on_calendar.is_empty()
+        });
+        if replaced
+            || turned
+            || asked
+            || bound
+            || has_a_reason_to_stop(run, kernel.now)
+            || run.asked_to_stop()
+        {
+            return Ok(());
+        }
+        Err("it is stopped, and nothing is wrong with it".to_owned())
+    }
+
     fn budget_is_spent(&self, now: Timestamp) -> bool {
         self.shutdown
             .is_some_and(|(at, within_ms)| now >= at.plus(within_ms))
     }
 
+    /// There is no time for steps any more.
+    pub(crate) fn is_hurried(&self, now: Timestamp) -> bool {
+        self.budget_is_spent(now)
+    }
+
     /// A run is over: what may come next without anybody asking for it.
-    fn remember_end(&mut self, world: &Supervisor, kernel: &Kernel, unit: UnitId) {
-        let (starts, restarts) = (self.starts, self.restarts);
+    fn remember_end(&mut self, kernel: &Kernel, unit: UnitId) {
+        let (starts, stops) = (self.starts, self.stops);
         let memory = self.memories.entry(unit).or_default();
-        if memory.starts != starts {
-            let (failures_ever, restarts) = (memory.failures_ever, memory.restarts);
-            *memory = Memory {
-                failures_ever,
-                starts,
-                restarts,
-                ..Memory::default()
-            };
-        }
-        memory.next = None;
-        let service = world
-            .rules()
-            .get(unit.0 as usize)
-            .and_then(|rules| rules.service.as_ref());
-        let (Some(run), Some(service)) = (kernel.runs.get(&unit), service) else {
-            return;
-        };
-        let Some(ended) = run.told.ended else { return };
-        // A run killed for its start_timeout failed, however it ended.
-        memory.failures_ever += u32::from(!ended.success || run.killed);
-        // A restart that waits for its turn to stop the unit makes any end the one that was asked for.
-        if run.terminated_at.is_some() || run.killed || memory.restarts != restarts {
-            return;
-        }
-        let lasted = run
-            .told
-            .started
-            .is_some_and(|at| ended.at.since(at) >= service.restart_reset_after_ms);
-        if lasted {
-            memory.delay_ms = None;
-            memory.failures = 0;
-        }
-        memory.failures = if ended.success {
-            0
-        } else {
-            memory.failures + 1
-        };
-        let delay_ms = least_delay_ms(service, memory.delay_ms);
-        memory.delay_ms = Some(delay_ms);
-        let oneshot = service.kind == unit::ServiceKind::Oneshot;
-        memory.next = Some(match (ended.success, service.restart) {
-            (true, _) if oneshot => NextStart::Never("it has finished"),
-            (
-                true,
-                Restart::No | Restart::OnFailure | Restart::OnAbnormal | Restart::OnWatchdog,
-            ) => NextStart::Never("it has finished"),
-            (false, Restart::No | Restart::OnWatchdog) => NextStart::Never("its policy is no"),
-            (false, Restart::OnFailure)
-                if service.restart_max > 0 && memory.failures > service.restart_max =>
-            {
-                NextStart::Never("restart_max is reached")
+        memory.forget(starts);
+        if let Some(run) = kernel.at(unit) {
+            memory.run_ended(run, stops);
+            // Somebody has started it while its steps of post_stop ran.
+            let before = self.starts_at_end.remove(&run.run);
+            if before.is_some_and(|before| before != starts) {
+                memory.next = None;
             }
-            (
-                _,
-                Restart::Always | Restart::UnlessStopped | Restart::OnFailure | Restart::OnAbnormal,
-            ) => NextStart::NotBefore(ended.at.plus(delay_ms)),
-        });
+        }
     }
 
     fn sees_reply(
@@ -362,11 +549,15 @@ impl Oracle {
             Outcome::Done => {
                 let [unit] = units[..] else { return Ok(()) };
                 let there = match wish {
-                    Wish::Up => world.is_ready(unit),
+                    Wish::Up => {
+                        world.is_ready(unit) || matches!(world.state(unit), State::Skipped { .. })
+                    }
                     Wish::Down => *world.state(unit) == State::Inactive,
+                    Wish::Other => true,
                 };
                 let name = name(world, unit);
-                if there {
+                // Its own end may have started what stops it again.
+                if there || self.any_triggers {
                     Ok(())
                 } else {
                     Err(format!("{name} is said to be {wish:?}, and is not"))
@@ -374,6 +565,90 @@ impl Oracle {
             }
             Outcome::Failed { .. } | Outcome::ShuttingDown => Ok(()),
         }
+    }
+
+    /// After each turn: what an event must have led to.
+    pub(crate) fn after_turn(
+        &mut self,
+        world: &Supervisor,
+        kernel: &Kernel,
+        event: Option<&Event>,
+    ) -> Result<(), String> {
+        match event {
+            Some(Event::Stop { units, .. }) if self.shutdown.is_none() => {
+                stopped_along(world, units)?;
+            }
+            Some(Event::Probed { run, .. }) => {
+                if let Some(known) = kernel.runs.get(run) {
+                    self.judge_health(world, known)?;
+                }
+            }
+            Some(_) | None => {}
+        }
+        for unit in std::mem::take(&mut self.ended) {
+            self.judge_triggers(world, kernel, unit)?;
+        }
+        Ok(())
+    }
+
+    fn judge_health(&self, world: &Supervisor, run: &Run) -> Result<(), String> {
+        let open = run.told.probe_answered < run.told.probe_asked;
+        let serving = run.told.ended.is_none() && run.told.started.is_some();
+        // One that is to stop anyway, and waits for its turn, has a reason that says so.
+        let waits_to_stop = matches!(world.state(run.place), State::Running { .. })
+            && !world.reason(run.place).is_empty();
+        let leaves = run.asked_to_stop() || waits_to_stop;
+        if !open && serving && is_unhealthy(run) && !leaves {
+            let waits = world.health(run.place) != Some(HealthStatus::Unhealthy);
+            let what = if waits {
+                "not noticed"
+            } else {
+                "of no consequence"
+            };
+            return Err(format!(
+                "{}: its {} failed probes are {what}",
+                name(world, run.place),
+                run.told.probe_failures
+            ));
+        }
+        Ok(())
+    }
+
+    /// What an end has to start is wanted up, unless it was started so a moment ago.
+    fn judge_triggers(
+        &mut self,
+        world: &Supervisor,
+        kernel: &Kernel,
+        unit: UnitId,
+    ) -> Result<(), String> {
+        if self.shutdown.is_some() {
+            return Ok(());
+        }
+        let graph = world.graph();
+        let list = match world.state(unit) {
+            State::Failed { .. } => graph.on_failure(unit),
+            State::Finished { .. } => graph.on_success(unit),
+            _ => return Ok(()),
+        };
+        for other in list {
+            let recent = self
+                .triggered
+                .get(other)
+                .is_some_and(|at| kernel.now.since(*at) < supervisor::TRIGGER_INTERVAL_MS_MIN);
+            let lost = self.any_conflicts || !world.is_here(*other);
+            if world.goal(*other) == Goal::Down && !recent && !lost {
+                return Err(format!(
+                    "{} has ended, and {} is not started for it",
+                    name(world, unit),
+                    name(world, *other)
+                ));
+            }
+            self.triggered.entry(*other).or_insert(kernel.now);
+            if !recent {
+                self.triggered.insert(*other, kernel.now);
+            }
+        }
+        Ok(())
     }
 
     /// After a turn in which deadlines were served.
@@ -404,16 +679,20 @@ impl Oracle {
     pub(crate) fn check_all(&self, world: &Supervisor) -> Result<(), String> {
         world.check()?;
         for (unit, seen) in (0u32..).map(UnitId).zip(&self.states) {
-            if world.state(unit) != seen {
+            // A container may put a deadline off: that is no other state.
+            let now = world.state(unit);
+            let same = now.name() == seen.name() && now.run() == seen.run();
+            if !same && world.is_here(unit) {
                 return Err(format!("{} has changed without a word", name(world, unit)));
             }
         }
         Ok(())
     }
 
-    /// Nothing is under way and nothing is planned: every unit is where its goal says.
+    /// Nothing is under way but what comes again and again: every unit is where its goal says.
     pub(crate) fn at_rest(&self, world: &Supervisor, kernel: &Kernel) -> Result<(), String> {
         self.check_all(world)?;
+        self.all_at_rest(world, kernel)?;
         if let Some((ticket, asked)) = self.open_tickets.first_key_value() {
             return Err(format!("ticket {ticket} was never answered: {asked:?}"));
         }
@@ -423,9 +702,13 @@ impl Oracle {
         if self.settled == 0 && self.started_default && self.shutdown.is_none() {
             return Err("the boot never settles".to_owned());
         }
-        for unit in
-            (0..self.states.len()).map(|unit| UnitId(u32::try_from(unit).unwrap_or(u32::MAX)))
-        {
+        Ok(())
+    }
+
+    /// The first unit that is not where its goal says.
+    pub(crate) fn all_at_rest(&self, world: &Supervisor, kernel: &Kernel) -> Result<(), String> {
+        let places = u32::try_from(world.graph().len()).unwrap_or(u32::MAX);
+        for unit in (0..places).map(UnitId) {
             unit_at_rest(world, kernel, unit)
                 .map_err(|what| format!("{}: {what}", name(world, unit)))?;
         }
@@ -433,65 +716,154 @@ impl Oracle {
     }
 }
 
+/// All that cannot be without a unit that was stopped is down.
+fn stopped_along(world: &Supervisor, units: &[UnitId]) -> Result<(), String> {
+    for unit in units {
+        for other in world.graph().stopped_with(*unit) {
+            if world.goal(*unit) == Goal::Down && world.goal(*other) == Goal::Up {
+                return Err(format!(
+                    "{} is stopped, but {} is not",
+                    name(world, *unit),
+                    name(world, *other)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn unit_at_rest(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
     let service = rules(world, unit)?.service.as_ref();
-    let run = kernel.runs.get(&unit);
+    let run = kernel.at(unit);
     let alive = run.is_some_and(|run| run.alive);
     let state = world.state(unit);
+    if world.successor(unit).is_some() || world.successor_of(unit).is_some() {
+        return Err("its replacement does not come to an end".to_owned());
+    }
     let at_rest = match (world.goal(unit), state) {
         (Goal::Down, State::Inactive) => !alive,
         (Goal::Up, State::Running { .. }) => alive || service.is_none(),
-        (Goal::Up, State::Finished { .. }) => {
-            !alive
-                && run
-                    .and_then(|run| run.told.ended)
-                    .is_some_and(|ended| ended.success)
-        }
+        (Goal::Up, State::Finished { .. }) => !alive,
+        (Goal::Up, State::Skipped { .. } | State::Scheduled) => !alive,
         (
             Goal::Up,
             State::Failed {
-                reason: Failure::Dependency { .. },
+                reason: Failure::Dependency { .. } | Failure::Requisite { .. } | Failure::StartLimit,
             },
         ) => !alive,
         (Goal::Up, State::Failed { .. }) => {
             let restart = service.map(|service| service.restart);
-            !alive && !matches!(restart, Some(Restart::Always | Restart::UnlessStopped))
+            let prevented =
+                service.is_some_and(|service| !service.restart_prevent_exit_codes.is_empty());
+            let by_health = run.is_some_and(|run| {
+                let plan = run.definition.plan.as_ref();
+                plan.is_some_and(|plan| plan.on_unhealthy == OnUnhealthy::Stop)
+            });
+            let policy = !matches!(restart, Some(Restart::Always | Restart::UnlessStopped));
+            !alive && (policy || prevented || by_health || has_post_stop(service))
         }
         (Goal::Up | Goal::Down, _) => false,
     };
     if at_rest {
-        return Ok(());
+        return bound_to_the_present(world, kernel, unit);
     }
     let goal = world.goal(unit);
     Err(format!(
-        "at rest with goal {goal:?}, state {state:?}, {}",
+        "at rest with goal {goal:?}, state {state:?} ({}), {}",
+        world.reason(unit),
         if alive { "alive" } else { "no process" }
     ))
 }
 
+fn has_post_stop(service: Option<&unit::Service>) -> bool {
+    service.is_some_and(|service| !service.post_stop.is_empty())
+}
+
+/// What is bound to a unit has begun after that unit's present run.
+fn bound_to_the_present(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
+    let State::Running { run, .. } = world.state(unit) else {
+        return Ok(());
+    };
+    for other in world.graph().binds_to(unit) {
+        let comes_after = world
+            .graph()
+            .after(unit)
+            .iter()
+            .any(|link| link.unit == *other);
+        let theirs = kernel.at(*other).filter(|it| it.alive).map(|it| it.run);
+        let is_target = rules(world, *other)?.service.is_none();
+        let gone = theirs.is_none() && !is_active(world, kernel, *other);
+        let newer = theirs.is_some_and(|theirs| theirs > *run);
+        if comes_after && !is_target && (gone || newer) {
+            return Err(format!(
+                "it is bound to {}, whose run is a newer one",
+                name(world, *other)
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// As far as the supervisor can know.
 fn is_ready(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
-    let Some(rules) = world.rules().get(unit.0 as usize) else {
-        return false;
-    };
-    if rules.service.is_none() {
-        return matches!(world.state(unit), State::Running { .. });
+    if rules(world, unit).is_ok_and(|rules| rules.service.is_some() && rules.timer.is_some()) {
+        return world.goal(unit) == Goal::Up;
     }
-    let Some(run) = kernel.runs.get(&unit) else {
-        return false;
-    };
-    let asked_to_stop = run.terminated_at.is_some() || run.killed;
-    match run.told.ended {
-        Some(ended) => ended.success && !asked_to_stop,
-        None => run.told.started.is_some() && !asked_to_stop && !is_oneshot(rules),
+    match world.state(unit) {
+        // Nothing of these is a run that could be judged.
+        State::Scheduled | State::Skipped { .. } => return true,
+        // A job that was completed before its last run, or before this boot.
+        State::Finished { .. } if rules(world, unit).is_ok_and(is_job) => return true,
+        _ => {}
+    }
+    match rules(world, unit) {
+        Ok(rules) if rules.service.is_none() => matches!(world.state(unit), State::Running { .. }),
+        Ok(_) => kernel.at(unit).is_some_and(Run::is_ready),
+        Err(_) => false,
     }
 }
 
-/// It has a run that has not come to anything yet.
-fn is_on_its_way(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
-    let under_way = |run: &Run| !run.release_asked && run.told.ended.is_none();
-    let run = kernel.runs.get(&unit).filter(|run| under_way(run));
-    run.is_some() && !is_ready(world, kernel, unit)
+fn is_active(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
+    let Ok(rules) = rules(world, unit) else {
+        return false;
+    };
+    let remains = ends(rules)
+        || rules
+            .service
+            .as_ref()
+            .is_some_and(|service| service.remain_after_exit);
+    match world.state(unit) {
+        State::Skipped { .. } => false,
+        State::Finished { .. } => remains,
+        _ => is_ready(world, kernel, unit),
+    }
+}
+
+fn is_completed(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
+    if rules(world, unit).is_ok_and(|rules| rules.timer.is_some()) {
+        return world.history(unit).iter().any(|run| run.failure.is_none());
+    }
+    match world.state(unit) {
+        State::Running { .. } | State::Started { .. } => false,
+        _ => is_ready(world, kernel, unit),
+    }
+}
+
+fn is_healthy(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
+    let checked = kernel.at(unit).filter(|run| {
+        !run.told.skipped && run.told.ended.is_none() && run.definition.plan.is_some()
+    });
+    match checked {
+        Some(run) => run.told.healthy && is_ready(world, kernel, unit),
+        None => is_ready(world, kernel, unit),
+    }
+}
+
+fn is_job(rules: &Rules) -> bool {
+    rules
+        .service
+        .as_ref()
+        .is_some_and(|service| service.kind == unit::ServiceKind::Job)
 }
 
 fn wanted_up(world: &Supervisor, unit: UnitId) -> Result<(), String> {
@@ -501,17 +873,7 @@ fn wanted_up(world: &Supervisor, unit: UnitId) -> Result<(), String> {
     }
 }
 
-/// The oracle's own reckoning of the back-off.
-fn least_delay_ms(service: &Service, previous: Option<u64>) -> u64 {
-    let wanted = previous.map_or(service.restart_delay_ms, |ms| {
-        ms * service.restart_backoff_milli / 1_000
-    });
-    wanted
-        .min(service.restart_delay_max_ms)
-        .max(RESTART_DELAY_MS_MIN)
-}
-
-fn rules(world: &Supervisor, unit: UnitId) -> Result<&Rules, String> {
+pub(crate) fn rules(world: &Supervisor, unit: UnitId) -> Result<&Rules, String> {
     world
         .rules()
         .get(unit.0 as usize)

@@ -1,19 +1,21 @@
 //! One simulated life of a machine.
 
-use crate::Chance;
-use crate::kernel::{Counts, Kernel};
+use crate::counts::Counts;
+use crate::kernel::Kernel;
 use crate::oracle::{Oracle, name};
-use crate::scenario::{Command, DEFAULT, Scenario, some_units};
+use crate::scenario::{Command, Scenario, some_units};
+use crate::{Chance, units};
+use std::collections::BTreeMap;
 use std::fmt;
 use supervisor::{
-    Action, Event, Goal, Graph, Mutant, Record, Supervisor, Ticket, Timestamp, UnitId,
+    Action, Event, Goal, Mutant, Plan, Record, Rules, State, Supervisor, Ticket, Timestamp, UnitId,
 };
 
 /// Chaos ends after so many turns, even if commands are left: crash loops of 200 units would go on for ever.
 const CHAOS_TURNS_MAX: u64 = 5_000;
 
 /// In calm a world must come to rest within so many turns.
-const CALM_TURNS_MAX: u64 = 100_000;
+const CALM_TURNS_MAX: u64 = 30_000;
 
 /// Lines of the supervisor's journal shown with a violation.
 const TRACE_LINES_MAX: usize = 40;
@@ -68,23 +70,23 @@ pub fn run(
 ) -> Result<Counts, Box<Violation>> {
     let kept: Vec<usize> =
         keep.map_or_else(|| (0..scenario.commands.len()).collect(), <[usize]>::to_vec);
-    let mut supervisor = Supervisor::with(
-        Graph::new(&scenario.edges),
-        scenario.rules.clone(),
-        Some(UnitId(DEFAULT)),
-    );
-    if let Some(mutant) = mutant {
-        supervisor.plant(mutant);
-    }
     let mut world = World {
-        supervisor,
+        supervisor: Supervisor::with(scenario.plan.clone()),
         kernel: Kernel::new(scenario),
-        oracle: Oracle::new(scenario.rules.len()),
-        units: scenario.edges.units,
+        oracle: Oracle::new(),
+        plan: scenario.plan.clone(),
+        homes: BTreeMap::new(),
+        disk: Record::default(),
+        disk_version: 0,
+        default_wanted: false,
+        power: None,
+        mutant,
         tickets: 0,
         turns: 0,
+        boot: Timestamp(0),
         actions: Vec::new(),
     };
+    world.boot();
     let commands = kept
         .iter()
         .filter_map(|place| scenario.commands.get(*place));
@@ -114,20 +116,36 @@ struct World {
     supervisor: Supervisor,
     kernel: Kernel,
     oracle: Oracle,
-    units: u32,
+    /// The set in force.
+    plan: Plan,
+    /// Place of each unit, by the number in its name.
+    homes: BTreeMap<u32, UnitId>,
+    /// What a power cut leaves.
+    disk: Record,
+    disk_version: u64,
+    default_wanted: bool,
+    /// The power goes after so many further actions.
+    power: Option<u32>,
+    mutant: Option<Mutant>,
     tickets: u64,
     turns: u64,
+    boot: Timestamp,
     actions: Vec<Action>,
 }
+
+type Judged = Result<(), String>;
 
 impl World {
     fn live<'a>(
         &mut self,
         seed: u64,
         commands: impl Iterator<Item = &'a (u64, Command)>,
-    ) -> Result<(), String> {
+    ) -> Judged {
         self.chaos(seed, commands)?;
         self.kernel.calm = true;
+        self.power = None;
+        // A paused unit keeps those waiting that need it healthy.
+        self.command(&Command::Unpause(self.homes.keys().copied().collect()))?;
         self.come_to_rest()?;
         if self.oracle.complete {
             return self.nothing_is_left();
@@ -138,18 +156,36 @@ impl World {
         self.nothing_is_left()
     }
 
+    /// A machine that has just got its power: the units of the set at their places, nothing running.
+    fn boot(&mut self) {
+        self.supervisor = Supervisor::with(self.plan.clone());
+        if let Some(mutant) = self.mutant {
+            self.supervisor.plant(mutant);
+        }
+        self.supervisor.set_machine_seed(self.kernel.seed);
+        self.oracle = Oracle::new();
+        self.oracle.learns(&self.plan);
+        self.homes.clear();
+        self.disk_version = self.supervisor.record_version();
+        for (place, rules) in (0u32..).map(UnitId).zip(&self.plan.rules) {
+            self.kernel.define(place, rules);
+            self.homes.insert(units::number(&rules.name), place);
+        }
+        self.boot = self.kernel.now;
+    }
+
     /// Commands and faults, in order of time.
     fn chaos<'a>(
         &mut self,
         seed: u64,
         commands: impl Iterator<Item = &'a (u64, Command)>,
-    ) -> Result<(), String> {
+    ) -> Judged {
         for (at, command) in commands {
             let at = Timestamp(*at);
             while self.turns < CHAOS_TURNS_MAX && self.next_at().is_some_and(|next| next < at) {
                 self.pass(&mut Chance::of(seed, &[11, self.turns]))?;
                 if let Some(event) = self.kernel.nonsense(self.turns) {
-                    self.turn(Some(event))?;
+                    self.turn(Some(&event))?;
                 }
             }
             if self.turns >= CHAOS_TURNS_MAX {
@@ -162,56 +198,119 @@ impl World {
     }
 
     /// Each kind of command, with everything well: it must bring about exactly what it says.
-    fn calm(&mut self, chance: &mut Chance) -> Result<(), String> {
-        let units = some_units(chance, self.units);
+    fn calm(&mut self, chance: &mut Chance) -> Judged {
+        let units = self.some(chance);
+        // Where units exclude each other, what is started last wins: what is ready then is another question.
+        let edges = &self.plan.edges;
+        let free = edges.conflicts.is_empty() && edges.requisite.is_empty();
         self.command(&Command::Start(units.clone()))?;
         self.come_to_rest()?;
-        self.are_ready(&units)?;
+        if free {
+            self.are_ready(&units)?;
+        }
 
-        let units = some_units(chance, self.units);
+        let units = self.some(chance);
         let before = self.ready_units();
         self.command(&Command::Restart(units.clone()))?;
         self.come_to_rest()?;
-        self.are_ready(&units)?;
-        self.are_ready(&before)?;
+        if free {
+            self.are_ready(&units)?;
+            self.are_ready(&before)?;
+        }
+        self.unchanged()?;
+        self.pause_and_reload(chance)?;
+        self.command(&Command::Reexecute)?;
 
-        let units = some_units(chance, self.units);
+        let units = self.some(chance);
         self.command(&Command::Stop(units.clone()))?;
         self.come_to_rest()?;
-        let up = units
+        let places = self.places(&units);
+        let up = places
             .iter()
-            .find(|unit| self.supervisor.goal(UnitId(**unit)) == Goal::Up);
-        up.map_or(Ok(()), |unit| {
-            Err(format!(
+            .find(|unit| self.supervisor.goal(**unit) == Goal::Up);
+        if let Some(unit) = up {
+            return Err(format!(
                 "{} is up after its stop",
-                name(&self.supervisor, UnitId(*unit))
-            ))
-        })
+                name(&self.supervisor, *unit)
+            ));
+        }
+        let number = chance.next();
+        self.command(&Command::Apply(number))?;
+        self.come_to_rest()
     }
 
-    fn ready_units(&self) -> Vec<u32> {
-        (0..self.units)
-            .filter(|unit| self.supervisor.is_ready(UnitId(*unit)))
+    /// Of the units that are there, by the number in their name.
+    fn some(&self, chance: &mut Chance) -> Vec<u32> {
+        let all: Vec<u32> = self.homes.keys().copied().collect();
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let picked = some_units(chance, count);
+        picked
+            .iter()
+            .filter_map(|place| all.get(*place as usize).copied())
             .collect()
     }
 
-    fn are_ready(&self, units: &[u32]) -> Result<(), String> {
-        match units
+    fn pause_and_reload(&mut self, chance: &mut Chance) -> Judged {
+        let units = self.some(chance);
+        self.command(&Command::Pause(units.clone()))?;
+        self.come_to_rest()?;
+        self.command(&Command::Unpause(units))?;
+        let units = self.some(chance);
+        self.command(&Command::Reload(units))?;
+        self.come_to_rest()
+    }
+
+    /// The same set again touches nothing.
+    fn unchanged(&mut self) -> Judged {
+        let plan = self.plan.clone();
+        let in_force = |rules: &Rules| {
+            let place = self.homes.get(&units::number(&rules.name));
+            let now = place.and_then(|place| self.supervisor.rules().get(place.0 as usize));
+            now.is_some_and(|now| now.fingerprint == rules.fingerprint)
+        };
+        if !plan.rules.iter().all(in_force) {
+            // A replacement did not come about: its unit is tried again.
+            self.apply(plan)?;
+            return self.come_to_rest();
+        }
+        let runs = self.kernel.counts.runs;
+        let quiet = |action: &Action| {
+            !matches!(
+                action,
+                Action::Terminate { .. } | Action::Kill { .. } | Action::Prepare { .. }
+            )
+        };
+        self.apply(plan)?;
+        if self.kernel.counts.runs != runs || !self.actions.iter().all(quiet) {
+            return Err("the same set was applied again, and something was touched".to_owned());
+        }
+        Ok(())
+    }
+
+    fn ready_units(&self) -> Vec<u32> {
+        let ready = |(_, place): &(&u32, &UnitId)| self.supervisor.is_ready(**place);
+        self.homes
             .iter()
-            .find(|unit| !self.supervisor.is_ready(UnitId(**unit)))
-        {
+            .filter(ready)
+            .map(|(unit, _)| *unit)
+            .collect()
+    }
+
+    fn are_ready(&self, units: &[u32]) -> Judged {
+        let places = self.places(units);
+        match places.iter().find(|unit| !self.supervisor.is_ready(**unit)) {
             Some(unit) => {
-                let unit = UnitId(*unit);
-                let (name, state) = (name(&self.supervisor, unit), self.supervisor.state(unit));
+                let (name, state) = (name(&self.supervisor, *unit), self.supervisor.state(*unit));
                 Err(format!(
-                    "nothing is wrong, but {name} is not ready: {state:?}"
+                    "nothing is wrong, but {name} is not ready: {state:?}, {}",
+                    self.supervisor.reason(*unit)
                 ))
             }
             None => Ok(()),
         }
     }
 
-    fn nothing_is_left(&self) -> Result<(), String> {
+    fn nothing_is_left(&self) -> Judged {
         match self.kernel.any_alive() {
             Some(unit) => Err(format!(
                 "{} lives after the shutdown",
@@ -222,31 +321,50 @@ impl World {
         }
     }
 
-    /// Lets everything happen that is under way or due, until nothing is.
-    fn come_to_rest(&mut self) -> Result<(), String> {
+    /// Lets everything happen that is under way or due, until nothing is but what comes again and again.
+    fn come_to_rest(&mut self) -> Judged {
         let limit = self.turns + CALM_TURNS_MAX;
         let mut chance = Chance::new(self.turns);
         while self.next_at().is_some() {
+            if self.kernel.pending == 0 && self.is_at_rest() {
+                break;
+            }
             self.pass(&mut chance)?;
             if self.turns > limit {
-                return Err(format!("no rest after {CALM_TURNS_MAX} turns of calm"));
+                let who = self
+                    .oracle
+                    .at_rest(&self.supervisor, &self.kernel)
+                    .err()
+                    .unwrap_or_else(|| "all are at rest".to_owned());
+                return Err(format!(
+                    "no rest after {CALM_TURNS_MAX} turns of calm: {who}"
+                ));
             }
         }
         self.oracle.at_rest(&self.supervisor, &self.kernel)
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.oracle.at_rest(&self.supervisor, &self.kernel).is_ok()
+    }
+
     fn next_at(&self) -> Option<Timestamp> {
-        let deadline = self.supervisor.next_deadline();
+        let deadline = self.deadline();
         [self.kernel.next_at(), deadline]
             .into_iter()
             .flatten()
             .min()
     }
 
+    /// The supervisor counts from this boot, the kernel from the first.
+    fn deadline(&self) -> Option<Timestamp> {
+        self.supervisor.next_deadline()
+    }
+
     /// The next thing: a happening of the kernel or a deadline of the supervisor.
-    fn pass(&mut self, chance: &mut Chance) -> Result<(), String> {
+    fn pass(&mut self, chance: &mut Chance) -> Judged {
         self.turns += 1;
-        let (happening, deadline) = (self.kernel.next_at(), self.supervisor.next_deadline());
+        let (happening, deadline) = (self.kernel.next_at(), self.deadline());
         let deadline_first = match (happening, deadline) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -259,7 +377,7 @@ impl World {
         };
         if !deadline_first {
             return match self.kernel.happen() {
-                Some(event) => self.turn(Some(event)),
+                Some(event) => self.turn(Some(&event)),
                 None => Ok(()),
             };
         }
@@ -270,42 +388,81 @@ impl World {
         self.turn(None)
     }
 
-    fn command(&mut self, command: &Command) -> Result<(), String> {
-        let ids = |units: &[u32]| units.iter().map(|unit| UnitId(*unit)).collect::<Vec<_>>();
+    fn places(&self, units: &[u32]) -> Vec<UnitId> {
+        let known = units.iter().filter_map(|unit| self.homes.get(unit));
+        known.copied().collect()
+    }
+
+    fn ticket(&mut self) -> Option<Ticket> {
         self.tickets += 1;
-        let ticket = Some(Ticket(self.tickets));
+        Some(Ticket(self.tickets))
+    }
+
+    fn command(&mut self, command: &Command) -> Judged {
+        let ticket = self.ticket();
         let event = match command {
-            Command::StoppedBefore(units) => {
-                let rules = self.supervisor.rules();
-                let known = units.iter().filter_map(|unit| rules.get(*unit as usize));
-                let record = Record {
-                    stopped: known.map(|rules| rules.name.clone()).collect(),
-                    ..Record::default()
-                };
+            Command::Recall { stopped, completed } => {
+                if self.default_wanted {
+                    return Ok(());
+                }
+                let record = self.record(stopped, completed);
+                self.disk = record.clone();
                 Event::Recall { record }
             }
-            Command::StartDefault => Event::StartDefault,
+            Command::StartDefault => {
+                self.default_wanted = true;
+                Event::StartDefault
+            }
             Command::Start(units) => Event::Start {
-                units: ids(units),
+                units: self.places(units),
                 ticket,
             },
             Command::Stop(units) => Event::Stop {
-                units: ids(units),
+                units: self.places(units),
                 ticket,
             },
             Command::Restart(units) => Event::Restart {
-                units: ids(units),
+                units: self.places(units),
+                ticket,
+            },
+            Command::Reload(units) => Event::Reload {
+                units: self.places(units),
+                ticket,
+            },
+            Command::Pause(units) => Event::Pause {
+                units: self.places(units),
+                ticket,
+            },
+            Command::Unpause(units) => Event::Unpause {
+                units: self.places(units),
+                ticket,
+            },
+            Command::ResetFailed(units) => Event::ResetFailed {
+                units: self.places(units),
                 ticket,
             },
             Command::Shutdown(within_ms) => Event::Shutdown {
                 within_ms: *within_ms,
             },
+            Command::Apply(number) => {
+                let plan = units::mutated(&self.plan, *number);
+                return self.apply(plan);
+            }
+            Command::Reexecute => return self.reexecute(),
+            Command::PowerLoss(after) => {
+                self.power = Some(*after);
+                return Ok(());
+            }
             Command::Crash(unit) => {
-                self.kernel.crash(UnitId(*unit), false);
+                self.places(&[*unit])
+                    .iter()
+                    .for_each(|unit| self.kernel.crash(*unit, false));
                 return Ok(());
             }
             Command::OutOfMemory(unit) => {
-                self.kernel.crash(UnitId(*unit), true);
+                self.places(&[*unit])
+                    .iter()
+                    .for_each(|unit| self.kernel.crash(*unit, true));
                 return Ok(());
             }
             Command::HelperDies => {
@@ -318,41 +475,174 @@ impl World {
                 return Ok(());
             }
         };
-        self.turn(Some(event))
+        self.turn(Some(&event))
+    }
+
+    fn record(&self, stopped: &[u32], completed: &[u32]) -> Record {
+        let rules = |unit: &u32| {
+            let place = self.homes.get(unit)?;
+            self.supervisor.rules().get(place.0 as usize)
+        };
+        let stopped = stopped.iter().filter_map(rules);
+        let completed = completed.iter().filter_map(rules);
+        Record {
+            stopped: stopped.map(|rules| rules.name.clone()).collect(),
+            completed: completed
+                .map(|rules| (rules.name.clone(), rules.program))
+                .collect(),
+            ..Record::default()
+        }
     }
 
     /// The supervisor gets an event, or its deadline is served; everything it does is judged and done.
-    fn turn(&mut self, event: Option<Event>) -> Result<(), String> {
+    fn turn(&mut self, event: Option<&Event>) -> Judged {
         let now = self.kernel.now;
         let mut actions = std::mem::take(&mut self.actions);
         actions.clear();
-        let timeout = event.is_none();
         match event {
             Some(event) => {
-                self.oracle.hears(now, &event);
-                self.supervisor.handle(now, event, &mut actions);
+                self.oracle.hears(&self.supervisor, &self.kernel, event);
+                self.supervisor.handle(now, event.clone(), &mut actions);
             }
             None => self.supervisor.handle_timeout(now, &mut actions),
         }
+        self.actions = actions;
+        self.perform(event)
+    }
+
+    fn apply(&mut self, plan: Plan) -> Judged {
+        let now = self.kernel.now;
+        let ticket = self.ticket();
+        self.kernel.counts.applied += 1;
+        self.oracle.hears_apply(&self.kernel, self.tickets);
+        let mut actions = std::mem::take(&mut self.actions);
+        actions.clear();
+        let applied = self.supervisor.apply(now, &plan, ticket, &mut actions);
+        self.actions = actions;
+        if let Some(applied) = applied {
+            self.homes.clear();
+            let places = applied.places.iter().zip(&applied.homes);
+            for ((place, home), rules) in places.zip(&plan.rules) {
+                self.kernel.define(*place, rules);
+                self.homes.insert(units::number(&rules.name), *home);
+            }
+            self.oracle.learns(&plan);
+            self.plan = plan;
+        }
+        self.perform(None)
+    }
+
+    /// Everything that the turn has decided is judged and done, unless the power goes in between.
+    fn perform(&mut self, event: Option<&Event>) -> Judged {
+        if self.power == Some(0) {
+            return self.lose_power();
+        }
+        let version = self.supervisor.record_version();
+        if version != self.disk_version {
+            self.disk_version = version;
+            self.disk = self.supervisor.record();
+        }
+        let timeout = event.is_none();
+        let actions = std::mem::take(&mut self.actions);
+        let hurried = self.oracle.is_hurried(self.kernel.now);
         for action in &actions {
-            let judged = self.oracle.sees(&self.supervisor, &self.kernel, action);
+            if let Some(left) = &mut self.power {
+                if *left == 0 {
+                    return self.lose_power();
+                }
+                *left -= 1;
+            }
+            let judged = if is_taken_back(action, &actions) {
+                Ok(())
+            } else {
+                self.oracle.sees(&self.supervisor, &self.kernel, action)
+            };
             judged
-                .and_then(|()| self.kernel.perform(action))
+                .and_then(|()| self.kernel.perform(action, hurried))
                 .map_err(|what| match subject(action) {
                     Some(unit) => format!("{}: {what}", name(&self.supervisor, unit)),
                     None => what,
                 })?;
         }
         self.actions = actions;
+        self.oracle
+            .after_turn(&self.supervisor, &self.kernel, event)?;
         if timeout {
-            self.oracle.after_timeout(&self.supervisor, now)?;
+            self.oracle
+                .after_timeout(&self.supervisor, self.kernel.now)?;
         }
         // Looking at everything costs as much as the graph is large: seldom in large ones.
-        if self.turns.is_multiple_of(1 + u64::from(self.units) / 4) {
+        let units = u64::try_from(self.plan.rules.len()).unwrap_or(u64::MAX);
+        if self.turns.is_multiple_of(1 + units / 4) {
             self.oracle.check_all(&self.supervisor)?;
         }
         Ok(())
     }
+
+    fn reexecute(&mut self) -> Judged {
+        self.kernel.counts.reexecutions += 1;
+        let text = serde_json::to_string(&self.supervisor).map_err(|error| error.to_string())?;
+        let mut again: Supervisor =
+            serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        if let Some(mutant) = self.mutant {
+            again.plant(mutant);
+        }
+        if again != self.supervisor {
+            return Err("a re-execution has changed the state".to_owned());
+        }
+        self.supervisor = again;
+        Ok(())
+    }
+
+    /// Everything is gone but the disk; the machine boots with it.
+    fn lose_power(&mut self) -> Judged {
+        self.power = None;
+        if self.oracle.complete {
+            return Ok(());
+        }
+        self.kernel.lose_power();
+        self.boot();
+        let record = self.disk.clone();
+        self.turn(Some(&Event::Recall {
+            record: record.clone(),
+        }))?;
+        if !self.default_wanted {
+            return Ok(());
+        }
+        self.turn(Some(&Event::StartDefault))?;
+        self.stays_stopped(&record)
+    }
+
+    /// What an operator had stopped is down, unless something that is up requires it.
+    fn stays_stopped(&self, record: &Record) -> Judged {
+        for stopped in &record.stopped {
+            let Some(place) = self.homes.get(&units::number(stopped)) else {
+                continue;
+            };
+            let graph = self.supervisor.graph();
+            let places = (0..u32::try_from(graph.len()).unwrap_or(u32::MAX)).map(UnitId);
+            let mut above = places.filter(|unit| graph.pulls(*unit).contains(place));
+            let pulled = above.any(|unit| self.supervisor.goal(unit) == Goal::Up);
+            let up = self.supervisor.goal(*place) == Goal::Up;
+            let edges = &self.plan.edges;
+            let triggered = !edges.on_success.is_empty() || !edges.on_failure.is_empty();
+            if up && !pulled && !triggered && *self.supervisor.state(*place) != State::Inactive {
+                return Err(format!(
+                    "{stopped} was stopped by hand, and has been started"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A run that was begun and given up within one turn, before anything of it existed.
+fn is_taken_back(action: &Action, actions: &[Action]) -> bool {
+    let Action::Prepare { run, .. } = action else {
+        return false;
+    };
+    let gives_back = |other: &Action| matches!(other, Action::Release { run: of, .. } if of == run);
+    actions.iter().any(gives_back)
 }
 
 fn subject(action: &Action) -> Option<UnitId> {
@@ -360,20 +650,20 @@ fn subject(action: &Action) -> Option<UnitId> {
         Action::Prepare { unit, .. }
         | Action::RunHook { unit, .. }
         | Action::KillHook { unit, .. }
+        | Action::Spawn { unit, .. }
         | Action::WatchReadiness { unit, .. }
         | Action::Probe { unit, .. }
         | Action::Reload { unit, .. }
         | Action::Pause { unit, .. }
         | Action::Unpause { unit, .. }
-        | Action::FlipPorts { unit, .. }
-        | Action::Swapped { unit, .. }
-        | Action::RemoveUnit { unit, .. }
-        | Action::ArmTimer { unit, .. }
-        | Action::DisarmTimer { unit, .. }
-        | Action::Spawn { unit, .. }
         | Action::Terminate { unit, .. }
         | Action::Kill { unit, .. }
         | Action::Release { unit, .. }
+        | Action::FlipPorts { unit, .. }
+        | Action::Swapped { unit, .. }
+        | Action::RemoveUnit { unit }
+        | Action::ArmTimer { unit }
+        | Action::DisarmTimer { unit }
         | Action::Changed { unit } => Some(*unit),
         Action::Reply { .. } | Action::Settled { .. } | Action::ShutdownComplete => None,
     }

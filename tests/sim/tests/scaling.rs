@@ -1,7 +1,7 @@
 //! Nothing in the core costs more than O((units + edges) log units): counted in steps, so that no clock is needed.
 
 use std::collections::VecDeque;
-use supervisor::{Action, Edges, Event, Exit, Graph, Rules, Supervisor, Timestamp, UnitId};
+use supervisor::{Action, Edges, Event, Exit, Plan, Rules, Supervisor, Timestamp, UnitId};
 use unit::{Restart, Service, ServiceKind, UnitName};
 
 /// Units of the three sizes.
@@ -18,19 +18,45 @@ fn rules(units: u32) -> Vec<Rules> {
         restart_delay_max_ms: 1_000,
         ..Service::default()
     };
-    let rules = |unit: u32| Rules {
-        name: UnitName::new(&format!("u{unit}")).expect("a unit name"),
-        service: (unit != 0).then(|| service.clone()),
+    let rules = |unit: u32| {
+        let name = UnitName::new(&format!("u{unit}")).expect("a unit name");
+        let rules = Rules::new(name, (unit != 0).then(|| service.clone()));
+        Rules {
+            fingerprint: u64::from(unit % 7),
+            ..rules
+        }
     };
     (0..units).map(rules).collect()
 }
 
 /// A machine where everything works at once: each action is answered in turn.
 fn perform(supervisor: &mut Supervisor, event: Event) {
-    let mut events = VecDeque::from([event]);
+    carry_out(supervisor, VecDeque::from([event]), Vec::new());
+}
+
+/// The same set with every seventh unit changed; what was changed comes up again.
+fn apply(supervisor: &mut Supervisor, edges: &Edges) {
+    let mut plan = plan(edges);
+    for rules in plan.rules.iter_mut().filter(|it| it.fingerprint == 3) {
+        rules.fingerprint = 1_000;
+    }
     let mut actions = Vec::new();
-    while let Some(event) = events.pop_front() {
-        supervisor.handle(Timestamp(1_000), event, &mut actions);
+    let now = Timestamp(1_000);
+    let applied = supervisor.apply(now, &plan, None, &mut actions);
+    assert!(applied.is_some_and(|applied| !applied.changed.is_empty()));
+    carry_out(supervisor, VecDeque::new(), actions);
+}
+
+fn plan(edges: &Edges) -> Plan {
+    Plan {
+        rules: rules(edges.units),
+        edges: edges.clone(),
+        default: Some(0),
+    }
+}
+
+fn carry_out(supervisor: &mut Supervisor, mut events: VecDeque<Event>, mut actions: Vec<Action>) {
+    loop {
         for action in actions.drain(..) {
             let exit = Exit::Code(0);
             match action {
@@ -58,18 +84,26 @@ fn perform(supervisor: &mut Supervisor, event: Event) {
                 | Action::ShutdownComplete => {}
             }
         }
+        let Some(event) = events.pop_front() else {
+            return;
+        };
+        supervisor.handle(Timestamp(1_000), event, &mut actions);
     }
 }
 
 /// Steps of a whole life, for each unit and edge.
 fn steps_per_part(edges: &Edges, roots: &[u32]) -> u64 {
-    let graph = Graph::new(edges);
-    let parts = u64::from(edges.units)
-        + [&edges.after, &edges.requires, &edges.wants]
-            .map(|list| list.len() as u64)
-            .iter()
-            .sum::<u64>();
-    let mut supervisor = Supervisor::with(graph, rules(edges.units), Some(UnitId(0)));
+    let lists = [
+        &edges.after,
+        &edges.requires,
+        &edges.wants,
+        &edges.binds_to,
+        &edges.part_of,
+        &edges.conflicts,
+        &edges.on_failure,
+    ];
+    let parts = u64::from(edges.units) + lists.map(|list| list.len() as u64).iter().sum::<u64>();
+    let mut supervisor = Supervisor::with(plan(edges));
     perform(&mut supervisor, Event::StartDefault);
     let units = (0..edges.units).map(UnitId);
     assert!(
@@ -83,6 +117,11 @@ fn steps_per_part(edges: &Edges, roots: &[u32]) -> u64 {
             units,
             ticket: None,
         },
+    );
+    apply(&mut supervisor, edges);
+    assert!(
+        (0..edges.units).all(|unit| supervisor.is_ready(UnitId(unit))),
+        "everything is up after the change"
     );
     perform(&mut supervisor, Event::Shutdown { within_ms: 60_000 });
     supervisor.check().expect("the counts are right");
@@ -158,4 +197,51 @@ fn layers_that_all_require_the_layer_below_are_linear() {
         edges.requires.extend(pairs);
         (edges, (1..=WIDTH).collect())
     });
+}
+
+#[test]
+fn units_that_are_bound_to_one_and_part_of_it_are_linear() {
+    check("bound", |units| {
+        let mut edges = wanted(units);
+        let spokes: Vec<(u32, u32)> = (2..units).map(|unit| (unit, 1)).collect();
+        edges.after.extend(&spokes);
+        edges.binds_to.extend(&spokes);
+        edges.part_of.extend(spokes);
+        (edges, vec![1])
+    });
+}
+
+#[test]
+fn units_that_start_one_when_they_fail_are_linear() {
+    let steps = SIZES.map(|units| {
+        let mut edges = wanted(units);
+        // All but the last two come after unit 1, require it, and start the last one when they fail.
+        let spokes: Vec<(u32, u32)> = (2..units - 1).map(|unit| (unit, 1)).collect();
+        edges.wants.retain(|(_, to)| *to != units - 1);
+        edges.after.extend(&spokes);
+        edges.requires.extend(spokes);
+        edges.on_failure = (2..units - 1).map(|unit| (unit, units - 1)).collect();
+        let mut plan = plan(&edges);
+        if let Some(service) = &mut plan.rules[1].service {
+            service.restart = Restart::No;
+        }
+        let mut supervisor = Supervisor::with(plan);
+        let mut actions = Vec::new();
+        supervisor.handle(Timestamp(1_000), Event::StartDefault, &mut actions);
+        let failed = actions.iter().find_map(|action| match action {
+            Action::Prepare { unit, run } if unit.0 == 1 => Some((*unit, *run)),
+            _ => None,
+        });
+        let (unit, run) = failed.expect("unit 1 starts");
+        let reason = "no image".to_owned();
+        perform(&mut supervisor, Event::PrepareFailed { unit, run, reason });
+        perform(&mut supervisor, Event::Released { unit, run });
+        assert_eq!(supervisor.goal(UnitId(units - 1)), supervisor::Goal::Up);
+        supervisor.steps() / u64::from(units)
+    });
+    println!("failures: steps per unit at {SIZES:?} units: {steps:?}");
+    assert!(
+        steps[2] <= steps[0] + steps[0] / 2 + 2,
+        "not linear: {steps:?}"
+    );
 }

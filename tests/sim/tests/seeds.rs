@@ -3,8 +3,8 @@
 use sim::{Scenario, run, run_seeds, shrunk};
 use std::time::Instant;
 
-/// About ten seconds in the unoptimised profile on two CPUs; `cargo run --release -p sim` lives through 20,000 in four.
-const SEEDS: u64 = 8_000;
+/// What every run of the tests lives through; `sim` and `supervisor` are optimised in the profile of the tests for it.
+const SEEDS: u64 = 20_000;
 
 /// Seeds that have failed once and were mended. Scenarios change when the generator does, so the rule that broke is a
 /// test of its own as well, under `supervisor/tests`.
@@ -22,21 +22,8 @@ fn every_rule_holds_in_every_world() {
         begun.elapsed().as_secs_f64()
     );
     assert_eq!(counts.worlds, SEEDS);
-    let seen = [
-        ("failed preparations", counts.prepare_failures),
-        ("failed spawns", counts.spawn_failures),
-        ("bad exits", counts.failed_exits),
-        ("kills", counts.kills),
-        ("out of memory", counts.out_of_memory),
-        ("deaths of helpers", counts.helper_deaths),
-        ("clock jumps", counts.clock_jumps),
-        ("late reports", counts.late),
-        ("duplicate reports", counts.duplicate),
-        ("stale reports", counts.stale),
-        ("invented reports", counts.invented),
-    ];
-    for (what, times) in seen {
-        assert!(times > 500, "the worlds are too good: only {times} {what}");
+    for (what, times) in counts.list().into_iter().skip(3) {
+        assert!(times > 100, "the worlds are too good: only {times} {what}");
     }
 }
 
