@@ -39,8 +39,11 @@ impl Machine {
     }
 
     fn go_ahead(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
-        if !self.runs.contains_key(&run.0) {
-            self.stand_by(unit, run)?;
+        match self.runs.get(&run.0) {
+            // It ended in the moment in which the network came: the supervisor no longer listens to `PrepareFailed`.
+            Some(entry) if entry.child.is_none() => return Err(early_end(&entry.report)),
+            Some(_) => {}
+            None => self.stand_by(unit, run)?,
         }
         let attached = self.network.attached(run);
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -91,8 +94,7 @@ impl Machine {
                 NetworkMode::Bridge | NetworkMode::None => LaunchNetwork::Namespace,
             },
         };
-        let group =
-            make_group(&name, run, &container.resources).map_err(|error| error.to_string())?;
+        let resources = container.resources.clone();
         let text =
             serde_json::to_vec(&spec).map_err(|error| format!("launch specification: {error}"))?;
         let spec = sys::memfd::sealed("launch", &text).map_err(step("launch specification"))?;
@@ -100,7 +102,6 @@ impl Machine {
         let (stderr, stderr_write) = pipe().map_err(step("pipe"))?;
         let (report, report_write) = pipe().map_err(step("pipe"))?;
         sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(step("pipe"))?;
-        let descriptor = group.descriptor().map_err(|error| error.to_string())?;
         let (standing_by, launcher) = sys::socket::seqpacket_pair().map_err(step("socket"))?;
         let descriptors = [
             (self.null.as_fd(), 0),
@@ -112,20 +113,27 @@ impl Machine {
         ];
         let program =
             CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
-        let child = spawn(&Spawn {
-            namespaces: CONTAINER_NAMESPACES,
-            cgroup: Some(descriptor.as_fd()),
-            program: &program,
-            arguments: &[c"launcher", c"run"],
-            environment: &[],
-            descriptors: &descriptors,
-        });
+        let group = make_group(&name, run, &resources).map_err(|error| error.to_string())?;
+        let child = group
+            .descriptor()
+            .map_err(|error| error.to_string())
+            .and_then(|group| {
+                let child = spawn(&Spawn {
+                    namespaces: CONTAINER_NAMESPACES,
+                    cgroup: Some(group.as_fd()),
+                    program: &program,
+                    arguments: &[c"launcher", c"run"],
+                    environment: &[],
+                    descriptors: &descriptors,
+                });
+                child.map_err(|error| format!("clone: {error}"))
+            });
         let child = match child {
             Ok(child) => child,
-            Err(error) => {
-                // Release removes it again; there is nothing in it.
+            Err(reason) => {
+                // There is nothing in it, and no run that would be released.
                 let _ = group.remove();
-                return Err(format!("clone: {error}"));
+                return Err(reason);
             }
         };
         self.children
@@ -287,7 +295,11 @@ impl Machine {
                 if let Err(error) = result {
                     console::warn(format_args!("{error}: left behind"));
                 }
-                self.runs.remove(&run);
+                if let Some(entry) = self.runs.remove(&run)
+                    && let (Some(pipe), Some(token)) = (entry.report.pipe(), entry.report_token)
+                {
+                    self.registry.unwatch(pipe, token);
+                }
                 self.event(Event::Released { unit, run: id });
             }
         }
@@ -307,6 +319,14 @@ impl Machine {
             .report
             .prepared
             .as_ref()
+    }
+}
+
+/// Of a launcher that has ended while it stood by.
+fn early_end(report: &Report) -> String {
+    match &report.failure {
+        Some(failure) => failure_text(failure),
+        None => "launcher: ended before the workload ran".into(),
     }
 }
 

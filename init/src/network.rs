@@ -197,7 +197,9 @@ impl Machine {
                 let namespace = descriptors.into_iter().next();
                 if let Some(attachment) = self.network.attachments.get_mut(&run) {
                     if namespace.is_none() && attachment.request.mode != NetworkMode::Host {
-                        return log::error!("netd: attached run {run} without its namespace");
+                        let (unit, run) = (attachment.unit, RunId(run));
+                        let reason = "netd: attached without a network namespace".to_owned();
+                        return self.event(Event::PrepareFailed { unit, run, reason });
                     }
                     attachment.attached = Some(Attached {
                         namespace,
