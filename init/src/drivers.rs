@@ -258,40 +258,52 @@ impl Machine {
                     },
                 );
             }
-            None => self.begin_network(),
+            None => self.network_drivers_are_there(),
+        }
+    }
+
+    fn network_drivers_are_there(&mut self) {
+        self.begin_network();
+        self.rest = Rest::Due {
+            at_ms: since_boot_ms().saturating_add(REST_AT_LATEST_MS),
+        };
+        if self.announced {
+            self.hasten_rest();
         }
     }
 
     pub(crate) fn drivers_ended(&mut self, wave: Wave, ended: Ended) {
-        if ended != Ended::Code(0) {
-            console::warn(format_args!("drivers of the {:?} wave: {ended:?}", wave));
-        }
-        let done: Result<(), &str> = Ok(());
+        let done = match ended {
+            Ended::Code(0) => Ok(()),
+            Ended::Code(code) => Err(format!("modload exited with status {code}")),
+            Ended::Signal(signal) => Err(format!(
+                "modload was killed by {}",
+                unit::signal::display(signal)
+            )),
+        };
         match wave {
             Wave::Storage => {}
             Wave::Network => {
                 let started = self.boot.network_drivers.take().map(|(_, at)| at);
                 let start_ms = started.unwrap_or_else(since_boot_ms);
                 self.boot.stage_ended("drivers", start_ms, done);
-                self.begin_network();
-                self.rest = Rest::Due {
-                    at_ms: since_boot_ms().saturating_add(REST_AT_LATEST_MS),
-                };
-                if self.announced {
-                    self.hasten_rest();
-                }
+                self.network_drivers_are_there();
             }
             Wave::Rest => {
                 if let Rest::Begun { at_ms } = self.rest {
                     self.boot.stage_ended("more-drivers", at_ms, done);
                 }
-                self.rest = Rest::Done;
-                self.find_power_buttons();
-                self.find_watchdog();
-                self.find_control_ports();
-                self.boot_is_over();
+                self.all_drivers_are_there();
             }
         }
+    }
+
+    fn all_drivers_are_there(&mut self) {
+        self.rest = Rest::Done;
+        self.find_power_buttons();
+        self.find_watchdog();
+        self.find_control_ports();
+        self.boot_is_over();
     }
 
     /// When the last wave begins at the latest.
@@ -321,15 +333,19 @@ impl Machine {
                 let wave = Wave::Rest;
                 self.children.insert(child.pid, ChildKind::Drivers { wave });
             }
-            Err(error) => console::warn(format_args!("drivers: {error}")),
+            Err(error) => {
+                console::warn(format_args!("drivers: {error}"));
+                self.all_drivers_are_there();
+            }
         }
     }
 
     /// Nothing more is loaded because of the boot.
     fn boot_is_over(&mut self) {
-        if self.ending.is_none() {
-            crate::stage::hurry(false);
+        if self.ending.is_some() {
+            return;
         }
+        crate::stage::hurry(false);
         // Without a disk the copy would be in memory again.
         if self.boot.state_device.is_none() {
             return;

@@ -51,7 +51,16 @@ impl Machine {
         }
     }
 
+    fn helpers_may_go(&self) -> bool {
+        let ending = self.ending.as_ref();
+        ending.is_some_and(crate::shutdown::Ending::helpers_may_go)
+    }
+
     pub(crate) fn start_helper(&mut self, kind: HelperKind) {
+        // A port for the relay may come when nobody ends the relay any more.
+        if self.helpers_may_go() {
+            return;
+        }
         let now = since_boot_ms();
         let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
             return;
@@ -75,11 +84,7 @@ impl Machine {
     }
 
     pub(crate) fn helper_ended(&mut self, kind: HelperKind, ended: Ended) {
-        if self
-            .ending
-            .as_ref()
-            .is_some_and(crate::shutdown::Ending::helpers_may_go)
-        {
+        if self.helpers_may_go() {
             if let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) {
                 helper.pid = None;
             }
