@@ -6,9 +6,7 @@ use crate::{paths, target};
 use std::path::PathBuf;
 
 /// The crates whose program goes into the image. The program has the name of [`PROGRAMS`], in the same order.
-pub const CRATES: [&str; 7] = [
-    "init", "launcher", "netd", "logd", "store", "relay", "ctl",
-];
+pub const CRATES: [&str; 7] = ["init", "launcher", "netd", "logd", "store", "relay", "ctl"];
 /// Their executables.
 pub const PROGRAMS: [&str; 7] = [
     "init", "launcher", "netd", "logd", "store", "relay", "keelctl",

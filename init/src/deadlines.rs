@@ -30,9 +30,7 @@ impl Machine {
         let now = since_boot_ms();
         let mut actions = Vec::new();
         self.supervisor.handle_timeout(Timestamp(now), &mut actions);
-        for action in actions {
-            self.perform(action);
-        }
+        self.carry_out(actions);
         let due: Vec<HelperKind> = self
             .helpers
             .iter()

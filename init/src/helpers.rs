@@ -175,7 +175,14 @@ impl Machine {
                     }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) => return log::error!("{}: {error}", kind.name()),
+                // What it said is lost: a new one is told everything and asked again.
+                Err(error) => {
+                    log::error!("{}: {error}; starting it again", kind.name());
+                    if let Some(pid) = helper.and_then(|helper| helper.pid) {
+                        kill(pid);
+                    }
+                    return;
+                }
             }
         }
     }

@@ -10,6 +10,9 @@ pub(crate) const REPORT_BYTES_MAX: usize = 512 << 10;
 pub(crate) const JOB_OUTPUT_BYTES_MAX: usize = 4 << 20;
 /// Pipes of ended runs whose output logd has not yet written. Beyond it the oldest are closed, and that is said.
 pub(crate) const ENDED_PIPES_MAX: usize = 1024;
+/// A netd that died so often without making one network is not waited for: who waits is told, and tries again by its own
+/// back-off.
+pub(crate) const NETD_DEATHS_MAX: u32 = 3;
 /// Messages waiting for a helper that does not read.
 pub(crate) const HELPER_QUEUE_MAX: usize = 16_384;
 /// First and longest wait before a helper that has died is started again.

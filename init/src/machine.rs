@@ -69,7 +69,7 @@ pub(crate) struct Machine {
     pub(crate) ending: Option<Ending>,
     pub(crate) rest: crate::drivers::Rest,
     /// What the next boot shall know, as stored.
-    recorded: Record,
+    recorded: (u64, Record),
     pub(crate) null: File,
     pub(crate) log: File,
     pub(crate) registry: Registry,
@@ -124,7 +124,7 @@ impl Machine {
             announced: false,
             ending: None,
             rest: crate::drivers::Rest::default(),
-            recorded: Record::default(),
+            recorded: (0, Record::default()),
             null: OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -158,7 +158,7 @@ impl Machine {
         self.await_network_drivers();
         self.start_preload();
         let record = crate::record::read();
-        self.recorded = record.clone();
+        self.recorded.1 = record.clone();
         self.event(Event::Recall { record });
         self.event(Event::StartDefault);
         // A child that ended before its end could be signalled.
@@ -184,24 +184,30 @@ impl Machine {
     }
 
     fn settle_events(&mut self) {
-        let mut actions = Vec::new();
-        let mut any = false;
         while let Some(event) = self.events.pop_front() {
-            any = true;
+            let mut actions = Vec::new();
             self.supervisor
                 .handle(Timestamp(since_boot_ms()), event, &mut actions);
-            for action in actions.drain(..) {
-                self.perform(action);
-            }
+            self.carry_out(actions);
         }
-        if any {
-            self.keep_record();
+    }
+
+    /// What an action makes visible, such as an answer to an operator, is on the disk before.
+    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) {
+        self.keep_record();
+        for action in actions {
+            self.perform(action);
         }
     }
 
     fn keep_record(&mut self) {
+        let version = self.supervisor.record_version();
+        if version == self.recorded.0 {
+            return;
+        }
         let record = self.supervisor.record();
-        if record == self.recorded {
+        if record == self.recorded.1 {
+            self.recorded.0 = version;
             return;
         }
         if let Err(error) = crate::record::write(&record) {
@@ -209,7 +215,7 @@ impl Machine {
                 "the next boot will not know what was stopped by hand: {error}"
             ));
         }
-        self.recorded = record;
+        self.recorded = (version, record);
     }
 
     pub(crate) fn perform(&mut self, action: Action) {

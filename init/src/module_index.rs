@@ -170,7 +170,8 @@ impl ModuleIndex {
             match sys::module::load(&path, c"") {
                 Ok(()) => self.used.push(path),
                 Err(_) if is_live(&name) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Not on "unknown symbol", which is the same number.
+                Err(_) if !path.exists() => {
                     let loaded = Shelf::of(&self.folder).and_then(|shelf| shelf.load(&module.file));
                     loaded.map_err(|source| ModuleError {
                         module: name,

@@ -5,6 +5,7 @@
 
 use crate::console;
 use crate::helper::Helper;
+use crate::limits;
 use crate::machine::Machine;
 use crate::source::HelperKind;
 use control::net::{AttachRequest, NetReply, NetRequest};
@@ -25,6 +26,8 @@ pub(crate) struct Network {
     /// The present netd has been told who holds a network and who waits for one. Before that it gets no other message: it
     /// would hear of the same run twice.
     briefed: bool,
+    /// Deaths of netd since one of them has made a network.
+    deaths: u32,
     was_ready: bool,
 }
 
@@ -194,6 +197,7 @@ impl Machine {
                 ports,
                 ..
             } => {
+                self.network.deaths = 0;
                 let namespace = descriptors.into_iter().next();
                 if let Some(attachment) = self.network.attachments.get_mut(&run) {
                     if namespace.is_none() && attachment.request.mode != NetworkMode::Host {
@@ -230,9 +234,33 @@ impl Machine {
     /// netd has died; nobody shall wait for the word of one that can't live.
     pub(crate) fn netd_died(&mut self) {
         self.network.briefed = false;
+        self.network.deaths = self.network.deaths.saturating_add(1);
+        if self.network.deaths >= limits::NETD_DEATHS_MAX {
+            self.fail_those_who_wait();
+        }
         if self.network.state.is_empty() {
             self.network.state = "netd died before it knew".to_owned();
             self.announce_ready();
+        }
+    }
+
+    /// Whoever starts these runs again has the back-off of the unit, and the reason to show.
+    fn fail_those_who_wait(&mut self) {
+        let deaths = self.network.deaths;
+        let attachments = std::mem::take(&mut self.network.attachments);
+        let (held, waiting) = attachments
+            .into_iter()
+            .partition(|(_, attachment)| attachment.attached.is_some());
+        self.network.attachments = held;
+        let waiting: BTreeMap<u64, Attachment> = waiting;
+        for (run, attachment) in waiting {
+            self.event(Event::PrepareFailed {
+                unit: attachment.unit,
+                run: RunId(run),
+                reason: format!(
+                    "network: netd has died {deaths} times; its last words are on the console"
+                ),
+            });
         }
     }
 

@@ -108,9 +108,12 @@ impl Shelf {
             }
         }
         let copied = |path: &Path| path.metadata().map(|about| about.len()).unwrap_or_default();
+        let mut seen = HashSet::new();
         let missing: Vec<_> = files
             .iter()
             .filter(|(_, length, digest)| copied(&self.shelf.join(digest)) != *length)
+            // Files may be the same, byte for byte.
+            .filter(|(_, _, digest)| seen.insert(digest.as_str()))
             .collect();
         let bytes = missing.iter().map(|(_, length, _)| length).sum::<u64>();
         if !missing.is_empty() {
@@ -124,7 +127,12 @@ impl Shelf {
             }
             let unfinished = |digest: &str| self.shelf.join(format!("{digest}{UNFINISHED}"));
             for (path, _, digest) in &missing {
-                fs::copy(path, unfinished(digest))?;
+                if let Err(error) = fs::copy(path, unfinished(digest)) {
+                    for (_, _, digest) in &missing {
+                        let _ = fs::remove_file(unfinished(digest));
+                    }
+                    return Err(error);
+                }
             }
             let folder = File::open(&self.shelf)?;
             nix::unistd::syncfs(&folder)?;
@@ -147,7 +155,13 @@ impl Shelf {
         for entry in fs::read_dir(&self.shelf)? {
             let name = entry?.file_name();
             if !name.to_str().is_some_and(|name| ours.contains(name)) {
-                fs::remove_file(self.shelf.join(&name))?;
+                let path = self.shelf.join(&name);
+                let removed = if path.is_dir() {
+                    fs::remove_dir_all(path)
+                } else {
+                    fs::remove_file(path)
+                };
+                removed?;
             }
         }
         Ok(())
@@ -228,6 +242,15 @@ mod tests {
         let shelf = place.release(&files);
         shelf.fill(remove).unwrap();
         assert_eq!(shelf.take("kernel/a.ko").unwrap(), b"plain");
+    }
+
+    #[test]
+    fn two_modules_of_the_same_bytes_are_one_copy() {
+        let place = Place::new("same");
+        let shelf = place.release(&[("kernel/a.ko", "same"), ("kernel/b.ko", "same")]);
+        assert_eq!(shelf.fill(remove).unwrap().modules, 2);
+        assert_eq!(shelf.take("kernel/a.ko").unwrap(), b"same");
+        assert_eq!(shelf.take("kernel/b.ko").unwrap(), b"same");
     }
 
     #[test]
