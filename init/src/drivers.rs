@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! PID 1:    storage ─▶ state ─▶ units ─────────▶ event loop ─▶ units are ready ─▶ child: everything else ─▶ shelf
+//! child:    file system ─▶ (state)
 //! child:    network ───────────────────────────▶ netd
 //! ```
 //!
@@ -28,6 +29,7 @@ use sys::pidfd::Ended;
 
 /// `modload`'s other work.
 const SHELF: &CStr = c"shelf";
+const STATE: &CStr = c"state";
 /// Names of the modules that every container network needs, one per line.
 const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
 /// The release's root, writable, on this descriptor of the child.
@@ -157,6 +159,15 @@ pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child
     spawn_modload(wave.name(), root)
 }
 
+/// Start the child that loads the file system of the state partition, which is the largest of all modules, while PID 1 looks
+/// for the partition.
+///
+/// # Errors
+/// As clone3(2).
+pub(crate) fn spawn_file_system(root: Option<&OwnedFd>) -> io::Result<Child> {
+    spawn_modload(STATE, root)
+}
+
 /// Start this program as `modload WHAT`.
 fn spawn_modload(what: &CStr, root: Option<&OwnedFd>) -> io::Result<Child> {
     let null = File::open("/dev/null")?;
@@ -180,7 +191,7 @@ fn spawn_modload(what: &CStr, root: Option<&OwnedFd>) -> io::Result<Child> {
     })
 }
 
-/// `modload WAVE` or `modload shelf`: the child's side.
+/// `modload WAVE`, `modload state` or `modload shelf`: the child's side.
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     sys::kmsg::install("modload");
     let Some(what) = arguments.next() else {
@@ -190,9 +201,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     if SHELF.to_str() == Ok(&what) {
         return fill_shelf(root.as_ref());
     }
-    let Some(wave) = Wave::of(&what) else {
-        return ExitCode::FAILURE;
-    };
+    let wave = Wave::of(&what);
     let mut modules = match crate::stage::module_index() {
         Ok(modules) => modules,
         Err(error) => {
@@ -200,14 +209,19 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Cards first: the machine's own address takes longest.
-    cold_plug(&mut modules, wave);
-    if wave == Wave::Network {
-        let list = fs::read_to_string(BOOT_LIST).unwrap_or_default();
-        for name in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if let Err(error) = modules.load(name) {
-                log::warn!("{error}");
-            }
+    if let Some(wave) = wave {
+        // Cards first: the machine's own address takes longest.
+        cold_plug(&mut modules, wave);
+    }
+    let list = match wave {
+        Some(Wave::Network) => fs::read_to_string(BOOT_LIST).unwrap_or_default(),
+        Some(Wave::Storage | Wave::Rest) => String::new(),
+        None if STATE.to_str() == Ok(&what) => crate::stage::FILE_SYSTEM.join("\n"),
+        None => return ExitCode::FAILURE,
+    };
+    for name in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Err(error) = modules.load(name) {
+            log::warn!("{error}");
         }
     }
     if let Some(root) = root {

@@ -195,12 +195,11 @@ impl ModuleIndex {
     }
 }
 
-/// Loaded, by whomever (Documentation/ABI/stable/sysfs-module).
+/// Loaded, by whomever, and past its own start (Documentation/ABI/stable/sysfs-module): one that is `coming` has not
+/// registered what it offers.
 pub(crate) fn is_live(module: &str) -> bool {
-    Path::new("/sys/module")
-        .join(module)
-        .join("initstate")
-        .exists()
+    let state = Path::new("/sys/module").join(module).join("initstate");
+    std::fs::read_to_string(state).is_ok_and(|state| state.trim() == "live")
 }
 
 /// What the patterns for this alias begin with: `pci` of `pci:v00001AF4…`. (ACPI's have a star before the colon,

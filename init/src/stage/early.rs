@@ -75,6 +75,10 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     if let Some(warning) = crate::health::too_little_for_anything() {
         console::warn(warning);
     }
+    // The event loop reaps it; where it can't be started, the stage `state` does its work.
+    if let Err(error) = drivers::spawn_file_system(boot.release_root.as_ref()) {
+        log::warn!("modload: {error}");
+    }
     // The network's drivers are on their way while everything else is made ready.
     match drivers::spawn_wave(Wave::Network, boot.release_root.as_ref()) {
         Ok(child) => boot.network_drivers = Some((child, sys::clock::since_boot_ms())),

@@ -18,6 +18,7 @@ mod units;
 pub(crate) use clock::LAST_SEEN as CLOCK_LAST_SEEN;
 pub(crate) use identity::save_seed;
 pub(crate) use modules::{folder as module_folder, index as module_index};
+pub(crate) use state::FILE_SYSTEM;
 
 use crate::cmdline::Cmdline;
 use crate::console;

@@ -16,6 +16,9 @@ use crate::health::{self, Health};
 use nix::mount::{MsFlags, mount};
 use std::fs;
 
+/// Modules of the state partition's file system: of its files, and of the limits on what units may write.
+pub(crate) const FILE_SYSTEM: [&str; 2] = ["ext4", "quota_v2"];
+
 /// Layout of the state partition that this release writes. A newer one is not touched.
 const SCHEMA: u32 = 1;
 const SCHEMA_FILE: &str = "/var/schema";
@@ -55,7 +58,8 @@ pub(super) fn is_wished_in_memory(boot: &Boot) -> bool {
 
 fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
     // The images' file system keeps project quotas, whose format the kernel would ask for by a modprobe of its own.
-    for module in ["ext4", "quota_v2"] {
+    // A child has begun with them, most likely ended.
+    for module in FILE_SYSTEM {
         let loaded = boot.modules.load(module);
         loaded.map_err(|error| StageError::text(error.to_string()))?;
     }
