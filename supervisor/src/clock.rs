@@ -199,11 +199,9 @@ impl Supervisor {
         match concurrency {
             Concurrency::Replace if serving => {
                 life.clock.run_for_wall_ms = wall_ms;
-                self.bounce_one(unit, Pull::Asked);
+                self.replace_run(unit);
             }
-            Concurrency::Forbid if forbidden => {
-                self.bounce_one(unit, Pull::Asked);
-            }
+            Concurrency::Forbid if forbidden => self.replace_run(unit),
             Concurrency::Allow if life.clock.queued < TIMER_RUNS_QUEUED_MAX => {
                 life.clock.queued = life.clock.queued.saturating_add(1);
             }
@@ -213,6 +211,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// The run is stopped and another one follows; nobody else is restarted for it, and no limit forgotten.
+    fn replace_run(&mut self, unit: UnitId) {
+        self.keeps_start_limits = true;
+        self.bounce_one(unit, Pull::Asked);
+        self.keeps_start_limits = false;
     }
 
     // --- what outlives a power cut ---------------------------------------------------------------

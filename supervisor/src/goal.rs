@@ -112,28 +112,30 @@ impl Supervisor {
         queue: VecDeque<(UnitId, Pull)>,
         left_out: &BTreeSet<UnitId>,
     ) -> BTreeSet<UnitId> {
-        let (order, pulls) = self.reach(queue, left_out);
+        let (mut order, mut pulls) = self.reach(queue.clone(), left_out, &BTreeSet::new());
         let losers = self.losers(&order);
+        if !losers.is_empty() {
+            // Nor comes up what only they would have pulled up.
+            (order, pulls) = self.reach(queue, left_out, &losers);
+        }
         let up = |unit: &UnitId| self.life(*unit).is_some_and(|life| life.goal == Goal::Up);
         let lost: Vec<UnitId> = losers.iter().copied().filter(up).collect();
         if !lost.is_empty() {
             // Another set of units has made it impossible for them to stay.
             self.want_down(lost.into_iter(), Lowered::Excluded);
         }
-        let winners = || order.iter().filter(|unit| !losers.contains(unit));
         // First down, then up: what goes down may take along what is to come up.
         if self.graph.has_conflicts() {
-            for unit in winners() {
+            for unit in &order {
                 self.lower_rivals(*unit);
             }
         }
-        for unit in winners() {
+        for unit in &order {
             if let Some(pull) = pulls.get(unit) {
                 self.raise(*unit, *pull);
             }
         }
-        let reached = pulls.into_keys();
-        reached.filter(|unit| !losers.contains(unit)).collect()
+        pulls.into_keys().collect()
     }
 
     /// All that is pulled up, in the order in which it is reached, with the strongest pull at each.
@@ -141,11 +143,13 @@ impl Supervisor {
         &mut self,
         mut queue: VecDeque<(UnitId, Pull)>,
         left_out: &BTreeSet<UnitId>,
+        losers: &BTreeSet<UnitId>,
     ) -> (Vec<UnitId>, BTreeMap<UnitId, Pull>) {
         let mut order = Vec::new();
         let mut strongest: BTreeMap<UnitId, Pull> = BTreeMap::new();
         while let Some((unit, pull)) = queue.pop_front() {
             match strongest.get(&unit) {
+                _ if losers.contains(&unit) => continue,
                 Some(known) if *known >= pull => continue,
                 Some(_) => {}
                 None => order.push(unit),
@@ -259,6 +263,7 @@ impl Supervisor {
     /// Sets one goal up.
     fn raise(&mut self, unit: UnitId, pull: Pull) {
         let fresh = self.is_fresh(unit, pull);
+        let apart = self.has_lost_what_it_is_bound_to(unit);
         let keeps_start_limits = self.keeps_start_limits;
         let Some(life) = self.life_mut(unit) else {
             return;
@@ -294,6 +299,10 @@ impl Supervisor {
             | State::PostStop { .. }
             | State::Releasing { .. } => {}
         }
+        if was_down && apart && life.state.is_active() {
+            // Its stop is taken back before its turn has come, but it cannot go on.
+            life.bounce = true;
+        }
         if was_down || (fresh && anew) {
             life.forget_failures();
             if !keeps_start_limits {
@@ -311,6 +320,36 @@ impl Supervisor {
         }
         self.publish(unit);
         self.touch(unit);
+    }
+
+    /// A unit that it is bound to has ended since this one's run began, though it may have come back.
+    fn has_lost_what_it_is_bound_to(&self, unit: UnitId) -> bool {
+        if self.planted(Mutant::BoundUnitsStay) {
+            return false;
+        }
+        let own = self.life(unit).and_then(|life| life.run);
+        let mut others = self.graph.binds_to(unit).iter();
+        others.any(|other| match self.life(*other) {
+            Some(life) => match &life.state {
+                State::Running { run, .. } => Some(*run) > own,
+                State::Inactive
+                | State::Scheduled
+                | State::Waiting
+                | State::Preparing { .. }
+                | State::PreStart { .. }
+                | State::Starting { .. }
+                | State::Started { .. }
+                | State::PreStop { .. }
+                | State::Stopping { .. }
+                | State::PostStop { .. }
+                | State::Releasing { .. }
+                | State::Backoff { .. }
+                | State::Finished { .. }
+                | State::Skipped { .. }
+                | State::Failed { .. } => !life.standing.active,
+            },
+            None => true,
+        })
     }
 
     /// Goal down for `units` and all that cannot be without; gives all of these.
@@ -390,6 +429,7 @@ impl Supervisor {
 
     /// Whether the unit was active, so that those that follow it do.
     pub(crate) fn bounce_one(&mut self, unit: UnitId, pull: Pull) -> bool {
+        let keeps_start_limits = self.keeps_start_limits;
         let Some((life, rules)) = self.both(unit) else {
             return false;
         };
@@ -437,7 +477,9 @@ impl Supervisor {
         };
         if asked && active {
             life.forget_failures();
-            life.starts.clear();
+            if !keeps_start_limits {
+                life.starts.clear();
+            }
         }
         if wait {
             self.enter(unit, State::Waiting);

@@ -1,7 +1,7 @@
 //! The last turns, kept so that a failure in the field can be replayed and explained: decisions depend on nothing but the
 //! events and the sets that were applied.
 
-use crate::text;
+use crate::line;
 use crate::{Action, Applied, Event, Rules, State, Timestamp, UnitId};
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -88,6 +88,6 @@ impl Entry {
     /// `12.345 exited web run 7: exited with code 1 -> release web run 7, changed web`
     #[must_use]
     pub fn line(&self, rules: &[Rules]) -> String {
-        text::entry_line(self, rules)
+        line::entry_line(self, rules)
     }
 }

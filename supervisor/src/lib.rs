@@ -6,16 +6,16 @@
 //!  requests, time  │ then each touched unit advances as far as it can │                and reports back as Events
 //!                  └──────────────────────────────────────────────────┘
 //!
-//!  Inactive ─▶ Waiting ─▶ Preparing ─▶ Starting ─▶ Running ─▶ Stopping
-//!      ▲          ▲           └────────────┴──────────┴──────────┤ the run has ended
-//!      │          │                                              ▼
-//!      │          └── Backoff, Finished, Failed ◀──────────── Releasing
-//!      └──────────────────────────────────────────────────────── ┘ goal down
+//!  Inactive ─▶ Waiting ─▶ Preparing ─▶ PreStart ─▶ Starting ─▶ Started ─▶ Running ─▶ PreStop ─▶ Stopping
+//!   │  ▲          ▲  ▲         │           └───────────┴──────────┴─────────┴───────────┴─────────┤ the run has ended
+//!   ▼  │          │  │         ▼                                                                  ▼
+//!  Scheduled ─────┘  └── Backoff, Finished, Skipped, Failed ◀────────── Releasing ◀─────────── PostStop
+//!                              └── goal down ──▶ Inactive
 //! ```
 //!
 //! Rules of the design:
 //!
-//! 1. No I/O, no clock, no thread, no recursion, no panic. The same events give the same actions.
+//! 1. No I/O, no clock, no thread, no recursion, no panic. The same events and sets give the same actions.
 //! 2. The wish ([`Goal`]) stands beside the fact ([`State`]); a restart is "wish up, fact down".
 //! 3. Every start has a new [`RunId`]; a report of another run than the present one is dropped.
 //! 4. One place decides: requests, reports and deadlines only change a unit's record, and `advance` acts on it.
@@ -23,12 +23,15 @@
 //!    and whoever changes a bit adjusts the counts along its edges, so a boot costs O((units + edges) log units).
 //! 6. Deadlines, not timers: the state says when it wants to be looked at, [`Supervisor::next_deadline`] is the earliest.
 //! 7. Each `Prepare` is followed by exactly one `Release`, whatever happens in between; the next `Prepare` of the same
-//!    unit comes after `Released`.
+//!    unit comes after `Released`. Each `RunHook` has one `HookEnded`.
 //! 8. A goal that is up holds up the goals of all that the unit requires; one that is down, down of all that require it.
+//!    Of two units that conflict, at most one goal is up.
 //! 9. Every queue and retry has a named limit.
+//! 10. Places ([`UnitId`]) outlive a change of the set; a successor has a place of its own until it takes its unit's.
+//! 11. The whole of it is data: serialised and read again, it goes on where it was.
 //!
-//! To add a rule: the record in `life`, the decision in `advance` or `restart`, a row in `tests/transitions.rs`, an
-//! invariant in `tests/sim`, and a mutant that breaks it.
+//! To add a rule: the record in `life` (or `present`, if it ends with the run), the decision in `advance` or `restart`, a
+//! row in `tests/transitions.rs`, an invariant in `tests/sim`, and a mutant that breaks it.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -64,6 +67,7 @@ mod history;
 mod hook;
 mod journal;
 mod life;
+mod line;
 mod mutant;
 mod operate;
 mod present;

@@ -209,6 +209,11 @@ impl Supervisor {
 
     /// The runs, and the rules that they were started by, change places.
     fn swap(&mut self, unit: UnitId, successor: UnitId) {
+        if let Some(life) = self.life_mut(unit) {
+            life.present.reload = None;
+        }
+        let why = "a new version has taken its place";
+        self.fails_to(unit, &[Wish::Reload, Wish::Paused], why);
         let (one, other) = (
             crate::adjacency::index(unit.0),
             crate::adjacency::index(successor.0),

@@ -179,6 +179,12 @@ impl Supervisor {
         }
     }
 
+    /// Its run is to end, for good or for a restart, though perhaps others have to first.
+    #[must_use]
+    pub fn is_to_stop(&self, unit: UnitId) -> bool {
+        self.life(unit).is_some_and(crate::life::Life::is_leaving)
+    }
+
     /// Frozen, or about to be.
     #[must_use]
     pub fn is_paused(&self, unit: UnitId) -> bool {

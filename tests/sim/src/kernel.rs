@@ -32,6 +32,8 @@ pub(crate) enum Happening {
         run: RunId,
         left: u32,
     },
+    /// Until now somebody waited for an answer that was lost.
+    Silence,
     /// A calendar time of the unit at the place has come.
     Elapses {
         place: UnitId,
@@ -180,6 +182,7 @@ impl Kernel {
                 self.ping(run, left);
                 None
             }
+            Happening::Silence => None,
             Happening::Elapses { place, armed } => {
                 self.elapses(place, armed);
                 None
@@ -336,6 +339,24 @@ impl Kernel {
         self.plan(period_ms, Happening::Elapses { place, armed });
     }
 
+    /// From now on everything behaves: what hung goes on.
+    pub(crate) fn calm_down(&mut self) {
+        self.calm = true;
+        let watched = |run: &&Run| {
+            let service = run.definition.rules.service.as_ref();
+            run.alive && service.is_some_and(|service| service.watchdog_ms.is_some())
+        };
+        let runs: Vec<RunId> = self
+            .runs
+            .values()
+            .filter(watched)
+            .map(|it| it.run)
+            .collect();
+        for run in runs {
+            self.plan(0, Happening::Ping { run, left: 1 });
+        }
+    }
+
     fn ping(&mut self, run: RunId, left: u32) {
         let Some(known) = self.runs.get(&run).filter(|known| known.alive) else {
             return;
@@ -350,7 +371,8 @@ impl Kernel {
             return;
         };
         if left == 0 && !self.calm {
-            return;
+            // It hangs: somebody has to notice that.
+            return self.plan(watchdog_ms + 1, Happening::Silence);
         }
         let (unit, frozen) = (known.first_place, known.frozen);
         if !frozen {
@@ -392,9 +414,12 @@ impl Kernel {
 /// Not one of those that come again and again by themselves.
 fn is_once(happening: &Happening) -> bool {
     match happening {
-        Happening::Report(Event::Notified { .. } | Event::Probed { .. })
+        Happening::Report(Event::Notified { .. } | Event::Probed { failure: None, .. })
         | Happening::Ping { .. }
         | Happening::Elapses { .. } => false,
-        Happening::Report(_) | Happening::Ends { .. } | Happening::HookEnds { .. } => true,
+        Happening::Report(_)
+        | Happening::Ends { .. }
+        | Happening::HookEnds { .. }
+        | Happening::Silence => true,
     }
 }

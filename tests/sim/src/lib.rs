@@ -15,11 +15,13 @@
 //! A failing seed is replayed with the least commands that still fail: `cargo run --release -p sim -- --seed S --keep 0,4`.
 //! Once mended, its number goes into `tests/regressions.rs`.
 
+mod at_rest;
 mod behaviour;
 mod chance;
 mod counts;
 mod delivery;
 mod kernel;
+mod known;
 mod memory;
 mod oracle;
 mod perform;

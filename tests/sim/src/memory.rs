@@ -43,6 +43,13 @@ impl Memory {
         }
     }
 
+    /// Somebody has started it after its run had ended: that end says nothing.
+    pub(crate) fn begin_anew(&mut self) {
+        self.next = None;
+        self.delay_ms = None;
+        self.failures = 0;
+    }
+
     /// A run is over. `stops`: of commands that may end a run, so far.
     pub(crate) fn run_ended(&mut self, run: &Run, stops: u64) {
         self.next = None;

@@ -1,15 +1,17 @@
 //! What must hold, whatever happens: judged from what the supervisor was told and what it did, not from its reasons.
 
+use crate::at_rest::{stopped_along, unit_at_rest};
 use crate::kernel::Kernel;
+use crate::known::{is_active, is_completed, is_healthy, is_job, is_ready, name, rules, wanted_up};
 use crate::memory::{Memory, NextStart, has_a_reason_to_stop, is_unhealthy};
-use crate::run::{Run, ends};
+use crate::run::Run;
 use crate::units;
 use std::collections::{BTreeMap, BTreeSet};
 use supervisor::{
-    Action, Event, Failure, Goal, HealthStatus, Link, Need, Outcome, Plan, Rules, RunId,
-    SHUTDOWN_GRACE_MS, State, Supervisor, Timestamp, UnitId,
+    Action, Event, Goal, HealthStatus, Link, Need, Outcome, Plan, RunId, SHUTDOWN_GRACE_MS, State,
+    Supervisor, Timestamp, UnitId,
 };
-use unit::{Concurrency, OnUnhealthy, Restart};
+use unit::{Concurrency, OnUnhealthy};
 
 /// What a ticket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +128,9 @@ impl Oracle {
                     .is_some_and(|timer| timer.concurrency == Concurrency::Replace);
                 self.stops += u64::from(replaces);
             }
-            Event::Exited { run, .. } | Event::SpawnFailed { run, .. } => {
+            Event::Exited { run, .. }
+            | Event::SpawnFailed { run, .. }
+            | Event::HookEnded { run, .. } => {
                 self.starts_at_end.entry(*run).or_insert(self.starts);
             }
             _ => {}
@@ -330,6 +334,11 @@ impl Oracle {
             Need::Completed => is_completed(world, kernel, link.unit),
             Need::Healthy => is_healthy(world, kernel, link.unit),
         };
+        // What another unit's end in this very turn has started again was there when this one began.
+        let begun_since = world.run(link.unit) != kernel.at(link.unit).map(|run| run.run);
+        if self.any_triggers && begun_since {
+            return Ok(());
+        }
         if link.required && !met {
             return Err(format!(
                 "it starts, but {}, which it requires and comes after, is not there: {:?}",
@@ -358,7 +367,8 @@ impl Oracle {
     /// A set is in force from now on.
     pub(crate) fn learns(&mut self, plan: &Plan) {
         self.any_conflicts = !plan.edges.conflicts.is_empty();
-        self.any_triggers = !plan.edges.on_failure.is_empty() || !plan.edges.on_success.is_empty();
+        // What a trigger has started stays so when another set has none any more.
+        self.any_triggers |= !plan.edges.on_failure.is_empty() || !plan.edges.on_success.is_empty();
     }
 
     /// A run of a timed unit has something that it is for: a time, a command, a failure before.
@@ -401,7 +411,8 @@ impl Oracle {
             let failures = self.memories.get(&place);
             let hopeful =
                 failures.map_or(0, |memory| memory.failures_ever) < supervisor::FAILURES_STUCK;
-            let wanted = world.goal(place) == Goal::Up;
+            let cleans_up = matches!(world.state(place), State::PostStop { .. });
+            let wanted = world.goal(place) == Goal::Up && !cleans_up;
             let under_way = kernel.at(place).is_some_and(|run| {
                 // One that was stopped and is wanted again takes its turn when it starts.
                 run.is_on_its_way() && !run.asked_to_stop() && !run.told.skipped
@@ -522,10 +533,14 @@ impl Oracle {
         memory.forget(starts);
         if let Some(run) = kernel.at(unit) {
             memory.run_ended(run, stops);
+            // One that was interrupted is made up for.
+            if run.asked_to_stop() || run.told.ended.is_none() {
+                *self.asked.entry(unit).or_default() += 1;
+            }
             // Somebody has started it while its steps of post_stop ran.
             let before = self.starts_at_end.remove(&run.run);
             if before.is_some_and(|before| before != starts) {
-                memory.next = None;
+                memory.begin_anew();
             }
         }
     }
@@ -594,10 +609,8 @@ impl Oracle {
     fn judge_health(&self, world: &Supervisor, run: &Run) -> Result<(), String> {
         let open = run.told.probe_answered < run.told.probe_asked;
         let serving = run.told.ended.is_none() && run.told.started.is_some();
-        // One that is to stop anyway, and waits for its turn, has a reason that says so.
-        let waits_to_stop = matches!(world.state(run.place), State::Running { .. })
-            && !world.reason(run.place).is_empty();
-        let leaves = run.asked_to_stop() || waits_to_stop;
+        // One that is to stop anyway waits for its turn.
+        let leaves = run.asked_to_stop() || world.is_to_stop(run.place);
         if !open && serving && is_unhealthy(run) && !leaves {
             let waits = world.health(run.place) != Some(HealthStatus::Unhealthy);
             let what = if waits {
@@ -627,6 +640,8 @@ impl Oracle {
         let graph = world.graph();
         let list = match world.state(unit) {
             State::Failed { .. } => graph.on_failure(unit),
+            // A job that was completed before has not run now.
+            State::Finished { .. } if rules(world, unit).is_ok_and(is_job) => return Ok(()),
             State::Finished { .. } => graph.on_success(unit),
             _ => return Ok(()),
         };
@@ -691,8 +706,8 @@ impl Oracle {
 
     /// Nothing is under way but what comes again and again: every unit is where its goal says.
     pub(crate) fn at_rest(&self, world: &Supervisor, kernel: &Kernel) -> Result<(), String> {
-        self.check_all(world)?;
         self.all_at_rest(world, kernel)?;
+        self.check_all(world)?;
         if let Some((ticket, asked)) = self.open_tickets.first_key_value() {
             return Err(format!("ticket {ticket} was never answered: {asked:?}"));
         }
@@ -714,175 +729,4 @@ impl Oracle {
         }
         Ok(())
     }
-}
-
-/// All that cannot be without a unit that was stopped is down.
-fn stopped_along(world: &Supervisor, units: &[UnitId]) -> Result<(), String> {
-    for unit in units {
-        for other in world.graph().stopped_with(*unit) {
-            if world.goal(*unit) == Goal::Down && world.goal(*other) == Goal::Up {
-                return Err(format!(
-                    "{} is stopped, but {} is not",
-                    name(world, *unit),
-                    name(world, *other)
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn unit_at_rest(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-    let service = rules(world, unit)?.service.as_ref();
-    let run = kernel.at(unit);
-    let alive = run.is_some_and(|run| run.alive);
-    let state = world.state(unit);
-    if world.successor(unit).is_some() || world.successor_of(unit).is_some() {
-        return Err("its replacement does not come to an end".to_owned());
-    }
-    let at_rest = match (world.goal(unit), state) {
-        (Goal::Down, State::Inactive) => !alive,
-        (Goal::Up, State::Running { .. }) => alive || service.is_none(),
-        (Goal::Up, State::Finished { .. }) => !alive,
-        (Goal::Up, State::Skipped { .. } | State::Scheduled) => !alive,
-        (
-            Goal::Up,
-            State::Failed {
-                reason: Failure::Dependency { .. } | Failure::Requisite { .. } | Failure::StartLimit,
-            },
-        ) => !alive,
-        (Goal::Up, State::Failed { .. }) => {
-            let restart = service.map(|service| service.restart);
-            let prevented =
-                service.is_some_and(|service| !service.restart_prevent_exit_codes.is_empty());
-            let by_health = run.is_some_and(|run| {
-                let plan = run.definition.plan.as_ref();
-                plan.is_some_and(|plan| plan.on_unhealthy == OnUnhealthy::Stop)
-            });
-            let policy = !matches!(restart, Some(Restart::Always | Restart::UnlessStopped));
-            !alive && (policy || prevented || by_health || has_post_stop(service))
-        }
-        (Goal::Up | Goal::Down, _) => false,
-    };
-    if at_rest {
-        return bound_to_the_present(world, kernel, unit);
-    }
-    let goal = world.goal(unit);
-    Err(format!(
-        "at rest with goal {goal:?}, state {state:?} ({}), {}",
-        world.reason(unit),
-        if alive { "alive" } else { "no process" }
-    ))
-}
-
-fn has_post_stop(service: Option<&unit::Service>) -> bool {
-    service.is_some_and(|service| !service.post_stop.is_empty())
-}
-
-/// What is bound to a unit has begun after that unit's present run.
-fn bound_to_the_present(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-    let State::Running { run, .. } = world.state(unit) else {
-        return Ok(());
-    };
-    for other in world.graph().binds_to(unit) {
-        let comes_after = world
-            .graph()
-            .after(unit)
-            .iter()
-            .any(|link| link.unit == *other);
-        let theirs = kernel.at(*other).filter(|it| it.alive).map(|it| it.run);
-        let is_target = rules(world, *other)?.service.is_none();
-        let gone = theirs.is_none() && !is_active(world, kernel, *other);
-        let newer = theirs.is_some_and(|theirs| theirs > *run);
-        if comes_after && !is_target && (gone || newer) {
-            return Err(format!(
-                "it is bound to {}, whose run is a newer one",
-                name(world, *other)
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// As far as the supervisor can know.
-fn is_ready(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
-    if rules(world, unit).is_ok_and(|rules| rules.service.is_some() && rules.timer.is_some()) {
-        return world.goal(unit) == Goal::Up;
-    }
-    match world.state(unit) {
-        // Nothing of these is a run that could be judged.
-        State::Scheduled | State::Skipped { .. } => return true,
-        // A job that was completed before its last run, or before this boot.
-        State::Finished { .. } if rules(world, unit).is_ok_and(is_job) => return true,
-        _ => {}
-    }
-    match rules(world, unit) {
-        Ok(rules) if rules.service.is_none() => matches!(world.state(unit), State::Running { .. }),
-        Ok(_) => kernel.at(unit).is_some_and(Run::is_ready),
-        Err(_) => false,
-    }
-}
-
-fn is_active(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
-    let Ok(rules) = rules(world, unit) else {
-        return false;
-    };
-    let remains = ends(rules)
-        || rules
-            .service
-            .as_ref()
-            .is_some_and(|service| service.remain_after_exit);
-    match world.state(unit) {
-        State::Skipped { .. } => false,
-        State::Finished { .. } => remains,
-        _ => is_ready(world, kernel, unit),
-    }
-}
-
-fn is_completed(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
-    if rules(world, unit).is_ok_and(|rules| rules.timer.is_some()) {
-        return world.history(unit).iter().any(|run| run.failure.is_none());
-    }
-    match world.state(unit) {
-        State::Running { .. } | State::Started { .. } => false,
-        _ => is_ready(world, kernel, unit),
-    }
-}
-
-fn is_healthy(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
-    let checked = kernel.at(unit).filter(|run| {
-        !run.told.skipped && run.told.ended.is_none() && run.definition.plan.is_some()
-    });
-    match checked {
-        Some(run) => run.told.healthy && is_ready(world, kernel, unit),
-        None => is_ready(world, kernel, unit),
-    }
-}
-
-fn is_job(rules: &Rules) -> bool {
-    rules
-        .service
-        .as_ref()
-        .is_some_and(|service| service.kind == unit::ServiceKind::Job)
-}
-
-fn wanted_up(world: &Supervisor, unit: UnitId) -> Result<(), String> {
-    match world.goal(unit) {
-        Goal::Up => Ok(()),
-        Goal::Down => Err("it is started though its goal is down".to_owned()),
-    }
-}
-
-pub(crate) fn rules(world: &Supervisor, unit: UnitId) -> Result<&Rules, String> {
-    world
-        .rules()
-        .get(unit.0 as usize)
-        .ok_or_else(|| format!("there is no unit {}", unit.0))
-}
-
-pub(crate) fn name(world: &Supervisor, unit: UnitId) -> String {
-    rules(world, unit).map_or_else(
-        |_| format!("unit {}", unit.0),
-        |rules| rules.name.to_string(),
-    )
 }

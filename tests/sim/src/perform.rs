@@ -2,7 +2,7 @@
 
 use crate::kernel::{Happening, Kernel};
 use crate::run::{Run, slot};
-use supervisor::{Action, Event, Exit, Hook, HookKind, Notice, RunId, UnitId};
+use supervisor::{Action, Event, Exit, Hook, HookKind, Notice, PROBE_GRACE_MS, RunId, UnitId};
 use unit::ReadinessMode;
 
 type Judged = Result<(), String>;
@@ -437,6 +437,10 @@ impl Kernel {
         let behaviour = known.definition.behaviour;
         let fails =
             (!self.calm && chance.per_mille(behaviour.probe_fails)) || !known.alive || known.frozen;
+        if !self.calm {
+            // Calm does not begin before it is clear what came of the answer, which may be late or lost.
+            self.plan(timeout_ms + PROBE_GRACE_MS, Happening::Silence);
+        }
         if !self.calm && chance.per_mille(behaviour.answer_lost) {
             self.counts.lost_answers += 1;
             return Ok(());
@@ -612,6 +616,7 @@ impl Kernel {
             Event::Probed { .. } => true,
             _ => false,
         });
+        self.plan(1_000 + PROBE_GRACE_MS, Happening::Silence);
         for (unit, run) in under_way {
             let reason = "netd ended while it prepared the network".to_owned();
             self.report(1, Event::PrepareFailed { unit, run, reason });

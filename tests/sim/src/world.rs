@@ -2,13 +2,15 @@
 
 use crate::counts::Counts;
 use crate::kernel::Kernel;
-use crate::oracle::{Oracle, name};
+use crate::known::name;
+use crate::oracle::Oracle;
 use crate::scenario::{Command, Scenario, some_units};
 use crate::{Chance, units};
 use std::collections::BTreeMap;
 use std::fmt;
 use supervisor::{
-    Action, Event, Goal, Mutant, Plan, Record, Rules, State, Supervisor, Ticket, Timestamp, UnitId,
+    Action, Event, Goal, Mutant, Plan, Record, Rules, RunId, State, Supervisor, Ticket, Timestamp,
+    UnitId,
 };
 
 /// Chaos ends after so many turns, even if commands are left: crash loops of 200 units would go on for ever.
@@ -142,7 +144,7 @@ impl World {
         commands: impl Iterator<Item = &'a (u64, Command)>,
     ) -> Judged {
         self.chaos(seed, commands)?;
-        self.kernel.calm = true;
+        self.kernel.calm_down();
         self.power = None;
         // A paused unit keeps those waiting that need it healthy.
         self.command(&Command::Unpause(self.homes.keys().copied().collect()))?;
@@ -345,7 +347,9 @@ impl World {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.oracle.at_rest(&self.supervisor, &self.kernel).is_ok()
+        // A jump of the clock may have made something due that nobody has looked at yet.
+        let overdue = self.deadline().is_some_and(|at| at <= self.kernel.now);
+        !overdue && self.oracle.at_rest(&self.supervisor, &self.kernel).is_ok()
     }
 
     fn next_at(&self) -> Option<Timestamp> {
@@ -636,13 +640,18 @@ impl World {
     }
 }
 
-/// A run that was begun and given up within one turn, before anything of it existed.
+/// A step of a run that was begun and given up within one turn, before anything of it existed.
 fn is_taken_back(action: &Action, actions: &[Action]) -> bool {
-    let Action::Prepare { run, .. } = action else {
-        return false;
+    let ends = |run: &RunId, other: &Action| match other {
+        Action::Release { run: of, .. } | Action::Kill { run: of, .. } => of == run,
+        _ => false,
     };
-    let gives_back = |other: &Action| matches!(other, Action::Release { run: of, .. } if of == run);
-    actions.iter().any(gives_back)
+    match action {
+        Action::Prepare { run, .. } | Action::Spawn { run, .. } => {
+            actions.iter().any(|other| ends(run, other))
+        }
+        _ => false,
+    }
 }
 
 fn subject(action: &Action) -> Option<UnitId> {

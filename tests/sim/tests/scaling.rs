@@ -7,9 +7,9 @@ use unit::{Restart, Service, ServiceKind, UnitName};
 /// Units of the three sizes.
 const SIZES: [u32; 3] = [100, 1_000, 10_000];
 
-/// Steps per unit and edge that a whole life (start, restart of everything, shutdown) may take. About 30 are measured;
+/// Steps per unit and edge that a whole life (start, restart of everything, shutdown) may take. At most 15 are measured;
 /// what matters is that it is the same for every size.
-const STEPS_PER_PART_MAX: u64 = 60;
+const STEPS_PER_PART_MAX: u64 = 25;
 
 fn rules(units: u32) -> Vec<Rules> {
     let service = Service {

@@ -1,0 +1,383 @@
+//! Timers, other sets, replacement, re-execution, and the story of how it came.
+
+mod common;
+
+use common::{Declared, Machine, oneshot, simple, target, timer};
+use supervisor::{Cause, Event, Goal, State};
+use unit::{Concurrency, Timer};
+
+fn daily(concurrency: Concurrency) -> Timer {
+    Timer {
+        on_calendar: vec!["@daily".to_owned()],
+        concurrency,
+        ..Timer::default()
+    }
+}
+
+fn scheduled(concurrency: Concurrency) -> Machine {
+    let mut machine = Machine::new(&[
+        target("default.target").wants("work").after("work"),
+        oneshot("work").timer(daily(concurrency)),
+    ]);
+    machine.start_default();
+    machine
+}
+
+// --- timers ------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_scheduled_unit_is_armed_by_its_goal_and_run_by_its_time() {
+    let mut machine = scheduled(Concurrency::Forbid);
+    assert_eq!(machine.done(), ["arm work", "settled 1 0"]);
+    assert_eq!(machine.state("default.target"), "running");
+    machine.elapsed("work", 10);
+    machine.elapsed("work", 10);
+    assert_eq!(machine.done(), ["prepare work"]);
+    machine.comes_up("work");
+    machine.ends("work", 1);
+    assert_eq!(machine.state("work"), "scheduled");
+    assert_eq!(machine.reason("work"), "last run: exited with code 1");
+    machine.elapsed("work", 10);
+    machine.elapsed("work", 20);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    let unit = machine.id("work");
+    let history = machine.supervisor.history(unit);
+    let outcomes: Vec<(Option<i64>, bool)> = history
+        .iter()
+        .map(|run| (run.scheduled_wall_ms, run.failure.is_some()))
+        .collect();
+    assert_eq!(outcomes, [(Some(10), true), (Some(20), false)]);
+    let timers = machine.supervisor.record().timers;
+    assert_eq!(timers.values().copied().collect::<Vec<_>>(), [20]);
+    machine.done();
+    machine.stop(&["work"]);
+    assert_eq!(machine.done(), ["reply 1 done", "disarm work"]);
+}
+
+#[test]
+fn a_time_during_a_run_is_missed_ends_it_or_waits_for_its_end() {
+    for (concurrency, state, after) in [
+        (Concurrency::Forbid, "started", "scheduled"),
+        (Concurrency::Replace, "stopping", "preparing"),
+        (Concurrency::Allow, "started", "preparing"),
+    ] {
+        let mut machine = scheduled(concurrency);
+        machine.elapsed("work", 10);
+        machine.comes_up("work");
+        machine.elapsed("work", 20);
+        assert_eq!(machine.state("work"), state, "{concurrency:?}");
+        machine.ends("work", 0);
+        assert_eq!(machine.state("work"), after, "{concurrency:?}");
+        let unit = machine.id("work");
+        let missed = machine.supervisor.explain(unit).unwrap().missed;
+        assert_eq!(missed, u64::from(concurrency == Concurrency::Forbid));
+    }
+}
+
+#[test]
+fn a_start_by_hand_runs_it_now_and_is_done_when_the_run_is() {
+    let mut machine = scheduled(Concurrency::Forbid);
+    machine.done();
+    machine.start(&["work"]);
+    assert_eq!(machine.done(), ["prepare work"]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    assert!(machine.done().contains(&"reply 1 done".to_owned()));
+}
+
+#[test]
+fn after_the_boot_and_after_the_last_start() {
+    let both = Timer {
+        on_boot_ms: Some(5_000),
+        on_unit_active_ms: Some(60_000),
+        ..Timer::default()
+    };
+    let mut machine = Machine::new(&[oneshot("work").timer(both)]);
+    machine.start(&["work"]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    machine.wait_ms(4_000);
+    assert_eq!(machine.state("work"), "preparing");
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    machine.done();
+    machine.wait_ms(59_999);
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.wait_ms(1);
+    assert_eq!(machine.done(), ["prepare work"]);
+}
+
+#[test]
+fn a_timer_unit_starts_the_unit_it_names() {
+    let nightly = timer("nightly.timer", daily(Concurrency::Forbid), "work");
+    let mut machine = Machine::new(&[nightly, oneshot("work")]);
+    machine.start(&["nightly.timer"]);
+    machine.done();
+    machine.elapsed("nightly.timer", 10);
+    assert_eq!(machine.done(), ["prepare work"]);
+    machine.elapsed("nightly.timer", 20);
+    assert_eq!(machine.done(), Vec::<String>::new());
+}
+
+// --- another set -------------------------------------------------------------------------------------------------------
+
+fn chain(web: u64, db: u64) -> Vec<Declared> {
+    let all = target("default.target").wants("web").after("web");
+    let web = simple("web").needs("db").version(web);
+    vec![all, simple("db").version(db), web, simple("other")]
+}
+
+fn running() -> Machine {
+    let mut machine = Machine::new(&chain(1, 1));
+    machine.start_default();
+    machine.start(&["other"]);
+    for name in ["db", "web", "other"] {
+        machine.comes_up(name);
+    }
+    machine.done();
+    machine
+}
+
+#[test]
+fn the_same_set_touches_nothing() {
+    let mut machine = running();
+    machine.apply(&chain(1, 1));
+    assert_eq!(machine.done(), ["reply 2 done"]);
+}
+
+#[test]
+fn a_changed_unit_restarts_once_with_those_that_follow_it() {
+    let mut machine = running();
+    machine.apply(&chain(2, 1));
+    assert_eq!(machine.done(), ["terminate web"]);
+    machine.ends("web", 0);
+    machine.comes_up("web");
+    assert_eq!(
+        machine.done(),
+        ["release web", "prepare web", "spawn web", "reply 2 done"]
+    );
+    machine.apply(&chain(2, 2));
+    assert_eq!(machine.done(), ["terminate web"]);
+    machine.ends("web", 0);
+    assert_eq!(machine.done(), ["release web", "terminate db"]);
+}
+
+#[test]
+fn a_removed_unit_stops_and_leaves_its_place_to_another() {
+    let mut machine = running();
+    let place = machine.id("other");
+    let mut without = chain(1, 1);
+    without.pop();
+    machine.apply(&without);
+    assert_eq!(machine.done(), ["terminate other"]);
+    machine.ends("other", 0);
+    assert_eq!(
+        machine.done(),
+        ["release other", "reply 2 done", "remove other"]
+    );
+    without.push(simple("late"));
+    without[0] = without[0].clone().wants("late");
+    machine.apply(&without);
+    assert_eq!(machine.done(), ["prepare late"]);
+    assert_eq!(machine.id("late"), place);
+}
+
+#[test]
+fn what_an_operator_has_stopped_stays_so() {
+    let mut machine = running();
+    machine.stop(&["web"]);
+    machine.ends("web", 0);
+    machine.done();
+    machine.apply(&chain(2, 1));
+    assert_eq!(machine.done(), ["reply 3 done"]);
+    assert_eq!(machine.goal("web"), Goal::Down);
+}
+
+// --- without a gap -----------------------------------------------------------------------------------------------------
+
+fn pair(version: u64) -> Vec<Declared> {
+    let follower = simple("follower").part_of("web").after("web");
+    let web = simple("web").start_first().version(version);
+    vec![web, follower, simple("client").needs("web")]
+}
+
+fn replacing() -> Machine {
+    let mut machine = Machine::new(&pair(1));
+    machine.start(&["client", "follower"]);
+    for name in ["web", "client", "follower"] {
+        machine.comes_up(name);
+    }
+    machine.done();
+    machine.apply(&pair(2));
+    machine
+}
+
+#[test]
+fn the_new_version_gets_ready_before_the_ports_flip_and_the_old_one_goes() {
+    let mut machine = replacing();
+    assert_eq!(machine.done(), ["prepare web'"]);
+    machine.comes_up("web'");
+    assert_eq!(machine.done(), ["spawn web'", "flip 1 to 4 web"]);
+    assert_eq!(machine.run("web").0, 1);
+    machine.flipped("web", "web'", None);
+    let done = machine.done();
+    assert_eq!(done[0], "swap web' web");
+    assert!(done.contains(&"terminate web'".to_owned()), "{done:?}");
+    assert!(done.contains(&"reply 2 done".to_owned()), "{done:?}");
+    // It says that it restarts with it; the client does not.
+    assert!(done.contains(&"terminate follower".to_owned()), "{done:?}");
+    assert_eq!(machine.state("client"), "running");
+    assert_eq!(machine.run("web").0, 4);
+    machine.ends("web'", 0);
+    assert!(machine.done().contains(&"remove web'".to_owned()));
+    assert_eq!(machine.state("web"), "running");
+}
+
+#[test]
+fn a_reload_of_the_old_version_is_answered_when_the_new_one_takes_its_place() {
+    let reload = || unit::Reload::Signal(1);
+    let web = |version| simple("web").start_first().version(version);
+    let web = |version| web(version).with(|service| service.reload = Some(reload()));
+    let mut machine = Machine::new(&[web(1)]);
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    machine.ask(&["web"], |units, ticket| Event::Reload { units, ticket });
+    machine.apply(&[web(2)]);
+    machine.comes_up("web'");
+    machine.done();
+    machine.flipped("web", "web'", None);
+    let told = "reply 2 web: a new version has taken its place";
+    assert!(machine.done().contains(&told.to_owned()));
+}
+
+#[test]
+fn a_report_of_a_run_that_has_changed_its_place_is_understood() {
+    let mut machine = replacing();
+    machine.comes_up("web'");
+    let (place, run) = (machine.id("web'"), machine.run("web'"));
+    machine.flipped("web", "web'", None);
+    machine.done();
+    let exit = supervisor::Exit::Code(1);
+    machine.handle(Event::Exited {
+        unit: place,
+        run,
+        exit,
+    });
+    assert_eq!(machine.state("web"), "releasing");
+    assert_eq!(machine.state("web'"), "stopping");
+}
+
+#[test]
+fn a_new_version_that_does_not_get_ready_leaves_the_old_one_alone() {
+    let mut machine = replacing();
+    machine.prepared("web'");
+    machine.done();
+    machine.spawn_failed("web'");
+    let reply = "reply 2 web: the new version: exec failed; the old one goes on";
+    assert_eq!(machine.done(), ["release web'", reply]);
+    machine.released("web'");
+    assert_eq!(machine.done(), ["remove web'"]);
+    assert_eq!((machine.state("web"), machine.run("web").0), ("running", 1));
+
+    let mut machine = replacing();
+    machine.wait_ms(60_000);
+    assert!(machine.done().contains(&"release web'".to_owned()));
+    let unit = machine.id("web");
+    assert_eq!(
+        machine.supervisor.explain(unit).unwrap().replace_problem,
+        Some("it did not get ready within update.health_wait".to_owned())
+    );
+}
+
+#[test]
+fn ports_that_could_not_be_led_over_stay_with_the_old_version() {
+    let mut machine = replacing();
+    machine.comes_up("web'");
+    machine.done();
+    machine.flipped("web", "web'", Some("netlink: busy"));
+    let done = machine.done();
+    assert!(done.contains(&"flip 4 to 1 web".to_owned()), "{done:?}");
+    assert!(done.contains(&"terminate web'".to_owned()), "{done:?}");
+    assert_eq!(machine.state("web"), "running");
+}
+
+// --- re-execution ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_state_that_was_handed_over_goes_on_with_the_same_trace() {
+    type Step = fn(&mut Machine);
+    let steps: [Step; 9] = [
+        |machine| machine.start_default(),
+        |machine| machine.comes_up("db"),
+        |machine| machine.prepare_failed("web"),
+        |machine| machine.released("web"),
+        |machine| machine.wait_ms(50),
+        |machine| machine.wait_ms(50),
+        |machine| machine.comes_up("web"),
+        |machine| machine.apply(&chain(2, 1)),
+        |machine| machine.shutdown(1_000),
+    ];
+    let mut plain = Machine::new(&chain(1, 1));
+    steps.iter().for_each(|step| step(&mut plain));
+    for handed_over in 0..steps.len() {
+        let mut machine = Machine::new(&chain(1, 1));
+        for (place, step) in steps.iter().enumerate() {
+            if place == handed_over {
+                machine.reexecute();
+            }
+            step(&mut machine);
+        }
+        assert_eq!(machine.supervisor.trace(), plain.supervisor.trace());
+        assert_eq!(machine.supervisor, plain.supervisor);
+    }
+}
+
+// --- why ---------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn why_leads_from_a_unit_to_the_one_whose_failure_it_was() {
+    let mut machine = Machine::new(&[oneshot("migrate"), simple("web").needs("migrate")]);
+    machine.start(&["web"]);
+    machine.comes_up("migrate");
+    machine.ends("migrate", 1);
+    let unit = machine.id("web");
+    let story: Vec<(u32, &str)> = machine
+        .supervisor
+        .why(unit)
+        .iter()
+        .map(|step| (step.unit.0, step.state.name()))
+        .collect();
+    assert_eq!(
+        story,
+        [
+            (0, "preparing"),
+            (0, "starting"),
+            (0, "started"),
+            (0, "releasing"),
+            (0, "failed"),
+            (1, "failed"),
+        ]
+    );
+    let last = machine.supervisor.why(unit).pop().unwrap();
+    assert!(matches!(last.cause, Cause::Event(Event::Released { .. })));
+    assert!(matches!(last.state, State::Failed { .. }));
+}
+
+#[test]
+fn a_story_is_bounded_and_begins_with_a_request() {
+    let mut machine = Machine::new(&[simple("web")]);
+    machine.start(&["web"]);
+    let unit = machine.id("web");
+    let first = machine.supervisor.why(unit).remove(0);
+    assert!(matches!(first.cause, Cause::Event(Event::Start { .. })));
+    for _ in 0..40 {
+        machine.prepare_failed("web");
+        machine.released("web");
+        machine.wait_ms(1_000);
+    }
+    assert_eq!(
+        machine.supervisor.why(unit).len(),
+        supervisor::WHY_STEPS_MAX
+    );
+}
