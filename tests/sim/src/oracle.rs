@@ -564,8 +564,13 @@ impl Oracle {
             Outcome::Done => {
                 let [unit] = units[..] else { return Ok(()) };
                 let there = match wish {
+                    // It may have got there and have been ended by a limit in one turn.
                     Wish::Up => {
-                        world.is_ready(unit) || matches!(world.state(unit), State::Skipped { .. })
+                        let state = world.state(unit);
+                        let skipped = matches!(state, State::Skipped { .. });
+                        let ending =
+                            matches!(state, State::PreStop { .. } | State::Stopping { .. });
+                        world.is_ready(unit) || skipped || ending
                     }
                     Wish::Down => *world.state(unit) == State::Inactive,
                     Wish::Other => true,
