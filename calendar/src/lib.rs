@@ -63,6 +63,7 @@
 mod civil;
 mod cron;
 mod error;
+mod expression;
 mod field;
 mod next;
 mod schedule;

@@ -13,7 +13,9 @@
 //! [`frame::FRAME_BYTES_MAX`]. Descriptors ride with a request's first byte (`SCM_RIGHTS`, unix(7)).
 //! To add a request: a variant in `request`, a reply if none fits, an arm in `init`, a command in `ctl`.
 
+pub mod change;
 pub mod client;
+pub mod explain;
 pub mod frame;
 pub mod log;
 pub mod machine;

@@ -13,8 +13,12 @@ pub enum LogRequest {
     Keep {
         unit: UnitName,
         run: u64,
+        /// Number of this pair of pipes: beside a run's own there are those of its hooks.
+        pair: u64,
         max_size: u64,
         max_files: u32,
+        /// Answer `Matched` when a line of output matches this (syntax of the crate `regex-lite`).
+        pattern: Option<String>,
     },
     /// A line of the system's own about a unit (`started`, `killed by SIGKILL (out of memory)`), kept with its output.
     Note {
@@ -22,7 +26,9 @@ pub enum LogRequest {
         run: u64,
         message: String,
     },
-    /// Answer a query; where the text goes rides along. `id` comes back in `QueryDone`.
+    /// Answer a query; where the text goes rides along, and a memory file in which `logd` notes how far it has come. `id`
+    /// comes back in `QueryDone`. PID 1 keeps copies of both: the next `logd` is asked the same with them, and goes on
+    /// where this one was, or answers why it can't.
     Query { id: u64, query: LogsRequest },
     /// The client went away.
     Cancel { id: u64 },
@@ -36,10 +42,16 @@ pub enum LogRequest {
 pub enum LogReply {
     /// Descriptors are being read from here on.
     Ready,
-    /// Both pipes of the run are at their end and written: PID 1 may close its copies.
+    /// Both pipes of the pair are at their end and written: PID 1 may close its copies.
     Drained {
-        unit: UnitName,
-        run: u64,
+        pair: u64,
+        /// The last one that is not empty, its beginning; of standard error, if there is one.
+        last_line: Option<String>,
+    },
+    /// A line of the pair has matched its pattern, which is not looked for any more. It is told before the line leaves its
+    /// pipe, so a `logd` that is killed has either told it, or leaves the line to the next one.
+    Matched {
+        pair: u64,
     },
     QueryDone {
         id: u64,

@@ -10,10 +10,12 @@
 
 mod call;
 mod error;
+mod happening;
 mod port;
 
-pub use call::{Call, Happening};
+pub use call::Call;
 pub use error::CallError;
+pub use happening::Happening;
 
 use crate::frame;
 use crate::reply::Reply;

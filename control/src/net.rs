@@ -19,6 +19,10 @@ pub enum NetRequest {
     /// Make a network namespace with everything in it. Answered `Attached` (the namespace rides along) or `AttachFailed`;
     /// before the machine's first lease only when that is there, for the sake of its name servers, or soon after (2 s).
     Attach(AttachRequest),
+    /// Lead the published ports of the unit to this run of it, whichever run they lead to now, in one step; the unit's
+    /// address is this run's from now on. Harmless when it is the case already. Answered `Flipped` or `FlipFailed`, and
+    /// then everything is as it was.
+    Flip { unit: UnitName, run: u64 },
     /// The run has ended: its ports are free, its address too as soon as the kernel has removed the link.
     Detach { unit: UnitName, run: u64 },
 }
@@ -27,6 +31,9 @@ pub enum NetRequest {
 pub struct AttachRequest {
     pub unit: UnitName,
     pub run: u64,
+    /// Another run of the unit has its ports and its address: this one publishes nothing until there is a `Flip` to it.
+    #[serde(default)]
+    pub beside: bool,
     pub mode: NetworkMode,
     pub ports: Vec<Port>,
     pub hostname: String,
@@ -58,6 +65,18 @@ pub enum NetReply {
     },
     /// One readable line that names both owners of a port in use.
     AttachFailed {
+        unit: UnitName,
+        run: u64,
+        message: String,
+    },
+    /// With the ports as they are published now.
+    Flipped {
+        unit: UnitName,
+        run: u64,
+        ports: Vec<String>,
+    },
+    /// One readable line.
+    FlipFailed {
         unit: UnitName,
         run: u64,
         message: String,

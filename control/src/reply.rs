@@ -1,6 +1,9 @@
 //! What PID 1 answers. The JSON of these types is what `keelctl --json` prints: fields are added, never renamed.
 
+use crate::change::Changes;
+use crate::explain::{PastRun, TimerStatus, UnitGraph, WhyStep};
 use serde::{Deserialize, Serialize};
+use unit::Diagnostic;
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -16,12 +19,24 @@ pub enum Reply {
     Denied {
         reason: Denial,
     },
+    /// Of a diff, or of an apply whose end nobody waits for.
+    Changes(Box<Changes>),
+    /// Of an apply: it has been taken over, and `Done` or `Failed` follows.
+    Changing(Box<Changes>),
+    /// Unit files that are not taken, or a choice with which units could not be loaded; nothing was changed.
+    Refused {
+        diagnostics: Vec<Diagnostic>,
+    },
     Units(Vec<UnitStatus>),
     Unit(Box<UnitStatus>),
     Images(Vec<ImageSummary>),
     BootChart(BootChart),
     /// One line per entry of the ring.
     Trace(Vec<String>),
+    Why(Vec<WhyStep>),
+    History(Vec<PastRun>),
+    Timers(Vec<TimerStatus>),
+    Graph(Box<UnitGraph>),
     Top(Box<Top>),
     /// Progress of a long job, for a human.
     Progress {
@@ -75,7 +90,10 @@ impl Reply {
     /// Whether nothing follows it but the ends of the streams.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Accepted | Self::Progress { .. })
+        !matches!(
+            self,
+            Self::Accepted | Self::Progress { .. } | Self::Changing(_)
+        )
     }
 }
 
@@ -83,10 +101,11 @@ impl Reply {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
 pub struct UnitStatus {
     pub name: String,
-    /// `container`, `target`
+    /// `container`, `target`, `timer`
     pub kind: String,
     pub description: String,
-    /// `inactive`, `waiting`, `preparing`, `starting`, `running`, `stopping`, `releasing`, `backoff`, `finished`, `failed`
+    /// `inactive`, `scheduled`, `waiting`, `preparing`, `pre-start`, `starting`, `started`, `running`, `pre-stop`, `stopping`,
+    /// `post-stop`, `releasing`, `backoff`, `finished`, `skipped`, `failed`
     pub state: String,
     /// Why it is in that state, one line: last exit, failed step, what it waits for.
     pub reason: String,
@@ -118,8 +137,55 @@ pub struct UnitStatus {
     pub requires: Vec<String>,
     pub wants: Vec<String>,
     pub after: Vec<String>,
+    #[serde(default)]
+    pub required_by: Vec<String>,
+    #[serde(default)]
+    pub wanted_by: Vec<String>,
+    /// The units that hold it back: not ready yet, or not ended yet.
+    #[serde(default)]
+    pub waits_for: Vec<String>,
+    /// `enabled`, `disabled`, `masked`, `not in an enabled profile`
+    #[serde(default)]
+    pub enablement: String,
+    /// Why its last failed run failed.
+    #[serde(default)]
+    pub last_failure: Option<String>,
+    /// The key of the limit that ended its last failed run, or that keeps it from starting again: `restart_max`.
+    #[serde(default)]
+    pub limit: Option<String>,
+    /// What the container says about itself (`STATUS=`).
+    #[serde(default)]
+    pub status: String,
+    /// A new version is on its way.
+    #[serde(default)]
+    pub replacing: bool,
+    /// Why the last new version did not take its place.
+    #[serde(default)]
+    pub replace_problem: Option<String>,
     /// Diagnostics of the unit file, when it is bad.
     pub diagnostics: Vec<String>,
+    /// None: nobody probes it, or it does not run.
+    #[serde(default)]
+    pub health: Option<UnitHealth>,
+    /// Its processes stand still, or are about to.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// Whether a running container does its work.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct UnitHealth {
+    /// `starting`, `healthy`, `unhealthy`
+    pub status: String,
+    /// `http port 80 path /healthz`, `tcp port 6379`, `exec pg_isready -q`
+    pub probe: String,
+    /// In a row, those of the start period left out; so many as `retries` are unhealthy.
+    pub failures: u32,
+    pub retries: u32,
+    /// In a row.
+    pub successes: u32,
+    /// Why the last probe that failed did; empty: none has failed.
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -190,6 +256,37 @@ pub struct Top {
     pub warnings: Vec<String>,
     /// Every process that is not in a container, by process id.
     pub programs: Vec<Program>,
+    /// How promptly PID 1 answers.
+    #[serde(default)]
+    pub turns: Turns,
+}
+
+/// Classes of turns by their length; the last one has all that are longer.
+pub const TURN_CLASSES: usize = 16;
+
+/// Turns of PID 1's loop since the boot: while one lasts, nobody is answered.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct Turns {
+    /// How many took less than 1 ms, then less than 2, 4, 8 ms and so on.
+    pub by_length: Vec<u64>,
+    /// Microseconds.
+    pub longest_us: u64,
+    /// Milliseconds since the kernel's start at which that one was over.
+    pub longest_at_ms: u64,
+}
+
+impl Turns {
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.by_length.iter().sum()
+    }
+
+    /// How many took so long or longer; `ms` is a power of two.
+    #[must_use]
+    pub fn longer_than_ms(&self, ms: u64) -> u64 {
+        let class = usize::try_from(ms.checked_ilog2().map_or(0, |power| power + 1)).unwrap_or(0);
+        self.by_length.iter().skip(class).sum()
+    }
 }
 
 /// One process of the system itself.

@@ -15,6 +15,8 @@ pub struct RequestFrame {
 /// `Exec` without terminal: stdin, stdout, stderr; with terminal: one unix stream socket, over which the
 /// launcher sends the terminal's master side (`SCM_RIGHTS`, as runc's console socket).
 /// `Logs`: where the text goes. `ImageLoad`: where the archive comes from (a file or a pipe).
+/// `TraceDump`: a pipe into which it goes.
+/// `Diff`, `Apply`: a pipe out of which the unit files come: one JSON object, path in the folder → text.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -33,20 +35,82 @@ pub enum Request {
     Restart {
         units: Vec<String>,
     },
+    /// Forget failures, limits that were hit and completed jobs; of all units, when none is named.
+    ResetFailed {
+        units: Vec<String>,
+    },
+    /// Let running containers take up their new configuration.
+    Reload {
+        units: Vec<String>,
+    },
+    /// Which units are started, and by what; `Done`, or `Refused`.
+    Choose(Choice),
+    /// What these unit files would change: `Changes` or `Refused`.
+    Diff,
+    /// Put them in the place of the operator's present ones: `Refused`, or `Changes` when that is done; with `wait`,
+    /// `Changing`, and then `Done` or `Failed`.
+    Apply {
+        wait: bool,
+    },
+    /// Freeze running containers; answered `Done` when nothing in them runs any more.
+    Pause {
+        units: Vec<String>,
+    },
+    Unpause {
+        units: Vec<String>,
+    },
     Exec(ExecRequest),
     Logs(LogsRequest),
     ImageLoad,
     ImageLs,
     /// Boot stages and unit transitions with their times.
     BootChart,
-    /// The last decisions of the supervisor.
+    /// The last decisions of the supervisor, as lines.
     Trace,
+    /// The last decisions and the state before them, for `sim --replay`: one JSON object, to the descriptor.
+    TraceDump,
+    /// The chain of events that led to a unit's state.
+    Why {
+        unit: String,
+    },
+    /// The latest runs of a unit whose command is meant to end.
+    History {
+        unit: String,
+    },
+    Timers,
+    /// All units and what they say about each other.
+    Graph,
     /// Memory, and what the machine's own programs use.
     Top,
     /// Answered when every default unit is ready, or one of them has failed for good.
     WaitReady,
+    /// PID 1 executes itself anew and goes on where it was; answered `Done` by the new program.
+    Reexec,
     PowerOff,
     Reboot,
+}
+
+/// What an operator decides about units beside their files; it outlives a reboot.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Choice {
+    /// Targets start them, default.target at least; all units of the profiles may be started.
+    Enable {
+        units: Vec<String>,
+        profiles: Vec<String>,
+    },
+    /// No target starts them.
+    Disable {
+        units: Vec<String>,
+        profiles: Vec<String>,
+    },
+    /// Nothing starts them.
+    Mask {
+        units: Vec<String>,
+    },
+    Unmask {
+        units: Vec<String>,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

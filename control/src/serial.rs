@@ -6,6 +6,7 @@
 //!
 //! host:    zeros, hello(id) │ open(streams) data(control) data(stdin)… end(stdin) resize … close
 //! target:       welcome(id) │ data(control) data(stdout) data(stderr) credit … end … close(message)
+//!               a close of the host's is answered with one
 //! ```
 //!
 //! The port is a byte stream that outlives its users: a host may go away in the middle of a frame, in either direction,
@@ -16,6 +17,9 @@
 //! - The host hunts for the welcome with its own id and skips everything before it.
 //! - Per channel at most [`WINDOW_BYTES`] are under way: a side that does not read its data stops its own stream,
 //!   not the others, and neither side ever has to hold more than that.
+//! - A host that leaves says so and reads on until the target has said the same, and the target says nothing more then.
+//!   Whatever QEMU can't deliver, because its reader is gone in that moment, costs the port one of its 128 buffers for
+//!   good (hw/char/virtio-serial-bus.c: `discard_throttle_data`); without them it takes nothing any more.
 //! - The relay never looks into requests and replies: they are bytes of channel `Control`, so that a new
 //!   request needs no new relay.
 //!

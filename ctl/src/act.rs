@@ -1,4 +1,4 @@
-//! Commands that ask for something and wait until it is so: start, stop, restart, wait-ready, poweroff, reboot; and trace.
+//! Commands that ask for something and wait until it is so: start, stop, restart, wait-ready, reexec, poweroff, reboot; and trace.
 
 use crate::failure::Failure;
 use crate::options::Invocation;

@@ -36,6 +36,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) enum Notice<'a> {
     Progress(&'a str),
+    /// Another one that is not the last.
+    Reply(&'a Reply),
     /// So many more bytes of stdin have been taken.
     Sent(usize),
     Resized,
@@ -94,7 +96,7 @@ pub(crate) fn carry(
                 notice(call, Notice::Progress(&message))
             }
             Happening::Reply(reply) if reply.is_final() => last = Some(reply),
-            Happening::Reply(_) => {}
+            Happening::Reply(reply) => notice(call, Notice::Reply(&reply)),
             Happening::Ended => {
                 let lost = || CallError::Lost {
                     why: "the machine closed it".to_owned(),

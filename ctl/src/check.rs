@@ -26,21 +26,25 @@ pub(crate) fn check(invocation: &Invocation, paths: &[PathBuf]) -> Result<u8, Fa
         output::json(&loaded.diagnostics)?;
         return Ok(u8::from(errors > 0));
     }
+    show(&loaded.diagnostics)?;
+    output::print(&summary(&loaded.diagnostics, loaded.bad.len()))?;
+    Ok(u8::from(errors > 0))
+}
+
+/// With the picture of each place, on stderr.
+pub(crate) fn show(diagnostics: &[Diagnostic]) -> Result<(), Failure> {
     let on_terminal = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let colour = if on_terminal {
         Colour::Always
     } else {
         Colour::Never
     };
-    let pictures: String = loaded
-        .diagnostics
+    let pictures: String = diagnostics
         .iter()
         .map(|found| unit::render(found, colour) + "\n\n")
         .collect();
     output::write_all(io::stderr().as_fd(), pictures.as_bytes())
-        .map_err(|error| Failure::output(&error))?;
-    output::print(&summary(&loaded.diagnostics, loaded.bad.len()))?;
-    Ok(u8::from(errors > 0))
+        .map_err(|error| Failure::output(&error))
 }
 
 fn summary(diagnostics: &[Diagnostic], bad: usize) -> String {

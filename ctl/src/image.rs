@@ -94,7 +94,7 @@ pub(crate) fn load(invocation: &Invocation, machine: &Machine, path: &Path) -> R
                     shown = output::print(&(human::printable(message) + "\n"));
                 }
             }
-            Notice::Resized | Notice::Continued => {}
+            Notice::Reply(_) | Notice::Resized | Notice::Continued => {}
         },
     );
     meter.clear();

@@ -16,10 +16,14 @@
 mod act;
 mod boot_chart;
 mod carry;
+mod change;
 pub mod chart;
 mod check;
 mod exec;
+mod explain;
 mod failure;
+mod folder;
+mod graph;
 mod help;
 mod human;
 mod image;
@@ -36,6 +40,7 @@ mod top;
 
 use control::machine::Machine;
 use failure::Failure;
+use folder::Empty;
 use options::{Command, Invocation};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,11 +67,33 @@ fn perform(invocation: &Invocation) -> Result<u8, Failure> {
         Command::Help(text) => output::print(text),
         Command::Version => version(invocation),
         Command::Check { paths } => return check::check(invocation, paths),
+        Command::Diff { folder, empty } => {
+            return change::diff(invocation, &machine()?, folder, Empty::of(*empty));
+        }
+        Command::Apply {
+            folder,
+            wait,
+            empty,
+        } => {
+            return change::apply(invocation, &machine()?, folder, *wait, Empty::of(*empty));
+        }
+        Command::Choose { request, now } => {
+            return change::choose(invocation, &machine()?, request, now);
+        }
         Command::Ps { quiet } => ps::ps(invocation, &machine()?, *quiet),
         Command::Status { units } => status::status(invocation, &machine()?, units),
         Command::Act(request) => act::act(invocation, &machine()?, request),
         Command::End(request) => act::end(invocation, &machine()?, request),
         Command::Trace => act::trace(invocation, &machine()?),
+        Command::TraceDump => return logs::dump(invocation, &machine()?),
+        Command::Why { unit } => explain::why(invocation, &machine()?, unit),
+        Command::History { unit } => explain::history(invocation, &machine()?, unit),
+        Command::Timers => explain::timers(invocation, &machine()?),
+        Command::Graph {
+            format,
+            file,
+            units,
+        } => graph::graph(invocation, &machine()?, *format, file.as_deref(), units),
         Command::Top => top::top(invocation, &machine()?),
         Command::Logs(request) => return logs::logs(invocation, &machine()?, request),
         Command::Exec {

@@ -15,10 +15,26 @@ pub(crate) fn logs(
     machine: &Machine,
     request: &LogsRequest,
 ) -> Result<u8, Failure> {
+    let follow = request.follow;
+    stream(invocation, machine, &Request::Logs(request.clone()), follow)
+}
+
+/// The last decisions, for `sim --replay`.
+pub(crate) fn dump(invocation: &Invocation, machine: &Machine) -> Result<u8, Failure> {
+    stream(invocation, machine, &Request::TraceDump, false)
+}
+
+/// What the machine writes, to stdout.
+fn stream(
+    invocation: &Invocation,
+    machine: &Machine,
+    request: &Request,
+    follow: bool,
+) -> Result<u8, Failure> {
     let signals = Signals::block()?;
     let patience = invocation.patience(Patience::LONG);
     let deadline = patience.outcome.map(|outcome| Instant::now() + outcome);
-    let mut call = machine.call(&Request::Logs(request.clone()), None, patience.reach)?;
+    let mut call = machine.call(request, None, patience.reach)?;
     match carry(
         &mut call,
         &signals,
@@ -29,9 +45,9 @@ pub(crate) fn logs(
         Outcome::Reply(Reply::Done) => Ok(0),
         Outcome::Reply(other) => Err(Failure::from_reply(other)),
         // Ctrl-C is how one stops following.
-        Outcome::Signal(signal) if request.follow && signal == Signal::SIGINT as i32 => Ok(0),
+        Outcome::Signal(signal) if follow && signal == Signal::SIGINT as i32 => Ok(0),
         Outcome::Signal(signal) => Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
-        Outcome::TimedOut if request.follow => Ok(0),
+        Outcome::TimedOut if follow => Ok(0),
         Outcome::TimedOut => Err(CallError::NoAnswer {
             waited: patience.outcome.unwrap_or_default(),
         }

@@ -9,6 +9,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod change;
+mod explain;
+
+pub(crate) use change::Now;
+pub(crate) use explain::GraphFormat;
+
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) machine: Option<PathBuf>,
@@ -32,6 +38,21 @@ pub(crate) enum Command {
     /// The machine's end.
     End(Request),
     Trace,
+    TraceDump,
+    Why {
+        unit: String,
+    },
+    History {
+        unit: String,
+    },
+    Timers,
+    Graph {
+        format: GraphFormat,
+        /// `None`: to stdout.
+        file: Option<PathBuf>,
+        /// Empty: all.
+        units: Vec<String>,
+    },
     Top,
     Logs(LogsRequest),
     Exec {
@@ -45,6 +66,20 @@ pub(crate) enum Command {
     ImageLs,
     Check {
         paths: Vec<PathBuf>,
+    },
+    Diff {
+        folder: PathBuf,
+        empty: bool,
+    },
+    Apply {
+        folder: PathBuf,
+        wait: bool,
+        empty: bool,
+    },
+    /// Outlives a reboot.
+    Choose {
+        request: Request,
+        now: Now,
     },
     /// `None`: to stdout.
     BootChart {
@@ -190,7 +225,23 @@ impl Words {
             "restart" => Command::Act(Request::Restart {
                 units: self.units()?,
             }),
+            "reset-failed" => Command::Act(Request::ResetFailed {
+                units: self.values()?,
+            }),
+            "reload" => Command::Act(Request::Reload {
+                units: self.units()?,
+            }),
+            "diff" => self.diff()?,
+            "apply" => self.apply()?,
+            "enable" | "disable" | "mask" | "unmask" => self.choose(name)?,
+            "pause" => Command::Act(Request::Pause {
+                units: self.units()?,
+            }),
+            "unpause" => Command::Act(Request::Unpause {
+                units: self.units()?,
+            }),
             "wait-ready" => self.nothing_else(Command::Act(Request::WaitReady))?,
+            "reexec" => self.nothing_else(Command::Act(Request::Reexec))?,
             "top" => self.nothing_else(Command::Top)?,
             "poweroff" => self.nothing_else(Command::End(Request::PowerOff))?,
             "reboot" => self.nothing_else(Command::End(Request::Reboot))?,
@@ -208,6 +259,14 @@ impl Words {
             }
             "boot-chart" => self.boot_chart()?,
             "trace" => self.trace()?,
+            "why" => Command::Why {
+                unit: self.one_unit(name)?,
+            },
+            "history" => Command::History {
+                unit: self.one_unit(name)?,
+            },
+            "timers" => self.nothing_else(Command::Timers)?,
+            "graph" => self.graph()?,
             other => return Err(no_command(other)),
         })
     }
@@ -370,16 +429,6 @@ impl Words {
             file: file.filter(|file| file.as_os_str() != "-"),
         })
     }
-
-    fn trace(&mut self) -> Result<Command, Failure> {
-        while let Some(word) = self.next()? {
-            match word {
-                Word::Long(name) if name == "dump" => {}
-                other => return Err(unknown(&other)),
-            }
-        }
-        Ok(Command::Trace)
-    }
 }
 
 fn no_command(word: &str) -> Failure {
@@ -392,6 +441,14 @@ fn no_command(word: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a line that may be wrong.
+    pub(super) fn command(line: &str) -> Result<Command, String> {
+        match parse(line.split_whitespace().map(OsString::from)) {
+            Ok(invocation) => Ok(invocation.command),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
 
     fn parsed(line: &str) -> Invocation {
         parse(line.split_whitespace().map(OsString::from)).unwrap()
@@ -480,14 +537,29 @@ mod tests {
             "start",
             "stop",
             "restart",
+            "pause",
+            "unpause",
             "logs",
             "exec",
             "check",
+            "diff",
+            "apply",
+            "enable",
+            "disable",
+            "mask",
+            "unmask",
+            "reset-failed",
+            "reload",
+            "why",
+            "history",
+            "timers",
+            "graph",
             "image",
             "wait-ready",
             "boot-chart",
             "trace",
             "top",
+            "reexec",
             "poweroff",
             "reboot",
             "version",

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::options::Invocation;
+use crate::output::Colour;
 use crate::table::{Cell, table};
 use crate::{human, output};
 use control::machine::{Machine, Patience};
@@ -10,6 +11,8 @@ use control::request::Request;
 
 /// Characters of a command in the table; `status` and `--json` have all of it.
 const COMMAND_CHARACTERS: usize = 30;
+/// Of what it waits for.
+const REASON_CHARACTERS: usize = 30;
 
 pub(crate) fn ps(invocation: &Invocation, machine: &Machine, quiet: bool) -> Result<(), Failure> {
     let units = ask(invocation, machine)?;
@@ -50,10 +53,6 @@ fn row(unit: &UnitStatus) -> [Cell; 7] {
             text
         }
     };
-    let state = match unit.next_start_ms {
-        Some(next) if unit.state == "backoff" => format!("backoff ({} to go)", human::age(next)),
-        _ => unit.state.clone(),
-    };
     [
         human::printable(&unit.name).into(),
         or_dash(human::printable(human::image(&unit.image))).into(),
@@ -62,7 +61,7 @@ fn row(unit: &UnitStatus) -> [Cell; 7] {
             COMMAND_CHARACTERS,
         ))
         .into(),
-        Cell::coloured(state, output::state_colour(&unit.state)),
+        Cell::coloured(state(unit), colour(unit)),
         human::age(unit.age_ms).into(),
         unit.memory
             .map_or_else(|| "-".to_owned(), human::size)
@@ -71,9 +70,35 @@ fn row(unit: &UnitStatus) -> [Cell; 7] {
     ]
 }
 
+/// With the one thing about it that an operator has to know: `running (healthy)`.
+fn state(unit: &UnitStatus) -> String {
+    let health = unit.health.as_ref().map(|health| health.status.as_str());
+    let more = match (unit.state.as_str(), unit.next_start_ms, health) {
+        ("backoff", Some(next), _) => format!("{} to go", human::age(next)),
+        _ if unit.paused => "paused".to_owned(),
+        ("started", _, _) if !unit.reason.is_empty() => {
+            human::cut(&human::printable(&unit.reason), REASON_CHARACTERS)
+        }
+        ("running", _, Some("starting")) => "health starting".to_owned(),
+        ("running", _, Some(health)) => human::printable(health),
+        (_, _, _) => return human::printable(&unit.state),
+    };
+    format!("{} ({more})", human::printable(&unit.state))
+}
+
+fn colour(unit: &UnitStatus) -> Colour {
+    match &unit.health {
+        Some(health) if unit.state == "running" && health.status == "unhealthy" => Colour::Red,
+        Some(health) if unit.state == "running" && health.status == "starting" => Colour::Yellow,
+        _ if unit.paused => Colour::Yellow,
+        Some(_) | None => output::state_colour(&unit.state),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use control::reply::UnitHealth;
 
     #[test]
     fn a_unit_is_one_row() {
@@ -99,5 +124,36 @@ redis@1         redis:7  redis-server --maxmemory 900mb  running             2m 
 default.target  -        -                               backoff (3s to go)  0s      -     -
 ";
         assert_eq!(render(&[redis, target], false), text);
+    }
+
+    #[test]
+    fn the_state_says_what_is_worth_knowing_about_it() {
+        let unit = |name: &str, reason: &str, health: &str| UnitStatus {
+            state: name.into(),
+            reason: reason.into(),
+            health: (!health.is_empty()).then(|| UnitHealth {
+                status: health.into(),
+                ..UnitHealth::default()
+            }),
+            ..UnitStatus::default()
+        };
+        for (unit, text) in [
+            (unit("running", "", ""), "running"),
+            (unit("running", "", "healthy"), "running (healthy)"),
+            (unit("running", "", "starting"), "running (health starting)"),
+            (unit("running", "", "unhealthy"), "running (unhealthy)"),
+            (unit("stopping", "", "unhealthy"), "stopping"),
+            (
+                unit("started", "waits for port 6379", ""),
+                "started (waits for port 6379)",
+            ),
+        ] {
+            assert_eq!(state(&unit), text);
+        }
+        let paused = UnitStatus {
+            paused: true,
+            ..unit("running", "", "healthy")
+        };
+        assert_eq!(state(&paused), "running (paused)");
     }
 }

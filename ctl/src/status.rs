@@ -1,11 +1,12 @@
 //! `keelctl status`: a unit in detail, or the machine in short.
 
 use crate::failure::Failure;
+use crate::graph::{self, Direction, tree};
 use crate::options::Invocation;
 use crate::output::{self, Colour, paint};
 use crate::{human, logs, ps, top};
 use control::machine::{Machine, Patience};
-use control::reply::{Reply, UnitStatus};
+use control::reply::{Reply, UnitHealth, UnitStatus};
 use control::request::{LogsRequest, Request};
 
 /// Log lines shown below a unit.
@@ -34,9 +35,19 @@ pub(crate) fn status(
         };
     }
     let coloured = output::coloured();
+    let graph = graph::ask(machine, patience)?;
     for (number, unit) in units.iter().enumerate() {
         let gap = if number > 0 { "\n" } else { "" };
         output::print(&format!("{gap}{}", render(unit, coloured)))?;
+        for (title, direction) in [
+            ("Needs", Direction::Needs),
+            ("Needed by", Direction::NeededBy),
+        ] {
+            let grown = tree(&graph, &unit.name, direction, coloured);
+            if !grown.is_empty() {
+                output::print(&format!("\n{title}\n{grown}"))?;
+            }
+        }
         if unit.kind == "container" {
             output::print(&last_lines(machine, &unit.name, patience))?;
         }
@@ -75,7 +86,14 @@ fn overview(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
 
 /// Whether an operator has to look at it.
 fn needs_attention(unit: &UnitStatus) -> bool {
-    matches!(unit.state.as_str(), "failed" | "backoff") || !unit.diagnostics.is_empty()
+    matches!(unit.state.as_str(), "failed" | "backoff")
+        || !unit.diagnostics.is_empty()
+        || is_unhealthy(unit)
+}
+
+fn is_unhealthy(unit: &UnitStatus) -> bool {
+    let health = unit.health.as_ref();
+    health.is_some_and(|health| health.status == "unhealthy")
 }
 
 fn render_overview(units: &[UnitStatus], warnings: &[String], coloured: bool) -> String {
@@ -109,10 +127,14 @@ fn render_overview(units: &[UnitStatus], warnings: &[String], coloured: bool) ->
     }
     for unit in attention {
         let state = paint(&unit.state, output::state_colour(&unit.state), coloured);
+        let reason = match &unit.health {
+            Some(health) if is_unhealthy(unit) => health_text(health),
+            Some(_) | None => unit.reason.clone(),
+        };
         text.push_str(&format!(
             "  {} {state}: {}\n",
             human::printable(&unit.name),
-            human::printable(&unit.reason)
+            human::printable(&reason)
         ));
     }
     text
@@ -165,12 +187,46 @@ fn fields(unit: &UnitStatus) -> Vec<(&'static str, String)> {
         format!("{} for {}{wish}", unit.state, human::age(unit.age_ms)),
     );
     add("Reason", unit.reason.clone());
+    add("Says", unit.status.clone());
+    add("Waits for", unit.waits_for.join(", "));
+    if unit.replacing {
+        add("Replaced", "a new version is on its way".into());
+    }
+    add(
+        "Not replaced",
+        unit.replace_problem.clone().unwrap_or_default(),
+    );
+    add(
+        "Paused",
+        if unit.paused {
+            "yes".to_owned()
+        } else {
+            String::new()
+        },
+    );
+    let health = unit.health.as_ref();
+    add("Health", health.map(health_text).unwrap_or_default());
+    add(
+        "Probe",
+        health
+            .map(|health| health.probe.clone())
+            .unwrap_or_default(),
+    );
     add(
         "Next start",
         unit.next_start_ms
             .map_or_else(String::new, |next| format!("in {}", human::age(next))),
     );
     add("Last exit", unit.last_exit.clone().unwrap_or_default());
+    let failure = unit.last_failure.clone();
+    add(
+        "Last failure",
+        failure
+            .filter(|failure| !unit.reason.contains(failure.as_str()))
+            .filter(|failure| unit.last_exit.as_ref() != Some(failure))
+            .unwrap_or_default(),
+    );
+    add("Limit hit", unit.limit.clone().unwrap_or_default());
     add(
         "Restarts",
         if unit.restarts > 0 {
@@ -188,11 +244,31 @@ fn fields(unit: &UnitStatus) -> Vec<(&'static str, String)> {
     add("Memory", memory(unit));
     add("Address", unit.address.clone().unwrap_or_default());
     add("Ports", unit.ports.join(", "));
-    add("Requires", unit.requires.join(", "));
-    add("Wants", unit.wants.join(", "));
     add("After", unit.after.join(", "));
+    add("At boot", unit.enablement.clone());
     add("Source", unit.source.clone());
     fields
+}
+
+/// `healthy`, `unhealthy, 3 failures in a row: HTTP 404 from /`
+fn health_text(health: &UnitHealth) -> String {
+    let reason = match health.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    match (health.status.as_str(), health.failures) {
+        ("healthy", 0) => health.status.clone(),
+        (_, 0) => format!("{}{reason}", health.status),
+        ("unhealthy", failures) => {
+            format!("unhealthy, {failures} failures in a row{reason}")
+        }
+        (status, failures) => {
+            format!(
+                "{status}, {failures} of {} failures{reason}",
+                health.retries
+            )
+        }
+    }
 }
 
 fn memory(unit: &UnitStatus) -> String {
@@ -252,6 +328,34 @@ mod tests {
     }
 
     #[test]
+    fn a_new_version_is_told_of_on_its_way_and_when_it_does_not_come() {
+        let mut web = UnitStatus {
+            name: "web".into(),
+            state: "running".into(),
+            age_ms: 61_000,
+            replacing: true,
+            image: "web:1".into(),
+            ..UnitStatus::default()
+        };
+        let text = "\
+● web
+       State: running for 1m 1s
+    Replaced: a new version is on its way
+       Image: web:1
+";
+        assert_eq!(render(&web, false), text);
+        web.replacing = false;
+        web.replace_problem = Some("it did not get ready within update.health_wait".into());
+        let text = "\
+● web
+       State: running for 1m 1s
+Not replaced: it did not get ready within update.health_wait
+       Image: web:1
+";
+        assert_eq!(render(&web, false), text);
+    }
+
+    #[test]
     fn the_machine_is_degraded_when_a_unit_or_itself_needs_attention() {
         let well = UnitStatus {
             name: "web".into(),
@@ -272,5 +376,47 @@ mod tests {
   redis@3 backoff: killed by SIGKILL (out of memory)
 ";
         assert_eq!(render_overview(&[well, redis()], &[], false), text);
+    }
+
+    #[test]
+    fn health_is_told_with_its_counters_and_the_last_failure() {
+        let health = |status: &str, failures, reason: &str| UnitHealth {
+            status: status.into(),
+            failures,
+            retries: 3,
+            reason: reason.into(),
+            ..UnitHealth::default()
+        };
+        let refused = "connection refused on 127.0.0.1:80";
+        for (health, text) in [
+            (health("healthy", 0, refused), "healthy".to_owned()),
+            (health("starting", 0, ""), "starting".to_owned()),
+            (
+                health("starting", 0, refused),
+                format!("starting: {refused}"),
+            ),
+            (
+                health("healthy", 2, refused),
+                format!("healthy, 2 of 3 failures: {refused}"),
+            ),
+            (
+                health("unhealthy", 4, refused),
+                format!("unhealthy, 4 failures in a row: {refused}"),
+            ),
+        ] {
+            assert_eq!(health_text(&health), text);
+        }
+        let ill = UnitStatus {
+            name: "web".into(),
+            state: "running".into(),
+            health: Some(health("unhealthy", 3, refused)),
+            ..UnitStatus::default()
+        };
+        assert_eq!(
+            render_overview(&[ill], &[], false),
+            format!(
+                "● degraded: 1 units (1 running)\n  web running: unhealthy, 3 failures in a row: {refused}\n"
+            )
+        );
     }
 }

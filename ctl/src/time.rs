@@ -13,6 +13,31 @@ pub(crate) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// `2026-11-21 10:00:00`, UTC.
+pub(crate) fn date(unix_ms: i64) -> String {
+    let (days, ms) = (unix_ms.div_euclid(DAY_MS), unix_ms.rem_euclid(DAY_MS));
+    // Howard Hinnant, "chrono-compatible low-level date algorithms": civil_from_days, in eras of 400 years from March.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, late) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let seconds = ms / 1_000;
+    format!(
+        "{:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+        era * 400 + year + late,
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
 /// `30`, `30s`, `1m30s`.
 pub(crate) fn timeout(text: &str) -> Result<Duration, Failure> {
     if let Ok(seconds) = text.parse() {
@@ -140,6 +165,18 @@ mod tests {
             ("1h30m", NOW - 5_400_000),
         ] {
             assert_eq!(moment(text, NOW).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_read_as_it_is_written() {
+        for text in [
+            "1970-01-01 00:00:00",
+            "2000-02-29 23:59:59",
+            "2026-11-21 10:00:00",
+            "2100-03-01 00:00:01",
+        ] {
+            assert_eq!(date(moment(text, 0).unwrap()), text);
         }
     }
 

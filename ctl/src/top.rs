@@ -5,7 +5,7 @@ use crate::options::Invocation;
 use crate::table::{Cell, table};
 use crate::{human, output};
 use control::machine::{Machine, Patience};
-use control::reply::{Program, Reply, Top};
+use control::reply::{Program, Reply, Top, Turns};
 use control::request::Request;
 
 pub(crate) fn top(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
@@ -27,7 +27,7 @@ pub(crate) fn ask(invocation: &Invocation, machine: &Machine) -> Result<Top, Fai
 fn render(top: &Top) -> String {
     let system: u64 = top.programs.iter().map(|program| program.pss).sum();
     let head = format!(
-        "up {}, memory {}, available {}\nstate: {}, available {}, {}\ncontainers: {} in {}\nsystem: {} in {}\n{}\n",
+        "up {}, memory {}, available {}\nstate: {}, available {}, {}\ncontainers: {} in {}\nsystem: {} in {}\n{}{}\n",
         human::age(top.uptime_ms),
         human::size(top.memory),
         human::size(top.memory_available),
@@ -41,10 +41,24 @@ fn render(top: &Top) -> String {
         counted(top.containers_threads, "thread", "threads"),
         human::size(system),
         counted(top.programs.len() as u64, "process", "processes"),
+        turns(&top.turns),
         warnings(top),
     );
     let rows = top.programs.iter().map(row).collect();
     head + &table(["PROGRAM", "PID", "PSS", "CPU", "FDS"], rows, false)
+}
+
+/// An older machine does not tell.
+fn turns(turns: &Turns) -> String {
+    match turns.count() {
+        0 => String::new(),
+        count => format!(
+            "PID 1: {} of its loop, the longest took {}.{} ms\n",
+            counted(count, "turn", "turns"),
+            turns.longest_us / 1000,
+            turns.longest_us % 1000 / 100
+        ),
+    }
 }
 
 fn warnings(top: &Top) -> String {
@@ -98,12 +112,18 @@ mod tests {
             state_available: 200 << 20,
             warnings: vec!["THE STATE PARTITION IS NEARLY FULL".into()],
             programs: vec![program("init", 1, 2 << 20), program("netd", 64, 1 << 20)],
+            turns: Turns {
+                by_length: vec![1000, 20, 3],
+                longest_us: 3_250,
+                longest_at_ms: 1_000,
+            },
         };
         let text = "\
 up 2m 13s, memory 2.0G, available 1.9G
 state: 8.0G, available 200M, on /dev/vda3
 containers: 10M in 1 thread
 system: 3.0M in 2 processes
+PID 1: 1023 turns of its loop, the longest took 3.2 ms
 warning: THE STATE PARTITION IS NEARLY FULL
 
 PROGRAM  PID  PSS   CPU    FDS

@@ -41,8 +41,16 @@ fn tables_and_details_are_printed() {
             machine.run(way, &["ps", "-q"], b"").expect(0).text(),
             "redis@1\nweb\n"
         );
-        let trace = machine.run(way, &["trace", "--dump"], b"").expect(0).text();
+        let trace = machine.run(way, &["trace"], b"").expect(0).text();
         assert_eq!(trace, "12 start redis@1\n40 up redis@1\n");
+        let dump = machine.run(way, &["trace", "--dump"], b"").expect(0).text();
+        assert_eq!(dump, "{\"release\":\"0\"}\n");
+        let why = machine.run(way, &["why", "redis@1"], b"").expect(0).text();
+        assert!(why.contains("2m 13s ago  start default"), "{why}");
+        machine.run(way, &["why", "nope"], b"").expect(3);
+        let graph = machine.run(way, &["graph", "web"], b"").expect(0).text();
+        assert!(graph.contains("\"web\" -> \"redis@1\""), "{graph}");
+        machine.run(way, &["graph", "nope"], b"").expect(3);
     }
 }
 
@@ -57,7 +65,11 @@ fn json_fields_stay_what_they_are() {
             &["status", "redis@1", "--json"],
             &["image", "ls", "--json"],
             &["boot-chart", "--json"],
-            &["trace", "--dump", "--json"],
+            &["trace", "--json"],
+            &["why", "redis@1", "--json"],
+            &["history", "redis@1", "--json"],
+            &["timers", "--json"],
+            &["graph", "--json"],
             &["top", "--json"],
             &["version", "--json"],
         ] {
@@ -243,4 +255,50 @@ fn output_that_nobody_reads_ends_quietly() {
     machine
         .init
         .wait_for("both queries are cancelled", |seen| seen.cancelled == 2);
+}
+
+#[test]
+fn the_files_of_a_folder_go_to_the_machine_and_its_verdict_comes_back() {
+    let machine = Machine::start();
+    for way in WAYS {
+        let folder = machine.folder().join("units");
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("web.container.toml");
+        // More than fits into a pipe.
+        let text = format!("# {}\n", "x".repeat(300_000));
+        std::fs::write(&path, &text).unwrap();
+        let dir = folder.to_str().unwrap();
+        for command in ["diff", "apply"] {
+            let done = machine.run(way, &[command, dir], b"").expect(0).text();
+            assert_eq!(done, "+ web: new; starts\n1 new\n");
+            let sent = machine.init.seen(|seen| std::mem::take(&mut seen.archive));
+            let sent: std::collections::BTreeMap<String, String> =
+                serde_json::from_slice(&sent).unwrap();
+            assert_eq!(sent.get("web.container.toml"), Some(&text));
+        }
+        let waited = machine.run(way, &["apply", "--wait", dir], b"");
+        waited.expect(1);
+        assert!(
+            waited.text().starts_with("+ web: new; starts\n"),
+            "{}",
+            waited.text()
+        );
+        assert!(
+            waited.stderr.contains("exited with code 1"),
+            "{}",
+            waited.stderr
+        );
+        std::fs::write(&path, "bad").unwrap();
+        for command in ["diff", "apply"] {
+            let refused = machine.run(way, &[command, dir], b"");
+            refused.expect(1);
+            let place = format!("{dir}/web.container.toml");
+            assert!(refused.stderr.contains(&place), "{}", refused.stderr);
+            assert!(
+                refused.stderr.contains("nothing was changed"),
+                "{}",
+                refused.stderr
+            );
+        }
+    }
 }

@@ -5,11 +5,13 @@ use crate::run::{self, RunError};
 use crate::{paths, target};
 use std::path::PathBuf;
 
-/// The crates whose program goes into the image. The program has the name of [`PROGRAMS`], in the same order.
-pub const CRATES: [&str; 7] = ["init", "launcher", "netd", "logd", "store", "relay", "ctl"];
-/// Their executables.
-pub const PROGRAMS: [&str; 7] = [
-    "init", "launcher", "netd", "logd", "store", "relay", "keelctl",
+/// The programs that go into the image, and the crates that they are made of.
+const PROGRAMS: [&str; 2] = ["init", ALL_BUT_INIT];
+/// What [`NAMES`] are links to.
+pub const ALL_BUT_INIT: &str = "programs";
+/// The names by which the second of them is called.
+pub const NAMES: [&str; 7] = [
+    "launcher", "netd", "logd", "prober", "store", "relay", "keelctl",
 ];
 
 /// How the programs are compiled.
@@ -54,7 +56,7 @@ pub struct Program {
 /// # Errors
 /// When the Rust target can't be had or cargo fails; its last lines are in the error.
 pub fn programs(profile: Profile) -> Result<Vec<Program>, RunError> {
-    let made = build(&CRATES, profile)?;
+    let made = build(&PROGRAMS, profile)?;
     Ok(PROGRAMS
         .iter()
         .map(|name| Program {
@@ -95,7 +97,7 @@ fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, RunError> {
     command
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    command.args(["--config", &remap_flags()]);
+    command.args(["--config", &rust_flags(profile)]);
     for name in packages {
         command.args(["-p", name]);
     }
@@ -104,18 +106,26 @@ fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, RunError> {
     Ok(folder.join(target::TRIPLE).join(profile.folder()))
 }
 
-fn remap_flags() -> String {
+/// What the linker does for small files (docs/decisions/009): relocations of a position-independent program in a few hundred
+/// bytes instead of 24 bytes each, functions of the same code once, no tables for unwinding.
+const SMALL: [&str; 3] = [
+    "-zpack-relative-relocs",
+    "--icf=all",
+    "-Thost/no-unwinding.ld",
+];
+
+fn rust_flags(profile: Profile) -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
         .unwrap_or_default();
-    let flag = |from: &std::path::Path, to: &str| {
-        format!("\"--remap-path-prefix={}={to}\"", from.display())
-    };
-    format!(
-        "target.{}.rustflags=[{},{}]",
-        target::TRIPLE,
-        flag(&paths::workspace(), "/keelson"),
-        flag(&home, "/cargo")
-    )
+    let remap = |from: PathBuf, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let mut flags = vec![remap(paths::workspace(), "/keelson"), remap(home, "/cargo")];
+    match profile {
+        Profile::Os => flags.extend(SMALL.map(|option| format!("-Clink-arg={option}"))),
+        // A panic unwinds.
+        Profile::Dev => {}
+    }
+    let flags: Vec<String> = flags.iter().map(|flag| format!("\"{flag}\"")).collect();
+    format!("target.{}.rustflags=[{}]", target::TRIPLE, flags.join(","))
 }

@@ -21,6 +21,12 @@ pub enum BuildError {
     Run(host::run::RunError),
     /// There is no kernel for this system in reach.
     NoKernel { system: String },
+    /// The kernel was built without something that we rely on; one line for each option.
+    KernelConfig {
+        release: String,
+        path: PathBuf,
+        lacking: Vec<String>,
+    },
     /// The kernel lacks modules that no machine can boot without.
     Modules {
         release: String,
@@ -49,6 +55,16 @@ impl fmt::Display for BuildError {
             Self::NoKernel { system } => write!(
                 f,
                 "no packaged kernel for {system}: give one with --kernel FILE --modules FOLDER (6.1 or later)"
+            ),
+            Self::KernelConfig {
+                release,
+                path,
+                lacking,
+            } => write!(
+                f,
+                "kernel {release} can't run Keelson, by its configuration {}:\n  {}\nbuild it with that, or take another one",
+                path.display(),
+                lacking.join("\n  ")
             ),
             Self::Modules { release, missing } => {
                 write!(

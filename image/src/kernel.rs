@@ -3,6 +3,7 @@
 //! Debian's general amd64 flavour, not the cloud one: the cloud flavour has no e1000(e), no USB, no server disks or
 //! networks, and one image has to boot everywhere.
 
+use crate::config::Config;
 use crate::error::{BuildError, at, content};
 use crate::module::Unpacking;
 use host::fetch::{self, Freshness, Package};
@@ -45,6 +46,8 @@ pub struct KernelFiles {
     pub kernel: PathBuf,
     /// Its `/lib/modules/<release>`.
     pub modules: Option<PathBuf>,
+    /// What it was built with, where that is neither beside it nor among its modules.
+    pub config: Option<PathBuf>,
 }
 
 impl Kernel {
@@ -71,25 +74,15 @@ impl Kernel {
         };
         let release = release_of(&image)?;
         let modules = merged_modules(&packages, &release)?;
-        let config = packages
-            .iter()
-            .map(|package| package.folder.join(format!("boot/config-{release}")));
-        let config = config
-            .into_iter()
-            .find_map(|file| std::fs::read_to_string(file).ok())
-            .unwrap_or_default();
-        let by_kernel = config
-            .lines()
-            .any(|line| line == "CONFIG_MODULE_DECOMPRESS=y");
+        // Ubuntu's is in another package than its kernel.
+        let mut folders = packages.iter().map(|package| package.folder.join("boot"));
+        let config = folders.find(|folder| folder.join(format!("config-{release}")).is_file());
+        let config = config.map(|folder| Config::beside(&folder.join("vmlinuz"), None, &release));
+        let unpacking = check(config.transpose()?.flatten(), &release, true)?;
         let origin = Origin::Package {
             name: package.name.clone(),
             version: package.version.clone(),
             sha256: package.sha256.clone(),
-        };
-        let unpacking = if by_kernel {
-            Unpacking::ByKernel
-        } else {
-            Unpacking::Never
         };
         Ok(Self {
             image,
@@ -100,7 +93,7 @@ impl Kernel {
         })
     }
 
-    /// The kernel that the user names. Its modules are stored plain: what it can unpack is not known.
+    /// The kernel that the user names.
     pub(crate) fn files(files: &KernelFiles) -> Result<Self, BuildError> {
         let release = release_of(&files.kernel)?;
         let modules = match &files.modules {
@@ -116,14 +109,36 @@ impl Kernel {
                 ));
             }
         };
+        let config = match &files.config {
+            Some(config) => Some(Config::read(config)?),
+            None => Config::beside(&files.kernel, modules.as_deref(), &release)?,
+        };
+        let unpacking = check(config, &release, modules.is_some())?;
         Ok(Self {
             image: files.kernel.clone(),
             release,
             modules,
-            unpacking: Unpacking::Never,
+            unpacking,
             origin: Origin::Files,
         })
     }
+}
+
+/// Whether the kernel has what we need, as far as its configuration is known, and what it can unpack by itself.
+fn check(config: Option<Config>, release: &str, modules: bool) -> Result<Unpacking, BuildError> {
+    let Some(config) = config else {
+        eprintln!(
+            "note: whether kernel {release} has what Keelson needs is not known: its configuration is neither beside it \
+             (config-{release}) nor among its modules (config); --config FILE names it"
+        );
+        return Ok(Unpacking::Never);
+    };
+    config.check(release, modules)?;
+    Ok(if config.is_inside("MODULE_DECOMPRESS") {
+        Unpacking::ByKernel
+    } else {
+        Unpacking::Never
+    })
 }
 
 fn boot_file(folder: &Path) -> Option<PathBuf> {

@@ -12,6 +12,7 @@
 //!
 //! To add a part to the root: a file under `rootfs/skeleton`, a row in [`root`], or a module in `rootfs/modules.toml`.
 
+mod config;
 mod content;
 mod cpio;
 pub mod demo;
@@ -24,7 +25,7 @@ mod kernel;
 mod lz4;
 mod manifest;
 mod module;
-mod oci;
+pub mod oci;
 mod options;
 mod root;
 mod segment;
@@ -59,11 +60,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// - `rootfstype=ramfs`: a tmpfs root may take half of the memory at most, which a machine of 128 MiB has not.
 /// - `cryptomgr.notests`: no self-tests of every cipher at every boot, as the kernel's own default has it (a quarter of
 ///   the instructions between kernel start and init; a FIPS kernel ignores this and tests).
-/// - `rcupdate.rcu_expedited=1`: mounts, namespaces and modules wait for grace periods, each of some milliseconds unless
-///   hurried; init ends the hurry when the units are ready (Documentation/RCU, `rcu_expedited`).
+/// - `initcall_blacklist=crypto_kdf108_init`: that is one more self-test and nothing else, and it asks for a module, which waits
+///   until the whole initramfs is unpacked; without it another processor unpacks while the drivers start (see decision 007).
 /// - `8250.nr_uarts=4`: the ports that machines have; the distribution's 32 are probed one by one.
 pub const CMDLINE: &str = "console=ttyS0 loglevel=5 panic=10 printk.devkmsg=on rdinit=/init rootfstype=ramfs \
-random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4 cryptomgr.notests rcupdate.rcu_expedited=1";
+random.trust_cpu=on random.trust_bootloader=on 8250.nr_uarts=4 cryptomgr.notests initcall_blacklist=crypto_kdf108_init";
 
 /// Build an image. Steps whose inputs have not changed cost little.
 ///

@@ -13,7 +13,7 @@ const MAGIC: [u8; 4] = 0x184C_2102_u32.to_le_bytes();
 /// Of text; fixed by the format.
 const BLOCK: usize = 8 << 20;
 /// The best that the algorithm has; unpacking is as fast for every level.
-const LEVEL: i32 = 12;
+pub(crate) const LEVEL: i32 = 12;
 /// A length of zero, which ends the frame.
 const END: [u8; 4] = [0; 4];
 

@@ -39,6 +39,9 @@ struct Build {
     /// The modules of that kernel: its /lib/modules/RELEASE.
     #[arg(long, requires = "kernel")]
     modules: Option<PathBuf>,
+    /// What that kernel was built with (default: config-RELEASE beside it, or config among its modules).
+    #[arg(long, requires = "kernel")]
+    config: Option<PathBuf>,
     /// Folder of unit files to bake in; may be given more than once.
     #[arg(long = "unit", value_name = "DIR")]
     units: Vec<PathBuf>,
@@ -88,6 +91,7 @@ fn run(build: Build) -> Result<(), BuildError> {
         kernel: build.kernel.map(|kernel| KernelFiles {
             kernel,
             modules: build.modules,
+            config: build.config,
         }),
         units: build.units,
         preload: build.preload,

@@ -11,23 +11,22 @@ use tar::{EntryType, Header};
 
 /// One entry of a layer.
 #[derive(Debug, Clone)]
-pub(crate) enum Entry {
+pub enum Entry {
     Folder { mode: u32, owner: u64 },
     File { mode: u32, bytes: Vec<u8> },
     Link { to: String },
 }
 
 /// Path (no leading slash) → entry.
-pub(crate) type Layer = BTreeMap<String, Entry>;
+pub type Layer = BTreeMap<String, Entry>;
 
 const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// The archive: `layers` bottom first, `config` the `config` object of the image, `references` its names.
-pub(crate) fn archive(
-    layers: &[Layer],
-    config: &Value,
-    references: &[String],
-) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// When something does not fit into a tar header.
+pub fn archive(layers: &[Layer], config: &Value, references: &[String]) -> io::Result<Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut blob = |bytes: Vec<u8>, media_type: &str| -> Value {
         let hash = digest::of(&bytes);

@@ -2,7 +2,7 @@
 
 use crate::error::{BuildError, at, content};
 use crate::tree::{Node, Tree};
-use host::build::Program;
+use host::build::{self, Program};
 use host::fetch::{self, Freshness};
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,8 @@ const LINKS: [(&str, &str); 10] = [
     ("bin", "usr/bin"),
     ("sbin", "usr/sbin"),
     ("lib", "usr/lib"),
-    // The kernel's own requests for modules; init acts by the name it is called by.
-    ("usr/sbin/modprobe", "../lib/keelson/bin/init"),
+    // The kernel's own requests for modules; init acts by the name it is called by, and tells the kernel where it is.
+    ("usr/lib/keelson/bin/modprobe", "init"),
     ("usr/sbin/fsck.ext4", "../lib/keelson/bin/e2fsck"),
     ("usr/bin/keelctl", "../lib/keelson/bin/keelctl"),
     ("etc/os-release", "../usr/lib/os-release"),
@@ -77,6 +77,9 @@ pub(crate) fn system(
             0o755,
             &program.path,
         )?;
+    }
+    for name in build::NAMES {
+        tree.link(&format!("{PROGRAMS}/{name}"), build::ALL_BUT_INIT);
     }
     tree.copy(&format!("{PROGRAMS}/e2fsck"), 0o755, &e2fsck(freshness)?)?;
     Ok(tree)

@@ -31,11 +31,11 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Part of the name in the cache.
-    fn name(self) -> &'static str {
+    /// Part of the name in the cache: what was made in another way is another file.
+    fn name(self) -> String {
         match self {
-            Self::Compressible => "lz4",
-            Self::Packed => "cpio",
+            Self::Compressible => format!("lz4-{}", lz4::LEVEL),
+            Self::Packed => "cpio".to_owned(),
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::limits;
 use control::reply::{BootChart, ChartSpan, ChartUnit};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Transitions by unit, bounded.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Chart {
     units: BTreeMap<String, Vec<(String, u64)>>,
     transitions: usize,

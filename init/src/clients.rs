@@ -71,6 +71,15 @@ impl Machine {
         self.queue_reply(id, reply, Last::Yes);
     }
 
+    /// The last reply of a connection, as it goes over the socket.
+    pub(crate) fn reply_frame(&mut self, id: u64, frame: Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.reply_frame(frame);
+            connection.waits = Waits::Nothing;
+        }
+        self.flush_connection(id);
+    }
+
     fn queue_reply(&mut self, id: u64, reply: &Reply, last: Last) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.reply(reply, last);
@@ -114,7 +123,14 @@ impl Machine {
             Waits::Logs => self.cancel_query(id),
             Waits::Exec => self.cancel_exec(id),
             Waits::Job => self.cancel_jobs_of(id),
-            Waits::Request | Waits::Outcome | Waits::Ready | Waits::Shutdown | Waits::Nothing => {}
+            Waits::Upload => self.cancel_upload(id),
+            Waits::Dump => self.cancel_dump(id),
+            Waits::Request
+            | Waits::Outcome
+            | Waits::Ready
+            | Waits::Reexec
+            | Waits::Shutdown
+            | Waits::Nothing => {}
         }
     }
 }

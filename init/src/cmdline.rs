@@ -1,9 +1,10 @@
 //! The kernel command line (`/proc/cmdline`, Documentation/admin-guide/kernel-parameters.rst).
 
+use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// Words of the kernel command line, in order; a later one wins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cmdline {
     words: Vec<String>,
 }
@@ -36,6 +37,20 @@ impl Cmdline {
         Self { words }
     }
 
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
+    /// Is this word there? One without `=` is there with any value too.
+    pub(crate) fn has(&self, wanted: &str) -> bool {
+        self.words().any(|word| {
+            let rest = word.strip_prefix(wanted);
+            rest.is_some_and(|rest| {
+                rest.is_empty() || (rest.starts_with('=') && !wanted.contains('='))
+            })
+        })
+    }
+
     /// `value` of the last `key=value`.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.words
@@ -55,5 +70,21 @@ mod tests {
         assert_eq!(line.get("console"), Some("ttyS0"));
         assert_eq!(line.get("keelson.hostname"), Some("a b"));
         assert_eq!(line.get("ro"), None);
+    }
+
+    #[test]
+    fn a_word_without_value_is_there_with_any() {
+        let line = Cmdline::parse("debug=1 role=web ro");
+        for (word, there) in [
+            ("debug", true),
+            ("debug=1", true),
+            ("debug=", false),
+            ("deb", false),
+            ("role=web", true),
+            ("role=we", false),
+            ("ro", true),
+        ] {
+            assert_eq!(line.has(word), there, "{word}");
+        }
     }
 }

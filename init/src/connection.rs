@@ -1,22 +1,27 @@
 //! One client of the control socket: a request in, replies out, never blocking.
 
+use crate::carried;
 use crate::limits;
 use control::frame::{self, REQUEST_BYTES_MAX};
 use control::reply::{Denial, Reply};
 use control::request::{Request, RequestFrame};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A connection, from accept(2) to the last byte of the last reply.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Connection {
+    #[serde(with = "carried")]
     pub socket: OwnedFd,
     pub token: u64,
     /// Until when the request must have come.
     pub deadline_ms: Option<u64>,
+    #[serde(with = "carried::bytes")]
     input: Vec<u8>,
+    #[serde(with = "carried")]
     pub descriptors: Vec<OwnedFd>,
+    #[serde(with = "carried::bytes")]
     output: Vec<u8>,
     written: usize,
     /// Close as soon as everything is written.
@@ -25,7 +30,7 @@ pub(crate) struct Connection {
 }
 
 /// What a connection waits for, beyond its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Waits {
     Request,
     /// The supervisor's reply.
@@ -35,7 +40,13 @@ pub(crate) enum Waits {
     /// The end of an exec.
     Exec,
     Job,
+    /// Its own unit files, to the last byte.
+    Upload,
+    /// The trace, to the last byte.
+    Dump,
     Ready,
+    /// PID 1's next program.
+    Reexec,
     /// The machine's end.
     Shutdown,
     Nothing,
@@ -67,10 +78,10 @@ impl Connection {
         }
     }
 
-    /// Read what there is.
+    /// Read what there is, up to a bound: a client that goes on writing is heard again after others.
     pub(crate) fn read(&mut self) -> Incoming {
         let mut buffer = [0; 4096];
-        loop {
+        for _ in 0..limits::CONNECTION_ROUNDS_MAX {
             match sys::socket::receive(self.socket.as_fd(), &mut buffer) {
                 Ok((0, _)) => return Incoming::Closed,
                 Ok((bytes, descriptors)) => {
@@ -95,6 +106,7 @@ impl Connection {
                 Err(_) => return Incoming::Closed,
             }
         }
+        Incoming::More
     }
 
     fn request(&self) -> Incoming {
@@ -128,18 +140,34 @@ impl Connection {
             return;
         }
         match frame::encode(reply) {
-            Ok(bytes)
-                if self.output.len().saturating_add(bytes.len()) <= limits::REPLY_BYTES_MAX =>
-            {
-                self.output.extend(bytes);
-            }
-            Ok(_) => {
-                // A client that does not read gets no more progress; its end is still told by the close.
-            }
+            Ok(bytes) => self.queue(bytes, last),
             Err(error) => log::error!("control: {error}"),
         }
         if last == Last::Yes {
             self.finished = true;
+        }
+    }
+
+    /// Queue the last reply, which is a frame already.
+    pub(crate) fn reply_frame(&mut self, frame: Vec<u8>) {
+        if !self.finished {
+            self.queue(frame, Last::Yes);
+            self.finished = true;
+        }
+    }
+
+    /// A client that does not read gets no more progress. What it has asked for it gets, or why not.
+    fn queue(&mut self, frame: Vec<u8>, last: Last) {
+        if self.output.len().saturating_add(frame.len()) <= limits::REPLY_BYTES_MAX {
+            self.output.extend(frame);
+        } else if last == Last::Yes {
+            let message = format!(
+                "the answer has {} KiB, more than the {} that are kept for a client: ask for less",
+                frame.len() >> 10,
+                limits::REPLY_BYTES_MAX >> 10
+            );
+            self.output
+                .extend(frame::encode(&Reply::Failed { message }).unwrap_or_default());
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) fn open() {
 
 /// One line, `keelson: ` in front.
 pub(crate) fn say(text: impl Display) {
+    // First: where the kernel's log is shown on the same line, it would come into the middle of what is still being sent.
+    log::info!("{text}");
     let line = format!("keelson: {text}\n");
     if let Some(Some(console)) = CONSOLE.get() {
         let mut console: &File = console;
@@ -29,7 +31,6 @@ pub(crate) fn say(text: impl Display) {
     } else {
         let _ = std::io::stdout().write_all(line.as_bytes());
     }
-    log::info!("{text}");
 }
 
 /// The end of a stage, and why it failed.

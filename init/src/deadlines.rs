@@ -16,21 +16,36 @@ impl Machine {
         let watchdog = self.hardware.deadline_ms();
         let supervisor = self.supervisor.next_deadline().map(|at| at.0);
         let ending = self.ending.as_ref().and_then(|ending| ending.deadline_ms);
+        let freezing = self.freezing.values();
+        let freezing = freezing.map(|freezing| freezing.deadline_ms);
         helpers
+            .chain(freezing)
+            .chain(self.probes.deadline_ms())
             .chain(releases)
             .chain(requests)
             .chain(watchdog)
             .chain(supervisor)
             .chain(ending)
             .chain(self.rest_deadline_ms())
+            .chain(self.step_deadline())
+            .chain(self.notify_deadline())
+            .chain(self.flip_deadline())
+            .chain(self.reexec.deadline())
+            .chain(self.past_runs.deadline())
+            .chain(self.recorded.retry.deadline())
+            .chain(self.timers.retry.deadline())
             .min()
     }
 
     pub(crate) fn timeouts(&mut self) {
         let now = since_boot_ms();
-        let mut actions = Vec::new();
-        self.supervisor.handle_timeout(Timestamp(now), &mut actions);
-        self.carry_out(actions);
+        self.keep_starts_waiting(now);
+        // What has come before a deadline is not late because it waits to be handled.
+        if !self.is_behind() {
+            let mut actions = Vec::new();
+            self.supervisor.handle_timeout(Timestamp(now), &mut actions);
+            self.carry_out(actions);
+        }
         let due: Vec<HelperKind> = self
             .helpers
             .iter()
@@ -58,6 +73,12 @@ impl Machine {
         for id in silent {
             self.close(id);
         }
+        self.step_timeouts(now);
+        self.notify_timeouts(now);
+        self.flip_timeouts(now);
+        self.probe_timeouts(now);
+        self.freezing_timeouts(now);
+        self.reexec_timeout(now);
         if self.rest_deadline_ms().is_some_and(|at| at <= now) {
             self.load_rest();
         }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! PID 1:    storage ─▶ state ─▶ units ─────────▶ event loop ─▶ units are ready ─▶ child: everything else ─▶ shelf
-//! child:    file system ─▶ (state)
+//! child:    storage, file system ─▶ (state) ─▶ power button
 //! child:    network ───────────────────────────▶ netd
 //! ```
 //!
-//! Storage is loaded by PID 1 itself, before there is an event loop. The other waves are children, `/sbin/modload` by
+//! Storage is loaded by PID 1 itself, before there is an event loop, and by a child that has begun with it a little sooner. The other waves are children, `/sbin/modload` by
 //! name, which is this program (see `main`); the kernel itself sorts out two of them that want the same module.
 //! No unit waits for the last wave, so it does not take processors from starting units: it begins a moment after they are
 //! ready, and when they are not, [`REST_AT_LATEST_MS`] after the others.
@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::module_index::ModuleIndex;
 use crate::shelf::Shelf;
 use crate::source::ChildKind;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -28,8 +29,15 @@ use sys::clone::{Child, Spawn, spawn};
 use sys::pidfd::Ended;
 
 /// `modload`'s other work.
-const SHELF: &CStr = c"shelf";
+/// When the boot is over, and nobody waits: the random seed, and the shelf.
+const AFTERWARDS: &CStr = c"afterwards";
 const STATE: &CStr = c"state";
+const BUSES: &str = "/sys/bus";
+/// What QEMU hands units over by; of ACPI's many devices the only one that is wanted early.
+const FIRMWARE_CONFIGURATION: &str = "/sys/bus/acpi/devices/QEMU0002:00";
+/// How somebody at the machine turns it off, which is heard while the units start. Nobody waits for the child that loads
+/// the file system, so it loads these too.
+const POWER_BUTTON: [&str; 2] = ["button", "evdev"];
 /// Names of the modules that every container network needs, one per line.
 const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
 /// The release's root, writable, on this descriptor of the child.
@@ -42,7 +50,7 @@ const REST_AT_LATEST_MS: u64 = 2_000;
 const REST_AFTER_READY_MS: u64 = 500;
 
 /// How far the last wave is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rest {
     /// The network's drivers come first.
     #[default]
@@ -58,7 +66,7 @@ pub(crate) enum Rest {
 }
 
 /// Which devices get their drivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wave {
     /// Disks, and what hands units over to a virtual machine.
     Storage,
@@ -81,6 +89,16 @@ impl Wave {
         let all = [Self::Storage, Self::Network, Self::Rest];
         all.into_iter()
             .find(|wave| wave.name().to_str() == Ok(name))
+    }
+
+    /// Where its devices are; None: everywhere. A machine has hundreds of devices that are neither a disk nor a network
+    /// card, and to look at each of them costs more than to load a driver.
+    fn buses(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Storage => Some(&["pci", "virtio", "scsi", "xen", "vmbus"]),
+            Self::Network => Some(&["pci", "virtio", "xen", "vmbus"]),
+            Self::Rest => None,
+        }
     }
 
     /// Is a device of this alias part of the wave? PCI classes: 01 storage, 02 network, 06 bridges.
@@ -114,7 +132,9 @@ impl Wave {
 pub(crate) fn cold_plug(modules: &mut ModuleIndex, wave: Wave) {
     let mut seen = HashSet::new();
     loop {
-        let fresh = aliases(|alias| wave.wants(alias) && seen.insert(alias.to_owned()));
+        let fresh = aliases(wave, |alias| {
+            wave.wants(alias) && seen.insert(alias.to_owned())
+        });
         if fresh.is_empty() {
             return;
         }
@@ -133,16 +153,25 @@ pub(crate) fn cold_plug(modules: &mut ModuleIndex, wave: Wave) {
     }
 }
 
-/// `modalias` of every device on every bus that is wanted (Documentation/ABI/testing/sysfs-bus-pci and its like).
-fn aliases(mut wanted: impl FnMut(&str) -> bool) -> Vec<String> {
+/// `modalias` of every device on the wave's buses that is wanted (Documentation/ABI/testing/sysfs-bus-pci and its like).
+fn aliases(wave: Wave, mut wanted: impl FnMut(&str) -> bool) -> Vec<String> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         fs::read_dir(path)
             .map(|found| found.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default()
     };
-    folders(Path::new("/sys/bus"))
+    let buses = match wave.buses() {
+        Some(buses) => buses.iter().map(|bus| Path::new(BUSES).join(bus)).collect(),
+        None => folders(Path::new(BUSES)),
+    };
+    let firmware = match wave {
+        Wave::Storage => Some(Path::new(FIRMWARE_CONFIGURATION).to_owned()),
+        Wave::Network | Wave::Rest => None,
+    };
+    buses
         .iter()
         .flat_map(|bus| folders(&bus.join("devices")))
+        .chain(firmware)
         .filter_map(|device| fs::read_to_string(device.join("modalias")).ok())
         .filter_map(|alias| {
             let alias = alias.trim();
@@ -160,7 +189,7 @@ pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child
 }
 
 /// Start the child that loads the file system of the state partition, which is the largest of all modules, while PID 1 looks
-/// for the partition.
+/// for the partition; and then what drives the power button.
 ///
 /// # Errors
 /// As clone3(2).
@@ -198,7 +227,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let root = sys::descriptor::inherited(RELEASE_ROOT).ok();
-    if SHELF.to_str() == Ok(&what) {
+    if AFTERWARDS.to_str() == Ok(&what) {
+        let _ = sys::process::yield_to_others();
+        renew_seed();
         return fill_shelf(root.as_ref());
     }
     let wave = Wave::of(&what);
@@ -209,14 +240,19 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(wave) = wave {
+    match wave {
         // Cards first: the machine's own address takes longest.
-        cold_plug(&mut modules, wave);
+        Some(wave) => cold_plug(&mut modules, wave),
+        // A disk answers slowly, and PID 1 comes to it a little later.
+        None => cold_plug(&mut modules, Wave::Storage),
     }
     let list = match wave {
         Some(Wave::Network) => fs::read_to_string(BOOT_LIST).unwrap_or_default(),
         Some(Wave::Storage | Wave::Rest) => String::new(),
-        None if STATE.to_str() == Ok(&what) => crate::stage::FILE_SYSTEM.join("\n"),
+        None if STATE.to_str() == Ok(&what) => {
+            let names = crate::stage::FILE_SYSTEM.iter().chain(&POWER_BUTTON);
+            names.map(|name| format!("{name}\n")).collect()
+        }
         None => return ExitCode::FAILURE,
     };
     for name in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -232,8 +268,14 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn renew_seed() {
+    match crate::seed::renew() {
+        Ok(seeding) => log::info!("random seed: {seeding:?}"),
+        Err(error) => log::warn!("random seed: {error}"),
+    }
+}
+
 fn fill_shelf(root: Option<&OwnedFd>) -> ExitCode {
-    let _ = sys::process::yield_to_others();
     let filled = crate::stage::module_folder()
         .map_err(io::Error::other)
         .and_then(|folder| Shelf::of(&folder))
@@ -360,15 +402,17 @@ impl Machine {
             return;
         }
         crate::stage::hurry(false);
+        // It is read again for a device that comes.
+        self.boot.modules = ModuleIndex::default();
         // Without a disk the copy would be in memory again.
         if self.boot.state_device.is_none() {
             return;
         }
-        match spawn_modload(SHELF, self.boot.release_root.as_ref()) {
+        match spawn_modload(AFTERWARDS, self.boot.release_root.as_ref()) {
             Ok(child) => {
-                self.children.insert(child.pid, ChildKind::Shelf);
+                self.children.insert(child.pid, ChildKind::Afterwards);
             }
-            Err(error) => log::warn!("shelf: {error}"),
+            Err(error) => log::warn!("modload: {error}"),
         }
     }
 }

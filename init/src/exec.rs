@@ -1,24 +1,18 @@
 //! A command inside a running container: a launcher that joins it, holding the client's own descriptors.
 
 use crate::connection::Waits;
+use crate::inside::CONSOLE;
 use crate::machine::Machine;
 use crate::run::{Report, failure_text};
 use crate::source::{ChildKind, Source};
 use control::reply::{Denial, Reply};
 use control::request::ExecRequest;
-use std::ffi::CString;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use sys::clone::{Spawn, spawn};
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
 use unit::{ExecSpec, LaunchFailure};
-
-/// Descriptors of `launcher exec`, as unit/src/launch.rs names them.
-const SPEC: RawFd = 3;
-const REPORT: RawFd = 4;
-const PIDFD: RawFd = 5;
-const CONSOLE: RawFd = 6;
 
 /// Exit statuses of `launcher exec` when there is no command that could have one (POSIX sh, docker-run(1)).
 const NOT_FOUND: i32 = 127;
@@ -26,7 +20,7 @@ const NOT_EXECUTABLE: i32 = 126;
 const NOT_STARTED: i32 = 125;
 
 /// One exec, by its connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exec {
     pid: i32,
     report: Report,
@@ -61,6 +55,14 @@ impl Machine {
                 unit: request.unit.clone(),
             },
         };
+        if self.supervisor.is_paused(unit) {
+            return Err(Reply::Failed {
+                message: format!(
+                    "{unit} is paused, and a command in it would stand still: `keelctl unpause {unit}` first",
+                    unit = request.unit
+                ),
+            });
+        }
         let run = self.live_run(unit).ok_or_else(not_running)?;
         let child = run.child.as_ref().ok_or_else(not_running)?;
         let (found, container) = self.container(unit).ok_or_else(not_running)?;
@@ -71,6 +73,7 @@ impl Machine {
         }
         let spec = ExecSpec {
             unit: found.name.clone(),
+            root: run.root,
             pid: child.pid,
             container: container.container.clone(),
             argv: request.argv,
@@ -79,28 +82,17 @@ impl Machine {
             user: request.user,
             working_dir: request.working_dir,
         };
-        let text = serde_json::to_vec(&spec).map_err(|error| Reply::Failed {
-            message: error.to_string(),
-        })?;
-        let spec_file = sys::memfd::sealed("exec", &text).map_err(failed("exec"))?;
-        let (report, report_write) = io::pipe().map_err(failed("pipe"))?;
-        let report = OwnedFd::from(report);
-        sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(failed("pipe"))?;
         let group = run.cgroup.descriptor().map_err(|error| Reply::Failed {
             message: error.to_string(),
         })?;
-        let mut plan: Vec<(BorrowedFd<'_>, RawFd)> = vec![
-            (spec_file.as_fd(), SPEC),
-            (report_write.as_fd(), REPORT),
-            (child.pidfd.as_fd(), PIDFD),
-        ];
+        let mut standard: Vec<(BorrowedFd<'_>, RawFd)> = Vec::new();
         match descriptors {
             [console, ..] if spec.tty => {
-                plan.extend((0..3).map(|number| (self.null.as_fd(), number)));
-                plan.push((console.as_fd(), CONSOLE));
+                standard.extend((0..3).map(|number| (self.null.as_fd(), number)));
+                standard.push((console.as_fd(), CONSOLE));
             }
             [stdin, stdout, stderr, ..] => {
-                plan.extend([(stdin.as_fd(), 0), (stdout.as_fd(), 1), (stderr.as_fd(), 2)]);
+                standard.extend([(stdin.as_fd(), 0), (stdout.as_fd(), 1), (stderr.as_fd(), 2)]);
             }
             _ => {
                 return Err(Reply::Denied {
@@ -108,17 +100,8 @@ impl Machine {
                 });
             }
         }
-        let program =
-            CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
-        let child = spawn(&Spawn {
-            namespaces: 0,
-            cgroup: Some(group.as_fd()),
-            program: &program,
-            arguments: &[c"launcher", c"exec"],
-            environment: &[],
-            descriptors: &plan,
-        })
-        .map_err(failed("clone"))?;
+        let started = crate::inside::start(run, group.as_fd(), &spec, &standard);
+        let (child, report) = started.map_err(failed("exec"))?;
         self.children
             .insert(child.pid, ChildKind::Exec { connection: id });
         let token = self

@@ -1,5 +1,8 @@
 //! The last gasp: when PID 1 itself fails, say why where it will be read, save what is on its way to the disk, reboot.
 //!
+//! A machine that never does this is one whose recovery nobody has seen: `keelson.panic=STAGE` has PID 1 panic when that
+//! stage is over (docs/debug.md).
+//!
 //! With `panic=0` on the kernel command line the machine stays as it is, for whoever debugs it.
 
 use crate::cmdline::Cmdline;
@@ -22,8 +25,24 @@ pub(crate) fn install() {
     }));
 }
 
+/// Panic at this moment if the operator has asked for it. At every boot, until he takes the word away.
+#[expect(
+    clippy::panic,
+    reason = "it is what was asked for, and nothing less would show the way that a panic takes"
+)]
+pub(crate) fn rehearse(cmdline: &Cmdline, moment: &str) {
+    if cmdline.get("keelson.panic") == Some(moment) {
+        panic!("keelson.panic={moment} on the kernel command line asks for it");
+    }
+}
+
 /// Say why, sync, reboot.
 pub(crate) fn last(why: &str) -> ! {
+    if std::process::id() != 1 {
+        // A copy of PID 1: only its work is lost.
+        log::error!("a copy of PID 1 can't go on: {why}");
+        std::process::abort();
+    }
     console::say(format_args!("PID 1 can't go on: {why}"));
     log::error!("PID 1 can't go on: {why}");
     nix::unistd::sync();
@@ -38,6 +57,7 @@ pub(crate) fn last(why: &str) -> ! {
         reason = "nothing is left that could be kept waiting"
     )]
     std::thread::sleep(READING_TIME);
+    // It syncs once more: containers have gone on writing.
     let error = sys::power::end(PowerAction::Reboot);
     console::say(format_args!("reboot: {error}"));
     // The kernel panics when PID 1 exits, and reboots by its own `panic=` setting.

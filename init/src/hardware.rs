@@ -1,37 +1,31 @@
 //! Hardware that the loop listens to or feeds: devices that come, power buttons, the watchdog, ports for the relay.
 
+use crate::carried;
 use crate::console;
 use crate::helper::Helper;
 use crate::hotplug::has_control_port;
-use crate::limits;
 use crate::machine::Machine;
 use crate::power_button::PowerButton;
 use crate::source::{HelperKind, Source};
-use std::io;
+use crate::watchdog::FedWatchdog;
+use serde::{Deserialize, Serialize};
 use sys::epoll::Interest;
 use sys::power::PowerAction;
 use sys::uevent::UeventSocket;
-use sys::watchdog::Watchdog;
 
 /// What of it was found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Hardware {
+    #[serde(with = "carried")]
     uevents: Option<UeventSocket>,
     power_buttons: Vec<PowerButton>,
-    watchdog: Option<FedWatchdog>,
-}
-
-#[derive(Debug)]
-struct FedWatchdog {
-    watchdog: Watchdog,
-    /// When it must be fed again.
-    due_ms: u64,
+    pub(crate) watchdog: Option<FedWatchdog>,
 }
 
 impl Hardware {
     /// When the watchdog must be fed.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.watchdog.as_ref().map(|fed| fed.due_ms)
+        self.watchdog.as_ref().map(FedWatchdog::due_ms)
     }
 }
 
@@ -61,41 +55,6 @@ impl Machine {
         if has_control_port() && self.helpers.iter().any(idle) {
             self.start_helper(kind);
         }
-    }
-
-    pub(crate) fn find_watchdog(&mut self) {
-        if self.hardware.watchdog.is_some() {
-            return;
-        }
-        match Watchdog::arm("/dev/watchdog0".as_ref(), limits::WATCHDOG_S) {
-            Ok(watchdog) => {
-                console::say(format_args!(
-                    "watchdog: resets the machine after {} s of silence",
-                    watchdog.timeout_s
-                ));
-                let due_ms = 0;
-                self.hardware.watchdog = Some(FedWatchdog { watchdog, due_ms });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => console::warn(format_args!("watchdog: {error}")),
-        }
-    }
-
-    pub(crate) fn feed_watchdog(&mut self, now: u64) {
-        let Some(fed) = &mut self.hardware.watchdog else {
-            return;
-        };
-        if now < fed.due_ms {
-            return;
-        }
-        if let Err(error) = fed.watchdog.feed() {
-            log::error!("watchdog: {error}");
-        }
-        let third = u64::try_from(fed.watchdog.timeout_s)
-            .unwrap_or(30)
-            .saturating_mul(1000)
-            / 3;
-        fed.due_ms = now.saturating_add(third.max(1000));
     }
 
     pub(crate) fn uevents(&mut self) {

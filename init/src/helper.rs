@@ -1,7 +1,9 @@
 //! A system program: started by PID 1, spoken to over descriptor 3, started again when it dies.
 
+use crate::carried;
 use crate::limits;
 use crate::source::HelperKind;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::io;
@@ -9,17 +11,27 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::clone::{Spawn, spawn};
 
 /// One helper and our end of its socket.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Helper {
     pub kind: HelperKind,
     pub pid: Option<i32>,
+    #[serde(with = "carried")]
     pub socket: Option<OwnedFd>,
     pub token: u64,
-    queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    queue: VecDeque<Message>,
     /// When it is due to start, milliseconds since boot.
     pub start_at: Option<u64>,
     delay_ms: u64,
     pub started_ms: u64,
+}
+
+/// On its way to a helper.
+#[derive(Debug, Serialize, Deserialize)]
+struct Message {
+    #[serde(with = "carried::bytes")]
+    bytes: Vec<u8>,
+    #[serde(with = "carried")]
+    descriptors: Vec<OwnedFd>,
 }
 
 /// What became of a message.
@@ -91,7 +103,7 @@ impl Helper {
         self.delay_ms = self
             .delay_ms
             .saturating_mul(2)
-            .min(limits::HELPER_DELAY_MAX_MS);
+            .min(self.kind.delay_max_ms());
     }
 
     /// Send, or keep for later. Messages to a helper that is not there are dropped: at its start it is told everything.
@@ -106,11 +118,11 @@ impl Helper {
         if self.queue.len() >= limits::HELPER_QUEUE_MAX {
             return Err(io::Error::other("does not read its messages"));
         }
-        let owned = descriptors
+        let descriptors = descriptors
             .iter()
             .map(BorrowedFd::try_clone_to_owned)
             .collect::<io::Result<Vec<_>>>()?;
-        self.queue.push_back((bytes, owned));
+        self.queue.push_back(Message { bytes, descriptors });
         self.flush()
     }
 
@@ -119,7 +131,7 @@ impl Helper {
         let Some(socket) = &self.socket else {
             return Ok(Sent::Now);
         };
-        while let Some((bytes, descriptors)) = self.queue.front() {
+        while let Some(Message { bytes, descriptors }) = self.queue.front() {
             let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
             match sys::socket::send(socket.as_fd(), bytes, &borrowed) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Later),

@@ -27,7 +27,7 @@ impl Machine {
                 (HelperKind::Logd, None) => {
                     helper.start_at = Some(now.saturating_add(limits::LOGD_DELAY_MS));
                 }
-                (HelperKind::Relay, None) => {}
+                (HelperKind::Relay | HelperKind::Prober, None) => {}
             }
         }
         self.watch_helper(HelperKind::Netd);
@@ -80,6 +80,29 @@ impl Machine {
             HelperKind::Netd => self.brief_netd(),
             HelperKind::Logd => self.brief_logd(),
             HelperKind::Relay => {}
+            HelperKind::Prober => self.brief_prober(),
+        }
+    }
+
+    /// Whether it runs. If it does not, and was not due to start anyway, it starts now, and is told everything then.
+    pub(crate) fn helper_is_needed(&mut self, kind: HelperKind) -> bool {
+        let helper = self.helpers.iter().find(|helper| helper.kind == kind);
+        let Some(helper) = helper else { return false };
+        if helper.pid.is_none() && helper.start_at.is_none() {
+            self.start_helper(kind);
+            return false;
+        }
+        helper.pid.is_some()
+    }
+
+    /// What is due later is wanted now.
+    pub(crate) fn hasten_helper(&mut self, kind: HelperKind) {
+        let now = since_boot_ms();
+        let helper = self.helpers.iter_mut().find(|helper| helper.kind == kind);
+        if let Some(helper) = helper
+            && let Some(at) = &mut helper.start_at
+        {
+            *at = now.min(*at);
         }
     }
 
@@ -94,6 +117,11 @@ impl Machine {
             Ended::Code(code) => format!("exited with status {code}"),
             Ended::Signal(signal) => format!("was killed by {}", unit::signal::display(signal)),
         };
+        if let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) {
+            helper.pid = None;
+        }
+        // Its end may be heard of before its last words.
+        self.hear_helper(kind);
         let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
             return;
         };
@@ -153,6 +181,10 @@ impl Machine {
                 self.helper_interest(kind, Interest::Read);
             }
         }
+        self.hear_helper(kind);
+    }
+
+    fn hear_helper(&mut self, kind: HelperKind) {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
         loop {
             let helper = self.helpers.iter().find(|helper| helper.kind == kind);
@@ -172,9 +204,16 @@ impl Machine {
                         HelperKind::Netd => self.netd_says(&message, descriptors),
                         HelperKind::Logd => self.logd_says(&message),
                         HelperKind::Relay => {}
+                        HelperKind::Prober => self.prober_says(&message),
                     }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // It was killed with messages of ours unread; SIGCHLD tells the rest.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                    self.registry
+                        .unwatch(socket, helper.map_or(0, |helper| helper.token));
+                    return;
+                }
                 // What it said is lost: a new one is told everything and asked again.
                 Err(error) => {
                     log::error!("{}: {error}; starting it again", kind.name());

@@ -1,6 +1,8 @@
 //! Devices that come while the machine runs: their modules are loaded by a child, so that PID 1 never waits for one.
 
 use crate::machine::Machine;
+use crate::modprobe;
+use crate::module_index::is_live;
 use crate::source::ChildKind;
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -21,13 +23,19 @@ impl Machine {
         let Some(alias) = event.get("MODALIAS") else {
             return;
         };
-        // Most devices have a driver already, or none in this release.
-        let modules = self.boot.modules.resolve(alias);
-        if modules
-            .iter()
-            .all(|module| crate::module_index::is_live(module))
-        {
-            return;
+        // Most devices have a driver already, or none in this release. While the machine boots, many come.
+        let modules = if self.boot.modules.is_empty() {
+            crate::stage::module_index().map(|index| index.resolve(alias))
+        } else {
+            Ok(self.boot.modules.resolve(alias))
+        };
+        match modules {
+            Ok(modules) if modules.iter().all(|name| is_live(name)) => return,
+            Ok(_) => {}
+            Err(error) => {
+                log::warn!("{error}: no driver is looked for");
+                return;
+            }
         }
         let Ok(alias) = CString::new(alias) else {
             return;
@@ -35,7 +43,7 @@ impl Machine {
         let spawned = spawn(&Spawn {
             namespaces: 0,
             cgroup: None,
-            program: c"/sbin/modprobe",
+            program: modprobe::PROGRAM,
             arguments: &[c"modprobe", c"-q", c"--", &alias],
             environment: &[],
             descriptors: &[

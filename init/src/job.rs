@@ -1,5 +1,6 @@
 //! A job: a child that does one thing and ends, with what it prints handed to whoever asked.
 
+use crate::carried;
 use crate::console;
 use crate::health::{Health, memory_ran_out};
 use crate::limits;
@@ -7,7 +8,7 @@ use crate::machine::Machine;
 use crate::registry::Registry;
 use crate::source::{ChildKind, Source};
 use control::reply::Reply;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,7 +21,7 @@ use sys::epoll::Interest;
 use sys::pidfd::Ended;
 
 /// Who asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     /// Load the images of the release at boot.
     Preload,
@@ -30,7 +31,7 @@ pub(crate) enum Purpose {
     ImageLs { connection: u64 },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     purpose: Purpose,
     pid: i32,
@@ -41,14 +42,29 @@ pub(crate) struct Job {
     errors: Stream,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Stream {
+    #[serde(with = "carried")]
     pipe: File,
     token: u64,
+    #[serde(with = "carried::bytes")]
     text: Vec<u8>,
 }
 
 impl Stream {
+    fn watched(registry: &mut Registry, pipe: OwnedFd, source: Source) -> io::Result<Self> {
+        let token = registry.watch(&pipe, Interest::Read, source)?;
+        Ok(Self {
+            pipe: File::from(pipe),
+            token,
+            text: Vec::new(),
+        })
+    }
+
+    fn end(&self, registry: &mut Registry) {
+        registry.unwatch(&self.pipe, self.token);
+    }
+
     /// Read what there is; what is beyond the limit is dropped. A pipe that has ended is watched no more.
     fn read(&mut self, registry: &mut Registry) {
         let mut buffer = [0; 8192];
@@ -142,6 +158,15 @@ impl Machine {
         sys::descriptor::set_nonblocking(output.as_fd(), true)?;
         sys::descriptor::set_nonblocking(errors.as_fd(), true)?;
         let program = CString::new(format!("{}/store", sys::paths::PROGRAMS))?;
+        let job = self.id();
+        let output = Stream::watched(&mut self.registry, output, Source::JobOutput { job })?;
+        let errors = match Stream::watched(&mut self.registry, errors, Source::JobErrors { job }) {
+            Ok(errors) => errors,
+            Err(error) => {
+                output.end(&mut self.registry);
+                return Err(error);
+            }
+        };
         let child = spawn(&Spawn {
             namespaces: 0,
             cgroup: Some(group.as_fd()),
@@ -153,27 +178,24 @@ impl Machine {
                 (output_write.as_fd(), 1),
                 (errors_write.as_fd(), 2),
             ],
-        })?;
-        let job = self.id();
-        self.children.insert(child.pid, ChildKind::Job { job });
-        let output_token =
-            self.registry
-                .watch(&output, Interest::Read, Source::JobOutput { job })?;
-        let errors_token =
-            self.registry
-                .watch(&errors, Interest::Read, Source::JobErrors { job })?;
-        let stream = |pipe, token| Stream {
-            pipe: File::from(pipe),
-            token,
-            text: Vec::new(),
+        });
+        // From here on nothing can fail any more: no child is left without its job.
+        let child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                output.end(&mut self.registry);
+                errors.end(&mut self.registry);
+                return Err(error);
+            }
         };
+        self.children.insert(child.pid, ChildKind::Job { job });
         let entry = Job {
             purpose,
             pid: child.pid,
             started_ms: since_boot_ms(),
             killed_before: killed_for_memory(&cgroup),
-            output: stream(output, output_token),
-            errors: stream(errors, errors_token),
+            output,
+            errors,
         };
         self.jobs.insert(job, entry);
         Ok(job)
@@ -204,6 +226,7 @@ impl Machine {
                 for line in job.output.lines() {
                     log::info!("preload: {line}");
                 }
+                self.say_that_images_come();
             }
             Purpose::ImageLoad { connection } => {
                 for message in job.output.lines() {
@@ -227,8 +250,8 @@ impl Machine {
             return;
         };
         job.errors.read(&mut self.registry);
-        self.registry.unwatch(&job.output.pipe, job.output.token);
-        self.registry.unwatch(&job.errors.pipe, job.errors.token);
+        job.output.end(&mut self.registry);
+        job.errors.end(&mut self.registry);
         let ok = ended == Ended::Code(0);
         let errors = String::from_utf8_lossy(&job.errors.text).trim().to_owned();
         let message = match ended {
@@ -243,7 +266,10 @@ impl Machine {
             }
         };
         match job.purpose {
-            Purpose::Preload => self.preloaded(ok, &message, job.started_ms),
+            // One line for each archive that could not be loaded.
+            Purpose::Preload => {
+                self.preloaded(ok, &message.replace('\n', "; "), job.started_ms);
+            }
             Purpose::ImageLoad { connection } => {
                 self.reply_last(
                     connection,
@@ -278,9 +304,8 @@ impl Machine {
                 &serde_json::from_slice::<Vec<PreloadEntry>>(&text).unwrap_or_default(),
             );
         }
-        for (unit, run) in std::mem::take(&mut self.waiting_for_images) {
-            self.prepare(unit, run);
-        }
+        self.starts
+            .extend(std::mem::take(&mut self.waiting_for_images));
     }
 }
 

@@ -6,73 +6,43 @@
 //! ```
 
 use crate::console;
+use crate::launcher::{self, Launcher};
 use crate::limits;
+use crate::logs::Pipes;
 use crate::machine::Machine;
+use crate::notify::{self, NotifySocket};
 use crate::run::{Prepared, Report, Run, failure_text};
 use crate::source::{ChildKind, Source};
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use supervisor::{Event, Exit, RunId, UnitId};
-use sys::cgroup::{Cgroup, CgroupError};
 use sys::clock::since_boot_ms;
-use sys::clone::{CONTAINER_NAMESPACES, Spawn, spawn};
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
 use sys::signal::Disposition;
-use unit::{LaunchGo, LaunchNetwork, LaunchSpec, NetworkMode, Resources, UnitName};
-
-/// Standard descriptors and those that unit/src/launch.rs names.
-const SPEC: RawFd = 3;
-const REPORT: RawFd = 4;
-const GO: RawFd = 5;
-
-/// The period of `cpu.max`, microseconds: the kernel's default.
-const CPU_PERIOD_US: u64 = 100_000;
+use unit::{HealthPlan, KillMode, LaunchRoot, ReadinessMode};
 
 impl Machine {
     /// The supervisor's word: the launcher goes on, in the network that the run has got.
     pub(crate) fn launch(&mut self, unit: UnitId, run: RunId) {
-        if let Err(reason) = self.go_ahead(unit, run) {
+        if let Err(reason) = self.go_ahead(run) {
             self.event(Event::SpawnFailed { unit, run, reason });
         }
     }
 
-    fn go_ahead(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
+    fn go_ahead(&mut self, run: RunId) -> Result<(), String> {
         match self.runs.get(&run.0) {
             // It ended in the moment in which the network came: the supervisor no longer listens to `PrepareFailed`.
             Some(entry) if entry.child.is_none() => return Err(early_end(&entry.report)),
             Some(_) => {}
-            None => self.stand_by(unit, run)?,
+            // Who could not be made to stand by has failed to be prepared.
+            None => return Err("launcher: none stands by".into()),
         }
-        let attached = self.network.attached(run);
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let namespace = attached.and_then(|attached| attached.namespace.as_ref());
-        let go = match attached {
-            Some(attached) if namespace.is_some() => LaunchGo {
-                hosts: attached.hosts.clone(),
-                resolv_conf: attached.resolv_conf.clone(),
-            },
-            // The machine's network, whose files netd has brought up to date.
-            Some(_) | None => LaunchGo {
-                hosts: text("/etc/hosts"),
-                resolv_conf: text("/etc/resolv.conf"),
-            },
-        };
-        let go = serde_json::to_vec(&go).map_err(|error| format!("launch: {error}"))?;
-        let namespace: Vec<BorrowedFd<'_>> = namespace
-            .iter()
-            .map(|namespace| namespace.as_fd())
-            .collect();
         let entry = self.runs.get_mut(&run.0);
-        if let Some(launcher) = entry.and_then(|entry| entry.standing_by.take()) {
-            match sys::socket::send(launcher.as_fd(), &go, &namespace) {
-                // It has ended, and its end says why.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                other => drop(other.map_err(|error| format!("launch: {error}"))?),
-            }
+        match entry.and_then(|entry| entry.standing_by.take()) {
+            Some(launcher) => self.let_go(run, &launcher),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Start the launcher of a run. It does what it can without a network, and waits.
@@ -83,59 +53,38 @@ impl Machine {
         };
         let name = found.name.clone();
         let logging = container.logging.clone();
-        let spec = LaunchSpec {
-            unit: name.clone(),
-            run: run.0,
-            container: container.container.clone(),
-            resources: container.resources.clone(),
-            mounts: container.mounts.clone(),
-            network: match container.network.mode {
-                NetworkMode::Host => LaunchNetwork::Host,
-                NetworkMode::Bridge | NetworkMode::None => LaunchNetwork::Namespace,
-            },
+        let pattern = match &container.readiness.mode {
+            ReadinessMode::Log { pattern } => Some(pattern.clone()),
+            ReadinessMode::Started
+            | ReadinessMode::Notify
+            | ReadinessMode::Healthy
+            | ReadinessMode::Port { .. }
+            | ReadinessMode::Exit => None,
         };
-        let resources = container.resources.clone();
-        let text =
-            serde_json::to_vec(&spec).map_err(|error| format!("launch specification: {error}"))?;
-        let spec = sys::memfd::sealed("launch", &text).map_err(step("launch specification"))?;
+        let mut spec = launcher::spec(found, container, run);
+        if self.supervisor.successor_of(unit).is_some() {
+            spec.root = LaunchRoot::Beside(run.0);
+        }
+        let mut notify = None;
+        if notify::is_listened_to(container) {
+            let socket = NotifySocket::of_run(run).map_err(step("notify socket"))?;
+            spec.notify_socket = Some(socket.path());
+            spec.environment = notify::environment(container);
+            notify = Some(socket);
+        }
         let (stdout, stdout_write) = pipe().map_err(step("pipe"))?;
         let (stderr, stderr_write) = pipe().map_err(step("pipe"))?;
-        let (report, report_write) = pipe().map_err(step("pipe"))?;
-        sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(step("pipe"))?;
-        let (standing_by, launcher) = sys::socket::seqpacket_pair().map_err(step("socket"))?;
-        let descriptors = [
-            (self.null.as_fd(), 0),
-            (stdout_write.as_fd(), 1),
-            (stderr_write.as_fd(), 2),
-            (spec.as_fd(), SPEC),
-            (report_write.as_fd(), REPORT),
-            (launcher.as_fd(), GO),
-        ];
-        let program =
-            CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
-        let group = make_group(&name, run, &resources).map_err(|error| error.to_string())?;
-        let child = group
-            .descriptor()
-            .map_err(|error| error.to_string())
-            .and_then(|group| {
-                let child = spawn(&Spawn {
-                    namespaces: CONTAINER_NAMESPACES,
-                    cgroup: Some(group.as_fd()),
-                    program: &program,
-                    arguments: &[c"launcher", c"run"],
-                    environment: &[],
-                    descriptors: &descriptors,
-                });
-                child.map_err(|error| format!("clone: {error}"))
-            });
-        let child = match child {
-            Ok(child) => child,
-            Err(reason) => {
-                // There is nothing in it, and no run that would be released.
-                let _ = group.remove();
-                return Err(reason);
-            }
-        };
+        let (null, out, err) = (&self.null, &stdout_write, &stderr_write);
+        let launcher = launcher::start(&spec, null.as_fd(), out.as_fd(), err.as_fd())?;
+        let Launcher {
+            group,
+            child,
+            go,
+            report,
+        } = launcher;
+        if let Some(socket) = &mut notify {
+            socket.watch(&mut self.registry, run);
+        }
         self.children
             .insert(child.pid, ChildKind::Run { run: run.0 });
         let report_token = self
@@ -146,16 +95,28 @@ impl Machine {
             unit,
             run,
             cgroup: group,
+            root: spec.root,
             child: Some(child),
-            standing_by: Some(standing_by),
+            standing_by: Some(go),
             report: Report::new(report),
             report_token,
             started: false,
+            notify,
+            exit: None,
             retries: 0,
             retry_at: None,
         };
         self.runs.insert(run.0, entry);
-        self.keep_output(run.0, name, logging, stdout, stderr);
+        let pair = self.id();
+        let pipes = Pipes {
+            unit: name,
+            run: run.0,
+            logging,
+            pattern,
+            stdout,
+            stderr,
+        };
+        self.keep_output(pair, pipes);
         Ok(())
     }
 
@@ -183,6 +144,13 @@ impl Machine {
         if entry.report.succeeded() && !entry.started {
             entry.started = true;
             let (unit, run) = (entry.unit, entry.run);
+            let prepared = entry.report.prepared.as_ref();
+            let image = prepared.and_then(|prepared| prepared.health.clone());
+            let container = self.container(unit);
+            let plan = container.and_then(|(_, it)| HealthPlan::of(&it.health, image.as_ref()));
+            if let Some(plan) = plan {
+                self.event(Event::HealthPlan { unit, run, plan });
+            }
             self.event(Event::Started { unit, run });
         }
     }
@@ -190,11 +158,18 @@ impl Machine {
     /// The main process has been reaped; the kernel has ended everything else in its PID namespace.
     pub(crate) fn run_ended(&mut self, run: u64, ended: Ended) {
         self.report_ready(run);
+        // What it said last comes before its end.
+        self.notify_ready(run);
         let Some(entry) = self.runs.get_mut(&run) else {
             return;
         };
         entry.child = None;
         let (unit, run) = (entry.unit, entry.run);
+        self.forget_probes(run);
+        self.forget_freezing(run);
+        let Some(entry) = self.runs.get_mut(&run.0) else {
+            return;
+        };
         let event = if entry.started {
             let out_of_memory = entry
                 .cgroup
@@ -207,6 +182,7 @@ impl Machine {
                     out_of_memory,
                 },
             };
+            entry.exit = Some(exit);
             Event::Exited { unit, run, exit }
         } else {
             let reason = match (&entry.report.failure, ended) {
@@ -252,20 +228,31 @@ impl Machine {
         }
     }
 
-    pub(crate) fn kill(&mut self, _: UnitId, run: RunId) {
+    /// The whole group, or, with `kill_mode = "process"`, the container's first process: the kernel ends the others of its
+    /// PID namespace with it, and commands that were started in the container from outside see that and end by themselves.
+    pub(crate) fn kill(&mut self, unit: UnitId, run: RunId) {
+        let container = self.container(unit);
+        let mode = container.map_or(KillMode::ControlGroup, |(_, it)| it.service.kill_mode);
         let Some(entry) = self.runs.get(&run.0) else {
             return;
         };
-        if let Err(error) = entry.cgroup.kill() {
+        let killed = match mode {
+            KillMode::ControlGroup => entry.cgroup.kill(),
+            KillMode::Process => Ok(()),
+        };
+        if let Err(error) = &killed {
             log::error!("{error}");
-            if let Some(child) = &entry.child {
-                let _ = sys::pidfd::signal(child.pidfd.as_fd(), nix::libc::SIGKILL);
-            }
+        }
+        if let Some(child) = &entry.child
+            && (killed.is_err() || mode == KillMode::Process)
+        {
+            let _ = sys::pidfd::signal(child.pidfd.as_fd(), nix::libc::SIGKILL);
         }
     }
 
     /// Give everything of a run back: network, then its group.
     pub(crate) fn release(&mut self, unit: UnitId, run: RunId) {
+        self.starts.retain(|(_, waiting)| *waiting != run);
         self.waiting_for_images
             .retain(|(_, waiting)| *waiting != run);
         self.detach(run);
@@ -295,10 +282,14 @@ impl Machine {
                 if let Err(error) = result {
                     console::warn(format_args!("{error}: left behind"));
                 }
-                if let Some(entry) = self.runs.remove(&run)
-                    && let (Some(pipe), Some(token)) = (entry.report.pipe(), entry.report_token)
-                {
-                    self.registry.unwatch(pipe, token);
+                self.close_notify(run);
+                if let Some(entry) = self.runs.remove(&run) {
+                    if let (Some(pipe), Some(token)) = (entry.report.pipe(), entry.report_token) {
+                        self.registry.unwatch(pipe, token);
+                    }
+                    if let Some(name) = self.units.get(unit).map(|unit| unit.name.clone()) {
+                        self.discard_layer(&name, entry.root);
+                    }
                 }
                 self.event(Event::Released { unit, run: id });
             }
@@ -306,19 +297,18 @@ impl Machine {
     }
 
     pub(crate) fn live_run(&self, unit: UnitId) -> Option<&Run> {
-        self.runs
-            .values()
-            .find(|run| run.unit == unit && run.child.is_some() && run.started)
+        self.run_of(unit)
+            .filter(|run| run.child.is_some() && run.started)
+    }
+
+    /// The latest run, as long as something of it is there.
+    fn run_of(&self, unit: UnitId) -> Option<&Run> {
+        let run = self.supervisor.run(unit)?;
+        self.runs.get(&run.0).filter(|run| run.unit == unit)
     }
 
     pub(crate) fn prepared_of(&self, unit: UnitId) -> Option<&Prepared> {
-        self.runs
-            .values()
-            .rev()
-            .find(|run| run.unit == unit)?
-            .report
-            .prepared
-            .as_ref()
+        self.run_of(unit)?.report.prepared.as_ref()
     }
 }
 
@@ -333,27 +323,4 @@ fn early_end(report: &Report) -> String {
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     Ok((reader.into(), writer.into()))
-}
-
-/// The group of one run with its limits (cgroup-v2.rst: memory, cpu, pids).
-fn make_group(unit: &UnitName, run: RunId, resources: &Resources) -> Result<Cgroup, CgroupError> {
-    let path = format!("{}/{unit}:{}", sys::paths::CGROUP_CONTAINERS, run.0);
-    let group = Cgroup::create(path.as_ref())?;
-    let limits = || -> Result<(), CgroupError> {
-        if let Some(bytes) = resources.memory {
-            group.set("memory.max", &bytes.to_string())?;
-        }
-        // One process of it that is killed for memory takes the others along: half a container is no container.
-        group.set("memory.oom.group", "1")?;
-        if let Some(milli) = resources.cpus_milli {
-            let quota = milli.saturating_mul(CPU_PERIOD_US) / 1000;
-            group.set("cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
-        }
-        group.set("pids.max", &resources.pids.to_string())
-    };
-    let result = limits();
-    if result.is_err() {
-        let _ = group.remove();
-    }
-    result.map(|()| group)
 }

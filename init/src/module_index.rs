@@ -84,6 +84,11 @@ impl ModuleIndex {
         }
     }
 
+    /// Nothing has been read, or it was given back.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.folder.as_os_str().is_empty()
+    }
+
     /// The line of a module in `modules.dep`.
     fn line(&self, name: &str) -> Option<&str> {
         self.modules.equal(|line| by_name(stem(line), name)).next()
@@ -141,7 +146,8 @@ impl ModuleIndex {
     /// The first module that the kernel refuses.
     pub(crate) fn load(&mut self, name: &str) -> Result<(), ModuleError> {
         // Depth first with an explicit stack: (name, what it needs has been pushed).
-        let mut stack = vec![(normalise(name), false)];
+        let wanted = normalise(name);
+        let mut stack = vec![(wanted.clone(), false)];
         // A cycle of soft dependencies ends where it comes back to a module that is being seen to.
         let mut begun = HashSet::new();
         while let Some((name, ready)) = stack.pop() {
@@ -149,6 +155,10 @@ impl ModuleIndex {
                 continue;
             }
             let Some(module) = self.module(&name) else {
+                // What a soft dependency names may be an alias, such as "crc32c" for whoever computes it (modprobe.d(5)).
+                if begun.insert(name.clone()) {
+                    stack.extend(self.resolve(&name).into_iter().map(|other| (other, false)));
+                }
                 self.loaded.insert(name);
                 continue;
             };
@@ -170,6 +180,9 @@ impl ModuleIndex {
             match sys::module::load(&path, c"") {
                 Ok(()) => self.used.push(path),
                 Err(_) if is_live(&name) => {}
+                // A soft dependency that this processor has no use for; a hard one will be missed by name.
+                Err(error) if name != wanted && error.raw_os_error() == Some(nix::libc::ENODEV) => {
+                }
                 // Not on "unknown symbol", which is the same number.
                 Err(_) if !path.exists() => {
                     let loaded = Shelf::of(&self.folder).and_then(|shelf| shelf.load(&module.file));

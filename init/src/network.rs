@@ -3,23 +3,28 @@
 //! A run asks once. When netd dies in between, the next netd is told who holds a network (`Held`) and asked again for
 //! those who wait: no run notices.
 
+use crate::carried;
 use crate::console;
+use crate::flip::Flip;
 use crate::helper::Helper;
 use crate::limits;
 use crate::machine::Machine;
 use crate::source::HelperKind;
 use control::net::{AttachRequest, NetReply, NetRequest};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
-use supervisor::{Event, RunId, UnitId};
+use supervisor::{Event, Notice, RunId, UnitId};
 use sys::clock::since_boot_ms;
-use unit::NetworkMode;
+use unit::{NetworkMode, UnitName};
 
 /// Networks of runs, by run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Network {
     attachments: BTreeMap<u64, Attachment>,
+    /// Ports on their way to another run, at most one per unit.
+    pub flips: Vec<Flip>,
     /// One line about the machine's own network.
     pub state: String,
     started_ms: Option<u64>,
@@ -31,7 +36,7 @@ pub(crate) struct Network {
     was_ready: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Attachment {
     unit: UnitId,
     request: AttachRequest,
@@ -39,9 +44,10 @@ struct Attachment {
 }
 
 /// What a run got.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Attached {
     /// None: the machine's own.
+    #[serde(with = "carried")]
     pub namespace: Option<OwnedFd>,
     pub address: Option<Ipv4Addr>,
     pub hosts: String,
@@ -55,6 +61,36 @@ impl Network {
         !self.state.is_empty()
     }
 
+    /// Places have changed: see [`supervisor::Action::Swapped`].
+    pub(crate) fn renumber(&mut self, number: impl Fn(UnitId) -> UnitId) {
+        for attachment in self.attachments.values_mut() {
+            attachment.unit = number(attachment.unit);
+        }
+        for flip in &mut self.flips {
+            flip.unit = number(flip.unit);
+        }
+    }
+
+    /// The unit's name, as netd knows the run.
+    pub(crate) fn unit_of(&self, run: RunId) -> Option<&UnitName> {
+        Some(&self.attachments.get(&run.0)?.request.unit)
+    }
+
+    /// The unit's ports lead to this run, and none to the others.
+    pub(crate) fn ports_lead_to(&mut self, unit: &UnitName, run: u64, ports: &[String]) {
+        let all = self.attachments.iter_mut();
+        for (other, attachment) in all.filter(|(_, attachment)| attachment.request.unit == *unit) {
+            attachment.request.beside = *other != run;
+            if let Some(attached) = &mut attachment.attached {
+                attached.ports = if *other == run {
+                    ports.to_vec()
+                } else {
+                    Vec::new()
+                };
+            }
+        }
+    }
+
     pub(crate) fn attached(&self, run: RunId) -> Option<&Attached> {
         self.attachments.get(&run.0)?.attached.as_ref()
     }
@@ -63,9 +99,12 @@ impl Network {
 impl Machine {
     /// The image is a matter of the launcher; the network is made here.
     pub(crate) fn prepare(&mut self, unit: UnitId, run: RunId) {
+        if let Some(reason) = self.unmet_condition(unit) {
+            return self.event(Event::Skipped { unit, run, reason });
+        }
         if self.preload.is_some() {
             self.waiting_for_images.push((unit, run));
-            return;
+            return self.say_that_images_come();
         }
         let Some((found, container)) = self.container(unit) else {
             let reason = "not a container".to_owned();
@@ -74,6 +113,7 @@ impl Machine {
         let request = AttachRequest {
             unit: found.name.clone(),
             run: run.0,
+            beside: self.supervisor.successor_of(unit).is_some(),
             mode: container.network.mode,
             ports: container.ports.clone(),
             hostname: container.container.hostname.clone(),
@@ -94,8 +134,17 @@ impl Machine {
         }
     }
 
+    /// Whoever waits for images of the release has the more time.
+    pub(crate) fn say_that_images_come(&mut self) {
+        for (unit, run) in self.waiting_for_images.clone() {
+            let notice = Notice::ExtendTimeout(limits::IMAGE_LOAD_MS_MAX);
+            self.event(Event::Notified { unit, run, notice });
+        }
+    }
+
     /// Give the network of a run back.
     pub(crate) fn detach(&mut self, run: RunId) {
+        self.network.flips.retain(|flip| flip.to != run);
         if let Some(attachment) = self.network.attachments.remove(&run.0) {
             self.tell_netd(
                 &NetRequest::Detach {
@@ -145,6 +194,12 @@ impl Machine {
             }
         }
         messages.push((NetRequest::Synced, None));
+        for flip in self.network.flips.iter().filter(|flip| flip.is_asked()) {
+            if let Some(unit) = self.network.unit_of(flip.to).cloned() {
+                let run = flip.to.0;
+                messages.push((NetRequest::Flip { unit, run }, None));
+            }
+        }
         for attachment in self
             .network
             .attachments
@@ -158,7 +213,7 @@ impl Machine {
         }
     }
 
-    fn tell_netd(&mut self, request: &NetRequest, namespace: Option<&OwnedFd>) {
+    pub(crate) fn tell_netd(&mut self, request: &NetRequest, namespace: Option<&OwnedFd>) {
         if !self.network.briefed {
             return;
         }
@@ -228,6 +283,8 @@ impl Machine {
                     });
                 }
             }
+            NetReply::Flipped { unit, run, ports } => self.flipped(&unit, RunId(run), &ports),
+            NetReply::FlipFailed { run, message, .. } => self.flip_failed(RunId(run), message),
         }
     }
 
@@ -253,6 +310,7 @@ impl Machine {
             .partition(|(_, attachment)| attachment.attached.is_some());
         self.network.attachments = held;
         let waiting: BTreeMap<u64, Attachment> = waiting;
+        self.fail_flips(&format!("netd has died {deaths} times"));
         for (run, attachment) in waiting {
             self.event(Event::PrepareFailed {
                 unit: attachment.unit,

@@ -1,5 +1,7 @@
 //! The ACPI power button, as an input device (Documentation/input/input.rst).
 
+use crate::carried;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,9 +14,10 @@ const KEY_POWER: u16 = 116;
 /// `struct input_event` on x86_64: 16 bytes of time, then type, code, value.
 const EVENT_BYTES: usize = 24;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PowerButton {
     path: PathBuf,
+    #[serde(with = "carried")]
     device: File,
 }
 

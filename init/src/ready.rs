@@ -3,7 +3,6 @@
 use crate::connection::Waits;
 use crate::console;
 use crate::machine::Machine;
-use crate::stage;
 use control::reply::Reply;
 use sys::clock::since_boot_ms;
 
@@ -31,8 +30,8 @@ impl Machine {
                 "degraded {ready} units ready, {failed} failed, {now} ms"
             ));
         }
+        crate::gasp::rehearse(&self.boot.cmdline, "ready");
         self.boot_settled_replies();
-        stage::save_seed();
         // The boot is over: what only it needed is not kept in memory.
         self.boot
             .free(format!("{}/e2fsck", sys::paths::PROGRAMS).as_ref());

@@ -1,14 +1,17 @@
 //! The epoll set with a [`Source`] behind each token.
 
+use crate::carried;
 use crate::source::Source;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use sys::epoll::{Epoll, Interest, Ready};
 
 /// Who may wake the loop.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Registry {
+    #[serde(with = "carried")]
     epoll: Epoll,
     sources: HashMap<u64, Source>,
     next_token: u64,
@@ -52,6 +55,11 @@ impl Registry {
         self.sources.remove(&token);
         // A descriptor whose last copy is closed has left the set by itself.
         let _ = self.epoll.remove(descriptor);
+    }
+
+    /// A descriptor that the next program has not got: its entry has gone with it.
+    pub(crate) fn forget(&mut self, source: Source) {
+        self.sources.retain(|_, known| *known != source);
     }
 
     /// Who a token stands for; a source that was unwatched in the same round is gone.

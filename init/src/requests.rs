@@ -4,8 +4,10 @@ use crate::connection::Waits;
 use crate::job::Purpose;
 use crate::machine::Machine;
 use crate::source::descriptors_needed;
+use crate::upload::Intent;
 use control::reply::{Denial, Reply};
 use control::request::Request;
+use std::os::fd::OwnedFd;
 use supervisor::{Event, Outcome, Ticket, UnitId};
 use sys::power::PowerAction;
 use unit::UnitName;
@@ -21,24 +23,33 @@ impl Machine {
         let descriptors = std::mem::take(&mut connection.descriptors);
         let ending = self.ending.is_some();
         match request {
-            Request::Ps => {
-                let all = self.all_statuses();
-                self.reply_last(id, &Reply::Units(all));
-            }
+            Request::Ps => self.reply_aside(id, |it| Reply::Units(it.all_statuses())),
             Request::Status { unit } => match self.status_by_name(&unit) {
                 Ok(status) => self.reply_last(id, &Reply::Unit(Box::new(status))),
                 Err(reason) => self.deny(id, reason),
             },
             Request::BootChart => {
-                let chart = self.chart.report(&self.boot.chart);
-                self.reply_last(id, &Reply::BootChart(chart));
+                self.reply_aside(id, |it| Reply::BootChart(it.chart.report(&it.boot.chart)));
             }
-            Request::Trace => {
-                let lines = self.supervisor.trace();
-                self.reply_last(id, &Reply::Trace(lines));
+            Request::Trace => self.reply_aside(id, |it| Reply::Trace(it.supervisor.trace())),
+            Request::TraceDump => {
+                if let Some(pipe) = descriptors.into_iter().next() {
+                    self.dump(id, pipe);
+                }
             }
+            Request::Why { unit } => {
+                self.about(id, &unit, |it, unit| Reply::Why(it.why(unit)));
+            }
+            Request::History { unit } => {
+                self.about(id, &unit, |it, unit| Reply::History(it.history(unit)));
+            }
+            Request::Timers => {
+                let timers = self.timer_statuses();
+                self.reply_last(id, &Reply::Timers(timers));
+            }
+            Request::Graph => self.reply_aside(id, |it| Reply::Graph(Box::new(it.graph()))),
             Request::Top => {
-                let top = Box::new(crate::top::top(&self.boot));
+                let top = Box::new(crate::top::top(&self.boot, &self.turns));
                 self.reply_last(id, &Reply::Top(top));
             }
             Request::WaitReady => self.wait_ready(id),
@@ -60,12 +71,25 @@ impl Machine {
             Request::Start { .. }
             | Request::Stop { .. }
             | Request::Restart { .. }
+            | Request::ResetFailed { .. }
+            | Request::Reload { .. }
+            | Request::Choose(_)
+            | Request::Apply { .. }
+            | Request::Pause { .. }
+            | Request::Unpause { .. }
             | Request::Exec(_)
             | Request::ImageLoad
             | Request::ImageLs
+            | Request::Reexec
                 if ending =>
             {
                 self.deny(id, Denial::ShuttingDown);
+            }
+            Request::Reexec => self.ask_for_reexec(id),
+            Request::Start { units } | Request::Restart { units }
+                if let Some(message) = self.bar(&units) =>
+            {
+                self.reply_last(id, &Reply::Failed { message });
             }
             Request::Start { units } => {
                 self.command(id, &units, |units, ticket| Event::Start { units, ticket })
@@ -75,6 +99,25 @@ impl Machine {
             }
             Request::Restart { units } => {
                 self.command(id, &units, |units, ticket| Event::Restart { units, ticket })
+            }
+            Request::ResetFailed { units } => {
+                let names = self.named_or_all(units);
+                self.command(id, &names, |units, ticket| Event::ResetFailed {
+                    units,
+                    ticket,
+                })
+            }
+            Request::Reload { units } => {
+                self.command(id, &units, |units, ticket| Event::Reload { units, ticket })
+            }
+            Request::Choose(choice) => self.choose(id, &choice),
+            Request::Diff => self.upload_from(id, Intent::Diff, descriptors),
+            Request::Apply { wait } => self.upload_from(id, Intent::Apply { wait }, descriptors),
+            Request::Pause { units } => {
+                self.command(id, &units, |units, ticket| Event::Pause { units, ticket })
+            }
+            Request::Unpause { units } => {
+                self.command(id, &units, |units, ticket| Event::Unpause { units, ticket })
             }
             Request::Exec(exec) => self.exec(id, exec, &descriptors),
             Request::ImageLoad => {
@@ -110,6 +153,41 @@ impl Machine {
             Request::PowerOff => self.end_by_request(id, PowerAction::PowerOff),
             Request::Reboot => self.end_by_request(id, PowerAction::Reboot),
         }
+    }
+
+    fn about(&mut self, id: u64, unit: &str, answer: impl FnOnce(&Self, UnitId) -> Reply) {
+        match self.unit_id(unit) {
+            Ok(unit) => {
+                let reply = answer(self, unit);
+                self.reply_last(id, &reply);
+            }
+            Err(reason) => self.deny(id, reason),
+        }
+    }
+
+    fn upload_from(&mut self, id: u64, intent: Intent, descriptors: Vec<OwnedFd>) {
+        if let Some(pipe) = descriptors.into_iter().next() {
+            self.upload(id, intent, pipe);
+        }
+    }
+
+    fn named_or_all(&self, named: Vec<String>) -> Vec<String> {
+        if !named.is_empty() {
+            return named;
+        }
+        let all = self.units.set().units().iter();
+        all.map(|unit| unit.name.to_string()).collect()
+    }
+
+    /// Why one of them is not to be started, if the operator has decided so.
+    fn bar(&self, names: &[String]) -> Option<String> {
+        let units = names.iter().filter_map(|name| self.unit_id(name).ok());
+        let mut units = units.filter_map(|unit| self.units.get(unit));
+        units.find_map(|unit| {
+            let bar = self.units.choices().bar(unit)?;
+            let advice = bar.advice(&unit.name);
+            Some(format!("unit `{}` {bar}; {advice}", unit.name))
+        })
     }
 
     fn end_by_request(&mut self, id: u64, action: PowerAction) {
@@ -148,10 +226,10 @@ impl Machine {
     /// The unit of a name as an operator writes it.
     pub(crate) fn unit_id(&self, name: &str) -> Result<UnitId, Denial> {
         let plain = name.strip_suffix(".container").unwrap_or(name);
-        if let Some(index) = UnitName::new(plain).and_then(|name| self.set.find(&name)) {
-            return Ok(UnitId(index));
+        if let Some(unit) = UnitName::new(plain).and_then(|name| self.units.find(&name)) {
+            return Ok(unit);
         }
-        if let Some(bad) = self.bad.iter().find(|bad| bad.name == plain) {
+        if let Some(bad) = self.units.bad().iter().find(|bad| bad.name == plain) {
             let message = bad
                 .diagnostics
                 .iter()
@@ -163,7 +241,7 @@ impl Machine {
                 message,
             });
         }
-        let nearest = self.set.nearest(plain).map(ToString::to_string);
+        let nearest = self.units.set().nearest(plain).map(ToString::to_string);
         Err(Denial::UnknownUnit {
             unit: plain.to_owned(),
             nearest,

@@ -1,47 +1,61 @@
 //! One live run of a container: its process, its group, and what its launcher reports.
 
+use crate::carried;
 use crate::limits;
+use crate::notify::NotifySocket;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use supervisor::{RunId, UnitId};
+use supervisor::{Exit, RunId, UnitId};
 use sys::cgroup::Cgroup;
 use sys::clone::Child;
-use unit::{LaunchFailure, LaunchReport};
+use unit::{ImageHealth, LaunchFailure, LaunchReport, LaunchRoot};
 
 /// From clone3(2) until its network and cgroup are given back.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub unit: UnitId,
     pub run: RunId,
+    #[serde(with = "carried")]
     pub cgroup: Cgroup,
+    pub root: LaunchRoot,
     /// None once it has been reaped.
+    #[serde(with = "carried")]
     pub child: Option<Child>,
     /// The launcher stands by at the other end, until it is told to go on.
+    #[serde(with = "carried")]
     pub standing_by: Option<OwnedFd>,
     pub report: Report,
     pub report_token: Option<u64>,
     /// `Started` has been said.
     pub started: bool,
+    pub notify: Option<NotifySocket>,
+    /// How the container ended.
+    pub exit: Option<Exit>,
     /// Failed attempts to remove the group.
     pub retries: u32,
     pub retry_at: Option<u64>,
 }
 
 /// The launcher's words, and how to tell them from silence.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
+    #[serde(with = "carried")]
     pipe: Option<File>,
+    #[serde(with = "carried::bytes")]
     text: Vec<u8>,
     pub prepared: Option<Prepared>,
     pub failure: Option<LaunchFailure>,
 }
 
 /// What the workload turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Prepared {
     pub argv: Vec<String>,
     pub stop_signal: i32,
+    /// What the image says about it.
+    pub health: Option<ImageHealth>,
 }
 
 impl Report {
@@ -93,9 +107,16 @@ impl Report {
         {
             match serde_json::from_slice(line) {
                 Ok(LaunchReport::Prepared {
-                    argv, stop_signal, ..
+                    argv,
+                    stop_signal,
+                    health,
+                    image_digest: _,
                 }) => {
-                    self.prepared = Some(Prepared { argv, stop_signal });
+                    self.prepared = Some(Prepared {
+                        argv,
+                        stop_signal,
+                        health,
+                    });
                 }
                 Ok(LaunchReport::Failed(failure)) => self.failure = Some(failure),
                 Err(error) => {

@@ -254,6 +254,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_power_cut_left_half_written_goes_and_is_made_again() {
+        let place = Place::new("cut");
+        let shelf = place.release(&[("kernel/a.ko", "plain"), ("kernel/b.ko", "other")]);
+        let folder = place.0.join("shelf");
+        fs::create_dir_all(&folder).unwrap();
+        let half = format!("{}{UNFINISHED}", hexadecimal(&Sha256::digest("plain")));
+        fs::write(folder.join(&half), "pla").unwrap();
+        // Without its content: a name that came to the disk before the bytes.
+        let name = hexadecimal(&Sha256::digest("other"));
+        fs::write(folder.join(&name), "").unwrap();
+        shelf.fill(remove).unwrap();
+        assert!(!folder.join(half).exists());
+        assert_eq!(shelf.take("kernel/a.ko").unwrap(), b"plain");
+        assert_eq!(shelf.take("kernel/b.ko").unwrap(), b"other");
+    }
+
+    #[test]
     fn a_second_boot_copies_nothing_and_other_releases_are_forgotten() {
         let place = Place::new("second");
         let shelf = place.release(&[("kernel/a.ko", "old"), ("kernel/b.ko", "same")]);

@@ -5,14 +5,17 @@
 //!  (budget)       (1 s)           (1 s)
 //! ```
 
+use crate::carried;
 use crate::console;
 use crate::limits;
 use crate::machine::Machine;
 use crate::stage;
+use crate::watchdog::FedWatchdog;
 use control::log::LogRequest;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::time::Duration;
 use supervisor::Event;
@@ -20,15 +23,16 @@ use sys::clock::since_boot_ms;
 use sys::power::PowerAction;
 
 /// How far the end has come.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ending {
+    #[serde(with = "carried")]
     action: PowerAction,
     phase: Phase,
     started_ms: u64,
     pub deadline_ms: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     Containers,
     Flushing,
@@ -133,24 +137,40 @@ impl Machine {
 const UNMOUNT_ATTEMPTS: u32 = 50;
 const UNMOUNT_WAIT: Duration = Duration::from_millis(10);
 
-/// The last steps, after the event loop: nothing can be kept waiting any more.
-pub(crate) fn end(action: PowerAction) -> ! {
-    let start = since_boot_ms();
-    // -1: every process but this one (kill(2)).
-    let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
-    while let Ok(Some(_)) = sys::pidfd::reap_any() {}
-    crate::stage::save_seed();
-    // Its time is when the machine was last seen running.
-    let _ = File::create(crate::stage::CLOCK_LAST_SEEN);
-    let unmounted = unmount_state().map_err(|errno| format!("{}: {errno}", sys::paths::STATE));
-    console::stage("unmount", since_boot_ms().saturating_sub(start), unmounted);
-    let what = match action {
-        PowerAction::PowerOff => "power off",
-        PowerAction::Reboot => "reboot",
-    };
-    console::say(format_args!("{what} at {} ms", since_boot_ms()));
-    let error = sys::power::end(action);
-    crate::gasp::last(&format!("{what}: {error}"))
+/// What the event loop leaves.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub action: PowerAction,
+    /// Nobody feeds it any more.
+    pub watchdog: Option<FedWatchdog>,
+}
+
+impl End {
+    /// The last steps, after the event loop: nothing can be kept waiting any more.
+    pub(crate) fn come(self) -> ! {
+        let start = since_boot_ms();
+        let watchdog = self.watchdog.and_then(FedWatchdog::for_the_last_writes);
+        // -1: every process but this one (kill(2)).
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        while let Ok(Some(_)) = sys::pidfd::reap_any() {}
+        if let Err(error) = crate::seed::save() {
+            console::warn(format_args!("random seed: {error}"));
+        }
+        // Its time is when the machine was last seen running.
+        let _ = File::create(crate::stage::CLOCK_LAST_SEEN);
+        let unmounted = unmount_state().map_err(|errno| format!("{}: {errno}", sys::paths::STATE));
+        console::stage("unmount", since_boot_ms().saturating_sub(start), unmounted);
+        let what = match self.action {
+            PowerAction::PowerOff => "power off",
+            PowerAction::Reboot => "reboot",
+        };
+        console::say(format_args!("{what} at {} ms", since_boot_ms()));
+        if let Some(watchdog) = watchdog {
+            watchdog.disarm();
+        }
+        let error = sys::power::end(self.action);
+        crate::gasp::last(&format!("{what}: {error}"))
+    }
 }
 
 fn unmount_state() -> Result<(), nix::errno::Errno> {

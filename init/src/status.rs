@@ -1,17 +1,16 @@
 //! What `ps` and `status` show: the supervisor's read model, with what the kernel and netd know of the run.
 
+use crate::explain::kind_name;
 use crate::machine::Machine;
-use control::reply::{Denial, UnitStatus};
-use supervisor::{Goal, State, UnitId};
+use control::reply::{Denial, UnitHealth, UnitStatus};
+use supervisor::{Goal, HealthStatus, HealthView, State, UnitId};
 use sys::clock::since_boot_ms;
-use unit::{Port, UnitKind};
+use unit::{Port, Probe, UnitKind, UnitSet};
 
 impl Machine {
     pub(crate) fn all_statuses(&self) -> Vec<UnitStatus> {
-        let good = (0..)
-            .zip(self.set.units())
-            .filter_map(|(index, _)| self.status(UnitId(index)));
-        let bad = self.bad.iter().map(|bad| UnitStatus {
+        let good = self.units.all().filter_map(|unit| self.status(unit));
+        let bad = self.units.bad().iter().map(|bad| UnitStatus {
             name: bad.name.to_string(),
             kind: "container".into(),
             state: "failed".into(),
@@ -45,7 +44,12 @@ impl Machine {
     }
 
     fn status(&self, id: UnitId) -> Option<UnitStatus> {
-        let unit = self.set.get(id.0)?;
+        let unit = self.units.get(id)?;
+        let set = self.units.set();
+        let edges = |of: fn(&UnitSet, u32) -> &[u32]| {
+            let index = self.units.index(id);
+            index.map(|index| self.names(of(set, index)))
+        };
         let now = since_boot_ms();
         let state = self.supervisor.state(id);
         let since_ms = self.supervisor.since(id).0;
@@ -56,7 +60,7 @@ impl Machine {
             .map(|at| at.0.saturating_sub(now));
         let mut status = UnitStatus {
             name: unit.name.to_string(),
-            kind: "target".into(),
+            kind: kind_name(&unit.kind).into(),
             description: unit.description.clone(),
             state: state.name().into(),
             reason: self.reason(id),
@@ -70,13 +74,15 @@ impl Machine {
             last_exit,
             next_start_ms,
             source: unit.source.clone(),
-            requires: self.names(self.set.requires(id.0)),
-            wants: self.names(self.set.wants(id.0)),
-            after: self.names(self.set.after(id.0)),
+            requires: edges(UnitSet::requires).unwrap_or_default(),
+            wants: edges(UnitSet::wants).unwrap_or_default(),
+            after: edges(UnitSet::after).unwrap_or_default(),
+            required_by: edges(UnitSet::required_by).unwrap_or_default(),
+            wanted_by: edges(UnitSet::wanted_by).unwrap_or_default(),
             ..UnitStatus::default()
         };
+        self.explain(id, &mut status);
         if let UnitKind::Container(container) = &unit.kind {
-            status.kind = "container".into();
             status.image = container.container.image.clone();
             let configured = container
                 .container
@@ -91,6 +97,8 @@ impl Machine {
                 status.pid = run.child.as_ref().map(|child| child.pid);
                 status.run = run.run.0;
                 status.memory = run.cgroup.number("memory.current");
+                status.health = self.supervisor.health_view(id).as_ref().map(unit_health);
+                status.paused = self.supervisor.is_paused(id);
                 if let Some(attached) = self.network.attached(run.run) {
                     status.address = attached.address.map(|address| address.to_string());
                     status.ports = attached.ports.clone();
@@ -103,7 +111,7 @@ impl Machine {
     fn names(&self, units: &[u32]) -> Vec<String> {
         units
             .iter()
-            .filter_map(|unit| self.set.get(*unit))
+            .filter_map(|unit| self.units.set().get(*unit))
             .map(|unit| unit.name.to_string())
             .collect()
     }
@@ -146,8 +154,9 @@ impl Machine {
 
     /// A unit has entered another state: for the chart, its log, and, when it is trouble, the console.
     pub(crate) fn changed(&mut self, id: UnitId) {
+        self.note_past_run(id);
         let state = self.supervisor.state(id).clone();
-        let Some(name) = self.set.get(id.0).map(|unit| unit.name.clone()) else {
+        let Some(name) = self.units.get(id).map(|unit| unit.name.clone()) else {
             return;
         };
         self.chart
@@ -178,6 +187,27 @@ impl Machine {
             crate::console::say(format_args!("unit {name}: {message}"));
         }
         self.note(&name, run, message);
+    }
+}
+
+fn unit_health(view: &HealthView<'_>) -> UnitHealth {
+    let status = match view.status {
+        HealthStatus::Starting => "starting",
+        HealthStatus::Healthy => "healthy",
+        HealthStatus::Unhealthy => "unhealthy",
+    };
+    let probe = match &view.plan.probe {
+        Probe::Exec(argv) => format!("exec {}", argv.join(" ")),
+        Probe::Http(http) => format!("http port {} path {}", http.port, http.path),
+        Probe::Tcp { port } => format!("tcp port {port}"),
+    };
+    UnitHealth {
+        status: status.into(),
+        probe,
+        failures: view.failures,
+        retries: view.plan.retries,
+        successes: view.successes,
+        reason: view.reason.into(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::health::Health;
 use crate::stage::Boot;
+use crate::turns::Turns;
 use control::reply::{Program, Top};
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ const PROGRAMS_MAX: usize = 64;
 /// Processor time in /proc is in these (`USER_HZ`, fixed in the kernel's ABI).
 const MS_PER_TICK: u64 = 10;
 
-pub(crate) fn top(boot: &Boot) -> Top {
+pub(crate) fn top(boot: &Boot, turns: &Turns) -> Top {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = |key| kibibytes(&meminfo, key).unwrap_or(0);
     let containers = Cgroup::at(sys::paths::CGROUP_CONTAINERS);
@@ -40,6 +41,7 @@ pub(crate) fn top(boot: &Boot) -> Top {
         state_available: space.available,
         warnings: health.warnings(),
         programs: pids.into_iter().filter_map(program).collect(),
+        turns: turns.report(),
     }
 }
 

@@ -8,7 +8,6 @@ use std::path::Path;
 use sys::device_filter::{self, CharacterDevices};
 use sys::mount::{FileSystem, attribute};
 use sys::path::{self, Links};
-use unit::LaunchSpec;
 
 /// Name, major, minor (Documentation/admin-guide/devices.txt): the device files of the OCI runtime-spec.
 const DEVICES: [(&str, (u64, u64)); 6] = [
@@ -44,12 +43,12 @@ const USABLE: [(u8, Option<u8>); 9] = [
     (136, None),
 ];
 
-/// Keep every other device of the machine from the container's group, which is told by unit and run (as PID 1 names it).
-pub(crate) fn filter(cgroups: Option<&Path>, spec: &LaunchSpec) -> Result<(), Fault> {
+/// Keep every other device of the machine from the container's group.
+pub(crate) fn filter(cgroups: Option<&Path>, group: &str) -> Result<(), Fault> {
     let Some(cgroups) = cgroups else {
         return Ok(());
     };
-    let path = cgroups.join(format!("{}:{}", spec.unit, spec.run));
+    let path = cgroups.join(group);
     let group = std::fs::File::open(&path).at("open", &path)?;
     let usable = USABLE.map(|(major, minor)| CharacterDevices { major, minor });
     device_filter::attach(group.as_fd(), &usable).at("filter the devices of", &path)

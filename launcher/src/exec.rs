@@ -88,7 +88,7 @@ fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
     } else {
         None
     };
-    let record = Writable::record(&options.containers(), spec.unit.as_str())?;
+    let record = Writable::record(&options.containers(), &spec.unit, spec.root)?;
     sys::credentials::hide_from_tracing().at("hide from tracing", "")?;
     sys::namespace::enter_process(pidfd.as_fd())
         .at("enter the namespaces of", spec.unit.as_str())?;
@@ -150,7 +150,7 @@ fn become_command(spec: &ExecSpec, joined: Joined, report: &mut Report) -> Resul
     )?;
     let program = Program::find(&spec.argv, &environment, &spec.container.image);
     let program = at_step("exec", program)?;
-    report.prepared(spec.argv.clone(), 0, record.digest);
+    report.prepared(spec.argv.clone(), 0, record.digest, None);
     at_step(
         "exec",
         sys::program::close_from(CLOSE_FROM).at("close descriptors", ""),

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 use sys::mount::{Depth, FileSystem, Tree, attribute};
 use sys::path::{self, Kind, Links};
-use unit::{Mount, MountKind, UnitName};
+use unit::{Mount, MountKind, NOTIFY_SOCKET, UnitName};
 
 /// Where programs expect to write though the root is read-only: path and mode.
 const WRITABLE_IN_READ_ONLY: [(&str, &str); 3] =
@@ -90,6 +90,29 @@ pub(crate) fn plan(
         };
         add_unless_covered(&mut planned, (*target).to_owned(), tmpfs);
     }
+    planned.sort_by_key(|mount| mount.target.matches('/').count());
+    Ok(planned)
+}
+
+/// And the socket over which the container tells PID 1 what it does.
+pub(crate) fn with_notify_socket(
+    mut planned: Vec<Planned>,
+    source: Option<&str>,
+) -> Result<Vec<Planned>, Fault> {
+    let Some(source) = source else {
+        return Ok(planned);
+    };
+    if planned.iter().any(|mount| mount.target == NOTIFY_SOCKET) {
+        let reason = "the notify socket has its place there; mount elsewhere";
+        return Err(reserved(NOTIFY_SOCKET, reason));
+    }
+    planned.push(Planned {
+        target: NOTIFY_SOCKET.to_owned(),
+        read_only: false,
+        what: What::Bind {
+            source: source.to_owned(),
+        },
+    });
     planned.sort_by_key(|mount| mount.target.matches('/').count());
     Ok(planned)
 }

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Run,
     Exec,
+    /// Folders below /var/containers.
+    Discard {
+        folders: Vec<String>,
+    },
 }
 
 /// How overlayfs is told about its layers.
@@ -25,7 +29,8 @@ pub(crate) enum Limits {
     Inherited,
 }
 
-/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]`
+/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]`,
+/// `launcher discard FOLDER…`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// In place of /var.
@@ -43,10 +48,14 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<(Mode, Self), String> {
-        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]";
+        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none], or launcher discard FOLDER…";
         let mode = match arguments.next().as_deref() {
             Some("run") => Mode::Run,
             Some("exec") => Mode::Exec,
+            Some("discard") => {
+                let folders = arguments.by_ref().collect();
+                Mode::Discard { folders }
+            }
             _ => return Err(usage.to_owned()),
         };
         let mut options = Self {
@@ -116,6 +125,13 @@ mod tests {
         assert_eq!(options.containers(), Path::new("/tmp/x/containers"));
         assert_eq!(options.limits, Limits::Inherited);
         assert_eq!(options.overlay, OverlayOptions::Page);
+    }
+
+    #[test]
+    fn folders_to_discard_are_no_options() {
+        let (mode, _) = parse("discard web:7 db:9").unwrap();
+        let folders = ["web:7", "db:9"].map(str::to_owned).into();
+        assert_eq!(mode, Mode::Discard { folders });
     }
 
     #[test]

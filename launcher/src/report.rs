@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::RawFd;
 use std::process::ExitCode;
-use unit::{LaunchFailure, LaunchReport};
+use unit::{ImageHealth, LaunchFailure, LaunchReport};
 
 /// Its descriptor, as unit/src/launch.rs names it.
 const REPORT: RawFd = 4;
@@ -33,11 +33,18 @@ impl Report {
         self.write(&LaunchReport::Failed(failure));
     }
 
-    pub(crate) fn prepared(&mut self, argv: Vec<String>, stop_signal: i32, image_digest: String) {
+    pub(crate) fn prepared(
+        &mut self,
+        argv: Vec<String>,
+        stop_signal: i32,
+        image_digest: String,
+        health: Option<ImageHealth>,
+    ) {
         self.write(&LaunchReport::Prepared {
             argv,
             stop_signal,
             image_digest,
+            health,
         });
     }
 

@@ -40,7 +40,7 @@ impl Root {
         let tree = tmpfs.mount(attribute::NOSUID).at("mount", &place)?;
         let below = File::open(&place).at("open", &place)?;
         tree.attach(below.as_fd()).at("mount on", &place)?;
-        for folder in ["root", "dev", "empty"] {
+        for folder in ["root", "dev", "empty"].iter().chain(writable.on_stage()) {
             sys::path::make_one_folder(tree.as_fd(), folder).at("make", place.join(folder))?;
         }
         let empty = place.join("empty");

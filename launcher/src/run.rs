@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::root::Root;
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
-use crate::{confine, devices, etc, masks};
+use crate::{confine, devices, etc, health, masks};
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::fs::File;
@@ -110,7 +110,7 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
     let spec: LaunchSpec = at_step("spec", read_spec())?;
     at_step(
         "devices",
-        devices::filter(options.cgroups.as_deref(), &spec),
+        devices::filter(options.cgroups.as_deref(), &spec.group),
     )?;
     let init = at_step(
         "network",
@@ -123,14 +123,14 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
     let argv = at_step("command", argv)?;
     let stop_signal = command::stop_signal(&spec.container, &image.config);
     let mut launch = Launch::start(options, &spec, &image, init)?;
-    let digest = image.digest.clone();
+    let (digest, health) = (image.digest.clone(), health::of_image(&image.config));
     // Mounted layers need no lock: the store looks for them in the mount tables.
     drop(image);
     for step in &STEPS {
         at_step(step.name, (step.act)(&mut launch))?;
     }
     let program = launch.become_user(&argv)?;
-    report.prepared(argv, stop_signal, digest);
+    report.prepared(argv, stop_signal, digest, health);
     at_step(
         "exec",
         sys::program::close_from(CLOSE_FROM).at("close descriptors", ""),
@@ -154,6 +154,8 @@ impl<'a> Launch<'a> {
             spec.container.read_only,
         );
         let mounts = at_step("mount", mounts)?;
+        let mounts = mounts::with_notify_socket(mounts, spec.notify_socket.as_deref());
+        let mounts = at_step("mount", mounts)?;
         at_step(
             "private",
             sys::mount::make_all_private().at("make all mounts private", "/"),
@@ -163,7 +165,7 @@ impl<'a> Launch<'a> {
             digest: image.digest.clone(),
             defaults,
         };
-        let writable = Writable::open(&options.containers(), spec.unit.as_str(), &record);
+        let writable = Writable::open(&options.containers(), &spec.unit, spec.root, &record);
         let writable = at_step("writable_layer", writable)?;
         let root = at_step(
             "root",
@@ -286,7 +288,7 @@ impl<'a> Launch<'a> {
     /// The last steps; with them goes every descriptor that could lead out.
     fn become_user(self, argv: &[String]) -> Result<Program, Failed> {
         let container = &self.spec.container;
-        let mut environment = Environment::new(&self.defaults, container, &[]);
+        let mut environment = Environment::new(&self.defaults, container, &self.spec.environment);
         if let Some(user) = &self.user {
             environment.set_default("HOME", &user.home);
             at_step(

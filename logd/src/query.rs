@@ -1,15 +1,15 @@
 //! Reading back: a thread per query, which may wait for a slow client without holding anybody else up.
 
+use crate::answer::say;
+use crate::bookmark::{Bookmark, Mark, Outbox, Place};
 use crate::record::Record;
-use crate::service::say;
-use crate::unit_log::{CURRENT, files};
+use crate::unit_reader::UnitReader;
 use control::log::LogReply;
 use control::request::LogsRequest;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -21,6 +21,9 @@ const QUERIES_MAX: usize = 32;
 const STACK_BYTES: usize = 128 << 10;
 /// A follower whose client is gone notices within this time.
 const FOLLOW_WAIT: Duration = Duration::from_secs(1);
+
+/// Told of a query that can't be gone on with.
+const TORN: &str = "logd ended while it answered, and some of the lines may be missing: ask again";
 
 /// Queries under way.
 #[derive(Debug)]
@@ -86,7 +89,21 @@ impl Queries {
         }
     }
 
-    pub(crate) fn start(&self, id: u64, query: LogsRequest, output: File) {
+    fn refuse(&self, id: u64, error: String) {
+        let error = Some(error);
+        say(&self.control, &LogReply::QueryDone { id, error });
+    }
+
+    /// Begin a query, or go on with one that an earlier logd has begun: it finds its files before this returns, so that
+    /// nothing that is written after that is missed.
+    pub(crate) fn start(&self, id: u64, query: LogsRequest, output: File, bookmark: Option<File>) {
+        let bookmark = bookmark.map(Bookmark);
+        let resumed = match bookmark.as_ref().map_or(Ok(Mark::Blank), Bookmark::read) {
+            Ok(Mark::Blank) => None,
+            Ok(Mark::At(places)) => Some(places.iter().map(|place| self.resume(place)).collect()),
+            Ok(Mark::Torn) => return self.refuse(id, TORN.to_owned()),
+            Err(error) => return self.refuse(id, format!("bookmark: {error}")),
+        };
         let cancelled = Arc::new(AtomicBool::new(false));
         let room = self.active.lock().is_ok_and(|mut active| {
             let room = active.len() < QUERIES_MAX;
@@ -97,14 +114,13 @@ impl Queries {
         });
         if !room {
             let error = format!("{QUERIES_MAX} log readers are busy already: close one");
-            return say(
-                &self.control,
-                &LogReply::QueryDone {
-                    id,
-                    error: Some(error),
-                },
-            );
+            return self.refuse(id, error);
         }
+        let outbox = Outbox {
+            text: Vec::new(),
+            output,
+            bookmark,
+        };
         let reader = Reader {
             folder: self.folder.clone(),
             query,
@@ -113,7 +129,7 @@ impl Queries {
         };
         let (control, active) = (Arc::clone(&self.control), Arc::clone(&self.active));
         let work = move || {
-            let error = match reader.run(output) {
+            let error = match reader.run(outbox, resumed) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Some(error.to_string()),
                 _ => None,
             };
@@ -127,14 +143,14 @@ impl Queries {
             .spawn(work)
         {
             self.cancel(id);
-            say(
-                &self.control,
-                &LogReply::QueryDone {
-                    id,
-                    error: Some(error.to_string()),
-                },
-            );
+            self.refuse(id, error.to_string());
         }
+    }
+
+    fn resume(&self, place: &Place) -> UnitReader {
+        let mut reader = UnitReader::new(self.folder.join(&place.unit), place.unit.clone());
+        reader.resume(place);
+        reader
     }
 }
 
@@ -146,30 +162,36 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(&self, output: File) -> io::Result<()> {
-        let mut output = BufWriter::new(output);
+    /// `resumed`: where an earlier logd was, all before it has been sent.
+    fn run(&self, mut outbox: Outbox, resumed: Option<Vec<UnitReader>>) -> io::Result<()> {
         let mut seen = self.bell.count();
-        let mut units: Vec<UnitReader> = self
-            .units()
-            .into_iter()
-            .map(|unit| self.open(unit))
-            .collect();
-        self.history(&mut units, &mut output)?;
-        output.flush()?;
+        let mut units = match resumed {
+            // The last lines go as a whole.
+            Some(_) if self.query.tail.is_some() && !self.query.follow => return Ok(()),
+            Some(mut units) => {
+                self.rest(&mut units, &mut outbox)?;
+                units
+            }
+            None => {
+                let open = |unit| self.open(unit, self.query.tail);
+                let mut units = self.units().into_iter().map(open).collect::<Vec<_>>();
+                self.history(&mut units, &mut outbox)?;
+                // A follower that has seen nothing yet has seen everything up to here.
+                send(&mut outbox, &units)?;
+                units
+            }
+        };
         while self.query.follow && !self.cancelled.load(Ordering::Relaxed) {
             self.bell.wait(seen);
             seen = self.bell.count();
             for unit in self.units() {
                 if !units.iter().any(|known| known.unit == unit) {
-                    units.push(self.open(unit));
+                    units.push(self.open(unit, None));
                 }
             }
-            self.merge(&mut units, &mut |unit, record| {
-                self.write(&mut output, unit, record)
-            })?;
-            output.flush()?;
+            self.rest(&mut units, &mut outbox)?;
             // A client that only listens is noticed to be gone when nothing can be written to it.
-            if sys::poll::hung_up(output.get_ref()) {
+            if sys::poll::hung_up(&outbox.output) {
                 return Ok(());
             }
         }
@@ -191,38 +213,48 @@ impl Reader {
         names
     }
 
-    fn open(&self, unit: String) -> UnitReader {
+    fn open(&self, unit: String, tail: Option<u64>) -> UnitReader {
         let mut reader = UnitReader::new(self.folder.join(&unit), unit);
-        reader.start(self.query.since_ms, self.query.tail);
+        reader.start(self.query.since_ms, tail);
         reader
     }
 
-    fn history(&self, units: &mut [UnitReader], output: &mut impl Write) -> io::Result<()> {
+    fn history(&self, units: &mut [UnitReader], outbox: &mut Outbox) -> io::Result<()> {
         let Some(tail) = self.query.tail else {
-            return self.merge(units, &mut |unit, record| self.write(output, unit, record));
+            return self.rest(units, outbox);
         };
         let tail = usize::try_from(tail).unwrap_or(usize::MAX);
         let mut last: VecDeque<Vec<u8>> = VecDeque::new();
-        self.merge(units, &mut |unit, record| {
+        while let Some((unit, line)) = self.next(units)? {
             if tail > 0 {
-                let mut line = Vec::new();
-                self.write(&mut line, unit, record)?;
+                let mut text = Vec::new();
+                self.write(&mut text, &unit, &line)?;
                 if last.len() == tail {
                     last.pop_front();
                 }
-                last.push_back(line);
+                last.push_back(text);
             }
-            Ok(())
-        })?;
-        last.iter().try_for_each(|line| output.write_all(line))
+        }
+        outbox.text.extend(last.into_iter().flatten());
+        Ok(())
     }
 
-    /// All that is there, the oldest line of any unit first.
-    fn merge(
-        &self,
-        units: &mut [UnitReader],
-        take: &mut impl FnMut(&str, &Record<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Send all that is there.
+    fn rest(&self, units: &mut [UnitReader], outbox: &mut Outbox) -> io::Result<()> {
+        while let Some((unit, line)) = self.next(units)? {
+            self.write(&mut outbox.text, &unit, &line)?;
+            if outbox.is_full() {
+                send(outbox, units)?;
+            }
+        }
+        if outbox.text.is_empty() {
+            return Ok(());
+        }
+        send(outbox, units)
+    }
+
+    /// The oldest line of any unit that is wanted, and its unit. `None`: there is no more, or nobody wants it any more.
+    fn next(&self, units: &mut [UnitReader]) -> io::Result<Option<(String, Vec<u8>)>> {
         while !self.cancelled.load(Ordering::Relaxed) {
             for unit in units.iter_mut() {
                 unit.fill()?;
@@ -231,29 +263,27 @@ impl Reader {
                 .iter_mut()
                 .filter(|unit| unit.next.is_some())
                 .min_by_key(|unit| unit.next_time());
-            let Some(unit) = oldest else { return Ok(()) };
-            let Some(line) = unit.next.take() else {
-                return Ok(());
+            let Some(unit) = oldest else { return Ok(None) };
+            let Some(line) = unit.take() else {
+                return Ok(None);
             };
             let Some(record) = Record::parse(&line) else {
                 continue;
             };
-            let wanted = self
-                .query
-                .since_ms
-                .is_none_or(|since| record.time_ms >= since)
-                && self
-                    .query
-                    .until_ms
-                    .is_none_or(|until| record.time_ms < until);
-            if wanted {
-                take(&unit.unit, &record)?;
+            let (since, until) = (self.query.since_ms, self.query.until_ms);
+            if since.is_none_or(|since| record.time_ms >= since)
+                && until.is_none_or(|until| record.time_ms < until)
+            {
+                return Ok(Some((unit.unit.clone(), line)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn write(&self, output: &mut impl Write, unit: &str, record: &Record<'_>) -> io::Result<()> {
+    fn write(&self, output: &mut Vec<u8>, unit: &str, line: &[u8]) -> io::Result<()> {
+        let Some(record) = Record::parse(line) else {
+            return Ok(());
+        };
         if self.query.json {
             serde_json::to_writer(&mut *output, &record.to_line(unit))?;
             return output.write_all(b"\n");
@@ -271,6 +301,11 @@ impl Reader {
             output.write_all(b"\n")
         }
     }
+}
+
+fn send(outbox: &mut Outbox, units: &[UnitReader]) -> io::Result<()> {
+    let places: Vec<Place> = units.iter().map(UnitReader::place).collect();
+    outbox.send(&places)
 }
 
 /// RFC 3339 in UTC, with milliseconds.
@@ -299,158 +334,6 @@ fn time_text(time_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
 }
 
-/// The lines of one unit, in order, over all its files, and on as they grow and turn over.
-struct UnitReader {
-    unit: String,
-    folder: PathBuf,
-    file: Option<BufReader<File>>,
-    /// Files that come before `current`, oldest first.
-    older: VecDeque<PathBuf>,
-    inode: u64,
-    /// Bytes of a line whose end is not written yet.
-    pending: Vec<u8>,
-    next: Option<Vec<u8>>,
-}
-
-impl UnitReader {
-    fn new(folder: PathBuf, unit: String) -> Self {
-        Self {
-            unit,
-            folder,
-            file: None,
-            older: VecDeque::new(),
-            inode: 0,
-            pending: Vec::new(),
-            next: None,
-        }
-    }
-
-    /// Begin where what is asked for begins, so that little is read for a few lines of a large log.
-    fn start(&mut self, since_ms: Option<i64>, tail: Option<u64>) {
-        let mut all = files(&self.folder);
-        if let Some(since) = since_ms {
-            // A file that was last written before the time holds nothing of it.
-            all.retain(|path| {
-                path.metadata().is_ok_and(|found| {
-                    found.mtime().saturating_mul(1000).saturating_add(999) >= since
-                })
-            });
-        }
-        let mut skip = None;
-        if let Some(tail) = tail {
-            let mut lines = 0u64;
-            let mut kept = Vec::new();
-            for path in all.into_iter().rev() {
-                let (found, offset) =
-                    lines_from_end(&path, tail.saturating_sub(lines)).unwrap_or((0, 0));
-                lines += found;
-                kept.insert(0, path);
-                if lines >= tail {
-                    skip = Some(offset);
-                    break;
-                }
-            }
-            all = kept;
-        }
-        self.older = all.into();
-        self.open_next();
-        if let (Some(offset), Some(file)) = (skip, &mut self.file) {
-            // Cannot be beyond the end: the offset was found in this file.
-            let _ = file.seek(SeekFrom::Start(offset));
-        }
-    }
-
-    fn open_next(&mut self) -> bool {
-        while let Some(path) = self.older.pop_front() {
-            if let Ok(file) = File::open(&path) {
-                self.inode = file.metadata().map_or(0, |found| found.ino());
-                self.file = Some(BufReader::new(file));
-                return true;
-            }
-        }
-        false
-    }
-
-    /// See that `next` holds the next line, if there is one.
-    fn fill(&mut self) -> io::Result<()> {
-        while self.next.is_none() {
-            if let Some(file) = &mut self.file
-                && file.read_until(b'\n', &mut self.pending)? > 0
-            {
-                if self.pending.last() == Some(&b'\n') {
-                    self.pending.pop();
-                    self.next = Some(std::mem::take(&mut self.pending));
-                }
-                continue;
-            }
-            if !self.turn_over() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// The file is read to its end: is there a newer one?
-    fn turn_over(&mut self) -> bool {
-        if self.older.is_empty() {
-            // Where our file is now called something else, the newer ones come after it.
-            let all = files(&self.folder);
-            let inode = |path: &PathBuf| path.metadata().map_or(0, |found| found.ino());
-            match all.iter().position(|path| inode(path) == self.inode) {
-                Some(at) if all.get(at).is_some_and(|path| path.ends_with(CURRENT)) => {
-                    return false;
-                }
-                Some(at) => self.older = all.into_iter().skip(at + 1).collect(),
-                // It has been removed while we read it: everything there is, is newer.
-                None => self.older = all.into(),
-            }
-        }
-        self.pending.clear();
-        self.open_next()
-    }
-
-    fn next_time(&self) -> i64 {
-        self.next
-            .as_deref()
-            .and_then(Record::parse)
-            .map_or(i64::MIN, |record| record.time_ms)
-    }
-}
-
-/// How many of the last `wanted` lines the file holds, and where they begin.
-fn lines_from_end(path: &Path, wanted: u64) -> io::Result<(u64, u64)> {
-    const BLOCK: u64 = 64 << 10;
-    use std::os::unix::fs::FileExt;
-    let file = File::open(path)?;
-    let mut end = file.metadata()?.len();
-    let mut lines = 0;
-    let mut buffer = vec![0; 64 << 10];
-    let mut last_byte = true;
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK);
-        let length = usize::try_from(end - start).unwrap_or(0);
-        let Some(block) = buffer.get_mut(..length) else {
-            break;
-        };
-        file.read_exact_at(block, start)?;
-        for (distance, byte) in (1..).zip(block.iter().rev()) {
-            let at = end - distance;
-            if *byte == b'\n' {
-                // The line feed at the very end closes the last line, it does not begin another.
-                if !last_byte {
-                    lines += 1;
-                    if lines == wanted {
-                        return Ok((lines, at + 1));
-                    }
-                }
-            }
-            last_byte = false;
-        }
-        end = start;
-    }
-    Ok((if last_byte { 0 } else { lines + 1 }, 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,18 +343,5 @@ mod tests {
         assert_eq!(time_text(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(time_text(1_709_210_096_789), "2024-02-29T12:34:56.789Z");
         assert_eq!(time_text(-1), "1969-12-31T23:59:59.999Z");
-    }
-
-    #[test]
-    fn the_last_lines_are_found_from_the_end() {
-        let path = std::env::temp_dir().join(format!("keelson-lines-{}", std::process::id()));
-        fs::write(&path, "a\nbb\nccc\n").unwrap();
-        assert_eq!(lines_from_end(&path, 1).unwrap(), (1, 5));
-        assert_eq!(lines_from_end(&path, 2).unwrap(), (2, 2));
-        assert_eq!(lines_from_end(&path, 3).unwrap(), (3, 0));
-        assert_eq!(lines_from_end(&path, 9).unwrap(), (3, 0));
-        fs::write(&path, "").unwrap();
-        assert_eq!(lines_from_end(&path, 9).unwrap(), (0, 0));
-        fs::remove_file(&path).unwrap();
     }
 }

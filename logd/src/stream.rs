@@ -4,6 +4,7 @@ use crate::line_splitter::{Rest, split};
 use crate::peek::{Content, Peek, take};
 use crate::record::{Record, StreamKind};
 use crate::unit_log::UnitLog;
+use crate::watch::{Look, Watch};
 use std::fs::File;
 use std::io;
 
@@ -16,25 +17,57 @@ pub(crate) struct Stream {
     pub(crate) pipe: File,
     pub(crate) kind: StreamKind,
     pub(crate) run: u64,
+    pub(crate) pair: u64,
+    /// Beginning of the last line that is not empty.
+    pub(crate) last_line: Vec<u8>,
+    /// The same of the pair's other stream, when that has ended.
+    pub(crate) others_last_line: Vec<u8>,
     /// When the beginning of a line that waits for its end is kept as it is, milliseconds since boot.
     pub(crate) flush_at: Option<u64>,
     pub(crate) ended: bool,
 }
 
+/// Looks of one visit, after which the others have their turn. The first takes every line that was in the pipe when it came
+/// (a pipe holds no more than is looked at, unless its container has enlarged it), the second sees what is left.
+pub(crate) const ROUNDS_MAX: usize = 2;
+
+/// Bytes of a last line that are kept: a screen's width or two.
+const LAST_LINE_BYTES_MAX: usize = 512;
+
 /// What a visit found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visit {
-    /// Lines were kept.
+    /// Lines were kept, and the pipe was seen without another.
     Kept,
+    /// Lines were kept, and there may be more: nothing but another visit tells, for a change of the pipe is told once.
+    More,
     Nothing,
     End,
 }
 
 impl Stream {
-    /// Keep everything that is ready.
-    pub(crate) fn visit(&mut self, peek: &mut Peek, log: &mut UnitLog, now_ms: u64) -> Visit {
+    /// Of a pair whose other stream has ended before: its last line.
+    pub(crate) fn last_line_of_pair(&self) -> Option<String> {
+        let (own, other) = (&self.last_line, &self.others_last_line);
+        let order = match self.kind {
+            StreamKind::Stderr => [own, other],
+            StreamKind::Stdout | StreamKind::System => [other, own],
+        };
+        let line = order.into_iter().find(|line| !line.is_empty())?;
+        Some(String::from_utf8_lossy(line).into_owned())
+    }
+
+    /// Keep what is ready, at most [`ROUNDS_MAX`] pipes full of it: a container that writes without end must not keep the
+    /// others waiting. `watch` goes when it has found what it looks for.
+    pub(crate) fn visit(
+        &mut self,
+        peek: &mut Peek,
+        log: &mut UnitLog,
+        watch: &mut Option<Watch>,
+        now_ms: u64,
+    ) -> Visit {
         let mut found = Visit::Nothing;
-        loop {
+        for _ in 0..ROUNDS_MAX {
             match peek.look(&self.pipe) {
                 Ok(Content::Bytes(content)) => {
                     // What was at the front when the last look came back empty-handed has waited.
@@ -43,11 +76,11 @@ impl Stream {
                     } else {
                         Rest::Wait
                     };
-                    let taken = self.keep(&content, rest, log);
+                    let taken = self.keep(&content, rest, log, watch);
                     if taken == 0 {
                         self.flush_at
                             .get_or_insert(now_ms.saturating_add(PARTIAL_WAIT_MS));
-                        return self.wait_or_end(&content, log, found);
+                        return self.wait_or_end(&content, log, watch, found);
                     }
                     self.flush_at = None;
                     found = Visit::Kept;
@@ -64,24 +97,48 @@ impl Stream {
                 }
             }
         }
+        Visit::More
     }
 
     /// The front is the beginning of a line. When nobody can write any more it is a line.
-    fn wait_or_end(&mut self, content: &[u8], log: &mut UnitLog, found: Visit) -> Visit {
+    fn wait_or_end(
+        &mut self,
+        content: &[u8],
+        log: &mut UnitLog,
+        watch: &mut Option<Watch>,
+        found: Visit,
+    ) -> Visit {
         if !sys::poll::hung_up(&self.pipe) {
             return found;
         }
-        self.keep(content, Rest::End, log);
+        self.keep(content, Rest::End, log, watch);
         self.flush_at = None;
         self.ended = true;
         Visit::End
     }
 
-    /// Write, then take. Returns the bytes taken.
-    fn keep(&mut self, content: &[u8], rest: Rest, log: &mut UnitLog) -> usize {
+    /// Tell, write, then take. Returns the bytes taken.
+    fn keep(
+        &mut self,
+        content: &[u8],
+        rest: Rest,
+        log: &mut UnitLog,
+        watch: &mut Option<Watch>,
+    ) -> usize {
         let (pieces, taken) = split(content, rest);
         if taken == 0 {
             return 0;
+        }
+        if watch
+            .as_ref()
+            .is_some_and(|watch| watch.look(&pieces) == Look::Found)
+        {
+            *watch = None;
+        }
+        let mut lines = pieces.iter().rev().map(|piece| piece.message);
+        if let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) {
+            let end = line.len().min(LAST_LINE_BYTES_MAX);
+            self.last_line = line.get(..end).unwrap_or_default().to_vec();
         }
         let time_ms = sys::clock::wall_ms();
         let mut records = Vec::with_capacity(content.len() + pieces.len() * 24);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The file that is being written.
@@ -59,8 +60,9 @@ impl UnitLog {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
+            .read(true)
             .open(self.folder.join(CURRENT))?;
-        self.size = file.metadata()?.len();
+        self.size = cut_to_whole_records(&file)?;
         self.file = Some(file);
         Ok(())
     }
@@ -124,6 +126,29 @@ impl UnitLog {
     }
 }
 
+/// Half a record at the end goes, which would swallow the next one: a logd was killed while it wrote, so that the line is in
+/// its pipe still, or the machine lost its power. Answers the file's length.
+fn cut_to_whole_records(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut end = length;
+    let mut block = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let bytes = usize::try_from(end - start).unwrap_or(block.len());
+        let bytes = &mut block[..bytes];
+        file.read_exact_at(bytes, start)?;
+        if let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            end = start + last as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < length {
+        file.set_len(end)?;
+    }
+    Ok(end)
+}
+
 /// The files of a unit, oldest first.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -144,6 +169,29 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_record_at_the_end_goes_and_swallows_nothing() {
+        let folder =
+            std::env::temp_dir().join(format!("keelson-unit-log-half-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let half = "x".repeat(10_000);
+        for (before, kept) in [
+            ("", ""),
+            (half.as_str(), ""),
+            ("whole\n", "whole\n"),
+            (&format!("whole\n{half}"), "whole\n"),
+        ] {
+            fs::write(folder.join(CURRENT), before).unwrap();
+            let mut log = UnitLog::new(folder.clone(), 1 << 20, 2);
+            log.append(b"next\n").unwrap();
+            let text = fs::read_to_string(folder.join(CURRENT)).unwrap();
+            assert_eq!(text, format!("{kept}next\n"));
+            assert_eq!(log.size, text.len() as u64);
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn files_are_bounded_in_size_and_number() {

@@ -1,7 +1,6 @@
 //! The bridge that containers are connected to, and what the kernel must be told so that it routes for them.
 
-use crate::containers::Surroundings;
-use crate::netlink::route::{self, LinkAddress, LinkChange, LinkKey, set_link};
+use crate::netlink::route::{self, Link, LinkAddress, LinkChange, LinkKey, set_link};
 use crate::netlink::{Batch, NetlinkError, Socket};
 use crate::plan::addresses::mac_of;
 use crate::plan::subnet::{self, Subnet};
@@ -9,6 +8,15 @@ use std::fs;
 
 pub(crate) const NAME: &str = "keelson0";
 const BRIDGE_NETFILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+/// What the machine has when the first container comes.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) links: Vec<&'a Link>,
+    pub(crate) addresses: &'a [LinkAddress],
+    /// Networks of the machine, as far as they are known.
+    pub(crate) networks: Vec<Subnet>,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bridge {
@@ -86,6 +94,28 @@ impl Bridge {
 /// Let the machine route. Only once the firewall is in place: until then it would route for everybody.
 pub(crate) fn forward() {
     write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
+}
+
+/// Bytes of the machine's memory for each flow that may be tracked. One takes 320 while it is: all of them, a fiftieth.
+const MEMORY_PER_FLOW: u64 = 16 << 10;
+const FLOWS_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+
+/// Let the kernel track as many flows as a container host has (nf_conntrack-sysctl.rst). Of its own it takes 8192 on a
+/// machine of 1 GiB. A TCP connection is tracked for two minutes after its end, so 70 new ones in a second fill that, and
+/// then packets are dropped.
+pub(crate) fn track_more_flows() {
+    let now = fs::read_to_string(FLOWS_MAX).ok();
+    let now = now.and_then(|text| text.trim().parse::<u64>().ok());
+    let wanted = sys::memory::total().map(|bytes| bytes / MEMORY_PER_FLOW);
+    let (Some(now), Some(wanted)) = (now, wanted) else {
+        return log::info!("{FLOWS_MAX}: not known; it stays as it is");
+    };
+    // In a network namespace it is the machine's, and can't be written.
+    if now < wanted
+        && let Err(error) = fs::write(FLOWS_MAX, wanted.to_string())
+    {
+        log::info!("can't write {wanted} to {FLOWS_MAX}: {error}; it stays at {now}");
+    }
 }
 
 fn write_sysctl(path: &str, value: &str) {

@@ -103,6 +103,18 @@ impl HostPorts {
         }
     }
 
+    /// These are of another run of their unit from now on.
+    pub(crate) fn hand_over(&mut self, unit: &UnitName, run: u64, ports: &[HostPort]) {
+        for port in ports {
+            let holders = self.holders.get_mut(&(port.transport, port.port));
+            for (address, holder) in holders.into_iter().flatten() {
+                if *address == port.address && holder.unit == *unit {
+                    holder.run = run;
+                }
+            }
+        }
+    }
+
     fn insert(&mut self, port: HostPort, unit: &UnitName, run: u64, socket: Option<OwnedFd>) {
         let holder = Holder {
             unit: unit.clone(),

@@ -4,12 +4,10 @@
 //! six boots) and `microvm` can't do UEFI and PCI cards. What no guest of ours uses is off.
 
 use crate::disk::quoted;
-use crate::folder::names;
+use crate::folder::{CONTROL_PORTS, names};
 use crate::{Accelerator, BootFrom, MachineOptions, Watchdog};
 use std::path::Path;
 
-/// Control ports: so many sessions (`keelctl logs -f` beside `exec` beside `ps`) at a time.
-pub(crate) const CONTROL_PORTS: usize = 4;
 /// The network card, for the monitor's `hostfwd_add`.
 pub(crate) const NETWORK_ID: &str = "net0";
 /// Where the guest looks for the units of this boot (Documentation/firmware-guide fw_cfg: names of users begin with `opt/`).

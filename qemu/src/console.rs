@@ -1,8 +1,8 @@
 //! The serial console as lines with the time at which they came.
 //!
-//! A thread follows the file that QEMU writes. Carriage returns and the escape sequences of firmware are taken out; what
-//! has no line feed yet is there as well, as the last line.
+//! A thread follows the file that QEMU writes. What has no line feed yet is there as well, as the last line.
 
+use crate::lines::Lines;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,8 +16,6 @@ const POLL: Duration = Duration::from_millis(4);
 const LINES_MAX: usize = 200_000;
 /// What the system itself says begins so.
 const OWN_LINE: &str = "keelson: ";
-/// Bytes of a line; more is cut into several.
-const LINE_BYTES_MAX: usize = 4096;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ struct State {
     lines: VecDeque<Line>,
     /// Lines that were dropped in front.
     dropped: usize,
-    unfinished: Splitter,
+    tail: Lines,
     /// When the last bytes came.
     latest: Duration,
     ended: bool,
@@ -162,7 +160,7 @@ impl Console {
             let mut lines = state.since(since);
             let ended = state.ended;
             // What is waited for is never half a line of the system's own: its numbers would be cut off.
-            if !ended && state.unfinished.text().starts_with(OWN_LINE) {
+            if !ended && state.tail.unfinished().starts_with(OWN_LINE) {
                 lines.pop();
             }
             if let Some(answer) = look(&lines, ended) {
@@ -182,7 +180,7 @@ impl Console {
 impl State {
     fn push(&mut self, bytes: &[u8], at: Duration) {
         self.latest = at;
-        for text in self.unfinished.push(bytes) {
+        for text in self.tail.push(bytes) {
             if self.lines.len() == LINES_MAX {
                 self.lines.pop_front();
                 self.dropped += 1;
@@ -198,7 +196,7 @@ impl State {
             .skip(since.0.saturating_sub(self.dropped))
             .cloned()
             .collect();
-        let unfinished = self.unfinished.text();
+        let unfinished = self.tail.unfinished();
         if !unfinished.is_empty() {
             lines.push(Line {
                 at: self.latest,
@@ -209,70 +207,10 @@ impl State {
     }
 }
 
-/// Bytes → lines.
-#[derive(Debug, Default)]
-struct Splitter {
-    line: Vec<u8>,
-    escape: Escape,
-}
-
-/// ECMA-48: `ESC [ parameters final`, or `ESC` and one character.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Escape {
-    #[default]
-    None,
-    Begun,
-    Control,
-}
-
-impl Splitter {
-    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
-        let mut lines = Vec::new();
-        for &byte in bytes {
-            match (self.escape, byte) {
-                (Escape::None, b'\n') => lines.push(self.take()),
-                (Escape::None, 0x1b) => self.escape = Escape::Begun,
-                (Escape::None, b'\r' | 0) => {}
-                (Escape::None, _) => {
-                    self.line.push(byte);
-                    if self.line.len() >= LINE_BYTES_MAX {
-                        lines.push(self.take());
-                    }
-                }
-                (Escape::Begun, b'[') => self.escape = Escape::Control,
-                (Escape::Begun, _) | (Escape::Control, 0x40..=0x7e) => self.escape = Escape::None,
-                (Escape::Control, _) => {}
-            }
-        }
-        lines
-    }
-
-    fn take(&mut self) -> String {
-        let text = self.text();
-        self.line.clear();
-        text
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.line).into_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
-
-    #[test]
-    fn escape_sequences_and_carriage_returns_are_taken_out() {
-        let mut splitter = Splitter::default();
-        let lines = splitter.push(b"\x1b[2J\x1b[01;01HBdsDxe: loading\r\nkeelson: sta");
-        assert_eq!(lines, ["BdsDxe: loading"]);
-        assert_eq!(
-            splitter.push(b"ge early ok 3 ms\n"),
-            ["keelson: stage early ok 3 ms"]
-        );
-    }
 
     #[test]
     fn the_unfinished_line_is_seen_and_later_finished() {

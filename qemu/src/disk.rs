@@ -18,6 +18,14 @@ pub enum DiskFormat {
     Qcow2,
 }
 
+/// How a disk answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskPace {
+    Usual,
+    /// One that has failed without saying so: what the guest asks for does not come.
+    Hanging,
+}
+
 /// What the guest sees it as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskInterface {

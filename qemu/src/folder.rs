@@ -23,6 +23,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Control ports: so many sessions (`keelctl logs -f` beside `exec` beside `ps`) at a time.
+pub(crate) const CONTROL_PORTS: usize = 4;
+
 /// File names in the folder.
 pub(crate) mod names {
     pub(crate) const CONSOLE: &str = "console.log";
@@ -105,10 +108,14 @@ impl RunFolder {
         Self { path: path.into() }
     }
 
-    /// The folder of the machine that `cargo boot` starts.
+    /// The folder of the machine that `cargo boot` starts: the one that `KEELSON_MACHINE` names, which cargo sets to
+    /// `target/keelson/run` where nobody else has (`.cargo/config.toml`).
     #[must_use]
     pub fn of_workspace() -> Self {
-        Self::at(host::paths::made().join("run"))
+        match std::env::var_os("KEELSON_MACHINE").filter(|place| !place.is_empty()) {
+            Some(place) => Self::at(PathBuf::from(place)),
+            None => Self::at(host::paths::made().join("run")),
+        }
     }
 
     #[must_use]
@@ -254,7 +261,7 @@ impl RunFolder {
         if self.console_log().exists() {
             fs::rename(self.console_log(), self.file(names::CONSOLE_BEFORE))?;
         }
-        let sockets = (0..crate::arguments::CONTROL_PORTS).map(names::control);
+        let sockets = (0..CONTROL_PORTS).map(names::control);
         let stale = sockets.chain(
             [
                 names::QMP,

@@ -42,6 +42,14 @@ impl Wanted {
     }
 
     #[must_use]
+    pub fn udp(guest: u16) -> Self {
+        Self {
+            protocol: Protocol::Udp,
+            ..Self::tcp(guest)
+        }
+    }
+
+    #[must_use]
     pub fn on(mut self, host: u16) -> Self {
         self.host = Some(host);
         self

@@ -5,13 +5,14 @@ use crate::process::Process;
 use crate::program::{self, Finished, ProgramError};
 use crate::wait::{self, LastSeen, Wait, WaitError};
 use crate::{
-    Finding, Forward, ForwardError, Forwards, Lifetime, MachineOptions, QmpError, RunFolder,
-    StartError, StopError, Wanted, check_serial_log,
+    DiskPace, Events, Finding, Forward, ForwardError, Forwards, Lifetime, MachineOptions, QmpError,
+    RunFolder, StartError, StopError, Wanted, check_serial_log,
 };
 use control::machine::{CallError, Patience};
 use control::reply::{BootChart, Reply, UnitStatus};
 use control::request::Request;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -308,7 +309,8 @@ impl Machine {
             .join("build")
             .join(host::target::TRIPLE)
             .join("os");
-        let mut command = Command::new(folder.join("keelctl"));
+        let mut command = Command::new(folder.join(host::build::ALL_BUT_INIT));
+        command.arg0("keelctl");
         command.env("KEELSON_MACHINE", self.folder.path());
         command
     }
@@ -369,6 +371,31 @@ impl Machine {
     /// When the monitor does not answer.
     pub fn monitor(&self, command: &str) -> Result<String, QmpError> {
         self.folder.qmp()?.human(command)
+    }
+
+    /// QEMU's events from now on. [`Self::monitor`] and its like wait until they are dropped.
+    ///
+    /// # Errors
+    /// When the monitor does not answer.
+    pub fn events(&self) -> Result<Events, QmpError> {
+        self.folder.qmp().map(Events::of)
+    }
+
+    /// A disk that hardly answers any more, or does again.
+    ///
+    /// # Errors
+    /// When the monitor refuses.
+    pub fn set_disk(&self, index: usize, pace: DiskPace) -> Result<(), QmpError> {
+        let bytes_per_second = match pace {
+            // Whatever is written takes hours.
+            DiskPace::Hanging => 1,
+            DiskPace::Usual => 0,
+        };
+        let command = format!("block_set_io_throttle disk{index} {bytes_per_second} 0 0 0 0 0");
+        match self.monitor(&command)? {
+            said if said.is_empty() => Ok(()),
+            reason => Err(QmpError::Refused { command, reason }),
+        }
     }
 
     /// Have it shut down in order; answers how long it took.

@@ -1,13 +1,14 @@
 //! QEMU's monitor (docs/interop/qmp-spec): one JSON object per line, a greeting, capabilities, then commands.
 //!
-//! A connection lives for a few commands; events are passed over, since the process and the console tell the same.
+//! A connection lives for a few commands; events are passed over, since the process and the console tell the same. What only
+//! an event tells is waited for with [`Events`].
 
 use serde_json::{Value, json};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The monitor answers between two translations of guest code; on an overloaded host that takes a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,6 +24,38 @@ pub enum QmpError {
         command: String,
         reason: String,
     },
+}
+
+/// QEMU's events from now on; nobody else reaches the monitor until it is dropped.
+#[derive(Debug)]
+pub struct Events {
+    qmp: Qmp,
+}
+
+impl Events {
+    pub(crate) fn of(qmp: Qmp) -> Self {
+        Self { qmp }
+    }
+
+    /// Wait for the next event of this name (`WATCHDOG`, `RESET`, …); its `data`.
+    ///
+    /// # Errors
+    /// When it does not come in time, or QEMU ends.
+    pub fn next(&mut self, name: &str, timeout: Duration) -> Result<Value, QmpError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(QmpError::Io(io::ErrorKind::TimedOut.into()));
+            }
+            let stream = self.qmp.reader.get_ref();
+            stream.set_read_timeout(Some(left)).map_err(QmpError::Io)?;
+            let mut said = self.qmp.read()?;
+            if said.get("event").and_then(Value::as_str) == Some(name) {
+                return Ok(said.get_mut("data").map(Value::take).unwrap_or_default());
+            }
+        }
+    }
 }
 
 impl fmt::Display for QmpError {
@@ -165,6 +198,20 @@ mod tests {
             told[0].contains("qmp_capabilities") && told[1].contains("system_powerdown"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn an_event_is_waited_for_and_others_are_passed_over() {
+        let lines = &[
+            r#"{"QMP": {}}"#,
+            "{\"return\": {}}\r\n{\"event\": \"STOP\"}\r\n{\"event\": \"WATCHDOG\", \"data\": {\"action\": \"reset\"}}",
+        ];
+        let (stream, _told) = monitor(lines);
+        let mut events = Events::of(Qmp::start(stream, None).unwrap());
+        let data = events.next("WATCHDOG", Duration::from_secs(10)).unwrap();
+        assert_eq!(data["action"], "reset");
+        let error = events.next("WATCHDOG", Duration::from_millis(50));
+        assert!(matches!(error, Err(QmpError::Io(_))), "{error:?}");
     }
 
     #[test]

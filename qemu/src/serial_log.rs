@@ -91,6 +91,19 @@ const PATTERNS: [(&str, FindingKind); 29] = [
     ("modprobe: FATAL", FindingKind::KernelWarning),
 ];
 
+/// Signals by which a faulty program ends: the kernel's own line about it is below the console's level (dmesg(1), `info`).
+const FAULT_SIGNALS: [&str; 6] = [
+    "killed by SIGSEGV",
+    "killed by SIGBUS",
+    "killed by SIGILL",
+    "killed by SIGFPE",
+    "killed by SIGABRT",
+    "killed by SIGSYS",
+];
+
+/// What PID 1 says of a helper that has ended; only SIGKILL is somebody's wish.
+const HELPER_ENDED: &str = ": starting it again; no container is touched";
+
 /// Everything in a serial log that should not be there, in its order.
 #[must_use]
 pub fn check_serial_log(log: &str) -> Vec<Finding> {
@@ -128,6 +141,10 @@ fn kind(text: &str) -> Option<FindingKind> {
     }
     if BENIGN_LINES.iter().any(|line| text.contains(line)) {
         return None;
+    }
+    let helper_ended = text.contains(HELPER_ENDED) && !text.contains("was killed by SIGKILL");
+    if helper_ended || FAULT_SIGNALS.iter().any(|end| text.contains(end)) {
+        return Some(FindingKind::Crash);
     }
     PATTERNS
         .iter()
@@ -169,6 +186,19 @@ mod tests {
         ];
         assert_eq!(kinds(log), expected);
         assert_eq!(check_serial_log(log)[0].line, 2);
+    }
+
+    #[test]
+    fn a_helper_that_ends_by_itself_is_found_and_one_that_was_killed_is_not() {
+        let ended = |how| {
+            format!("keelson: warning: netd {how}: starting it again; no container is touched\n")
+        };
+        assert_eq!(kinds(&ended("was killed by SIGKILL")), []);
+        for how in ["was killed by SIGSEGV", "exited with status 1"] {
+            assert_eq!(kinds(&ended(how)), [Kind::Crash], "{how}");
+        }
+        let unit = "keelson: unit web: killed by SIGABRT; next start in 100 ms\n";
+        assert_eq!(kinds(unit), [Kind::Crash]);
     }
 
     #[test]

@@ -24,8 +24,33 @@ pub use pump::Port;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use sys::epoll::{Epoll, Interest};
+
+/// The program `relay`, which has no arguments: started by `init` where the machine has virtio-serial ports.
+#[must_use]
+pub fn run() -> ExitCode {
+    sys::kmsg::install("relay");
+    let ports = match find(Path::new("/sys/class/virtio-ports"), Path::new("/dev")) {
+        Ok(ports) if ports.is_empty() => {
+            log::info!("no virtio-serial port named keelson.control.N: nothing to carry");
+            return ExitCode::SUCCESS;
+        }
+        Ok(ports) => ports,
+        Err(error) => {
+            log::error!("/sys/class/virtio-ports: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(ports, Path::new(sys::paths::CONTROL_SOCKET)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("cannot wait for the ports: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Carry until the kernel refuses to wait.
 ///

@@ -15,8 +15,9 @@ use sys::terminal::WindowSize;
 const ROUNDS_MAX: usize = 64;
 /// After a host has left, so long may the next one's data be here before the port says that there is a host again: data
 /// and the host's coming and going reach the kernel by different queues (virtio, "Console Device": receiveq, control
-/// receiveq). Before it is over, nobody knows whether the data in hand is of the host that left.
-const NEXT_HOST_GRACE: Duration = Duration::from_millis(250);
+/// receiveq), and the kernel takes the latter up in a work queue. Before it is over, counted from the last byte, nobody
+/// knows whether the data in hand is of the host that left.
+const NEXT_HOST_GRACE: Duration = Duration::from_secs(1);
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// What comes back from a client.
@@ -34,6 +35,8 @@ pub struct Port {
     awake: bool,
     /// When a host was seen to leave.
     left: Option<Instant>,
+    /// When the last bytes came, be they of the host that left or of the next one.
+    heard: Option<Instant>,
 }
 
 impl Port {
@@ -49,6 +52,7 @@ impl Port {
             ended: Vec::new(),
             awake: true,
             left: None,
+            heard: None,
         }
     }
 
@@ -79,7 +83,8 @@ impl Port {
     /// When [`Self::settle`] has something to find out.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.left.map(|left| left + NEXT_HOST_GRACE)
+        self.left
+            .map(|left| self.heard.map_or(left, |heard| heard.max(left)) + NEXT_HOST_GRACE)
     }
 
     /// Where a host has left and no other has come, whatever was under way is cancelled.
@@ -154,6 +159,9 @@ impl Port {
                 Err(error) => break Some(Some(error)),
             }
         };
+        if filled > 0 {
+            self.heard = Some(Instant::now());
+        }
         self.session.receive(&buffer[..filled]);
         while let Some(event) = self.session.next_event() {
             self.handle(event, control_socket);

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 struct Bench {
     host: UnixStream,
@@ -106,6 +106,29 @@ fn a_departure_that_is_told_late_does_not_harm_the_next_host() {
     client.write_all(b"answer").unwrap();
     let answer = Event::Data(Channel::Control, b"answer".to_vec());
     assert!(bench.settle(&mut next).contains(&answer));
+}
+
+/// Hosts that come and go faster than the relay finds out: one has left, and while that is found out the next but one
+/// is here with its first bytes, of which the port does not say yet that they have a host.
+#[test]
+fn a_host_whose_coming_is_told_late_is_not_taken_for_the_one_that_left() {
+    let mut bench = Bench::new("early");
+    bench.port.host_left();
+    let found_out = bench.port.deadline().unwrap();
+    let mut pieces = Session::host(new_session_id(), Streams::None);
+    while Instant::now() < found_out {
+        std::thread::sleep(Duration::from_millis(50));
+        let half = pieces.output().len().min(2000);
+        bench.host.write_all(&pieces.output()[..half]).unwrap();
+        pieces.wrote(half);
+        bench.port.pump(&bench.socket);
+        bench.port.settle();
+    }
+    let end = bench.port.deadline();
+    assert!(
+        end.is_some_and(|end| end > found_out),
+        "it was decided while bytes came: {end:?}"
+    );
 }
 
 #[test]

@@ -24,6 +24,30 @@ pub struct ImageConfig {
     pub labels: BTreeMap<String, String>,
     /// RFC 3339; empty: unknown.
     pub created: String,
+    /// The shell of commands that are one text; empty: `/bin/sh -c`.
+    pub shell: Vec<String>,
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// `HEALTHCHECK` as Docker writes it into the configuration (moby's `HealthcheckConfig`; image-spec reserves the field).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Healthcheck {
+    /// `["NONE"]`, `["CMD", argument…]` or `["CMD-SHELL", command]`.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub test: Vec<String>,
+    /// Nanoseconds, this and the others; 0: not given.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub interval: i64,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub timeout: i64,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub start_period: i64,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub start_interval: i64,
+    /// Failures in a row; 0: not given.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub retries: i64,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +77,10 @@ struct Execution {
     volumes: BTreeMap<String, serde::de::IgnoredAny>,
     #[serde(default, deserialize_with = "null_as_default")]
     labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    shell: Vec<String>,
+    #[serde(default)]
+    healthcheck: Option<Healthcheck>,
 }
 
 impl ImageConfig {
@@ -73,6 +101,8 @@ impl ImageConfig {
             volumes: execution.volumes.into_keys().collect(),
             labels: execution.labels,
             created: document.created,
+            shell: execution.shell,
+            healthcheck: execution.healthcheck,
         })
     }
 }
@@ -123,12 +153,18 @@ mod tests {
     fn all_that_a_container_starts_with_is_read() {
         let text = br#"{"created":"2026-01-02T03:04:05Z","os":"linux","architecture":"amd64","config":{"Entrypoint":"/entry",
             "Env":["A=1"],"WorkingDir":"/data","User":"redis:redis","StopSignal":"SIGINT","Volumes":{"/data":{}},
-            "Labels":{"k":"v"}},"rootfs":{"type":"layers","diff_ids":["sha256:00"]}}"#;
+            "Labels":{"k":"v"},"Shell":["/bin/bash","-c"],
+            "Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":30000000000,"Retries":3,"Timeout":null}},"rootfs":{"type":"layers","diff_ids":["sha256:00"]}}"#;
         let config = ImageConfig::parse(text).unwrap();
         assert_eq!(config.entrypoint, ["/entry"]);
         assert_eq!(config.volumes, ["/data"]);
         assert_eq!(config.stop_signal.as_deref(), Some("SIGINT"));
         assert_eq!(config.labels["k"], "v");
         assert_eq!(config.created, "2026-01-02T03:04:05Z");
+        assert_eq!(config.shell, ["/bin/bash", "-c"]);
+        let check = config.healthcheck.unwrap();
+        assert_eq!(check.test, ["CMD-SHELL", "true"]);
+        assert_eq!((check.interval, check.retries), (30_000_000_000, 3));
+        assert_eq!((check.timeout, check.start_period), (0, 0));
     }
 }

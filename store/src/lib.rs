@@ -1,7 +1,7 @@
 //! Images on the machine: which layers and which configuration an image has.
 //!
-//! The library is the read side, which the launcher links. The program `store` of this crate is the
-//! only writer. What they share is the tree:
+//! What stands here is the read side, which the launcher uses. The program `store`, in `program`, is the only writer. What
+//! they share is the tree:
 //!
 //! ```text
 //! /var/images/
@@ -27,7 +27,7 @@
 //! - An [`Image`] holds the shared lock as long as it lives, so its layers stay while they are being mounted. `gc`
 //!   also leaves alone every layer that is part of a mounted overlay (mountinfo of all processes).
 //!
-//! To add `pull`: a source of blobs beside those in `bin/store/archive/`, which yields `plan::ImagePlan`s; everything
+//! To add `pull`: a source of blobs beside those in `program/archive/`, which yields `plan::ImagePlan`s; everything
 //! from there on (`transaction`, `unpack`) is the same.
 
 mod config;
@@ -35,15 +35,17 @@ mod digest;
 mod error;
 mod image;
 mod lock;
+mod program;
 mod record;
 mod reference;
 mod tree;
 
-pub use config::ImageConfig;
+pub use config::{Healthcheck, ImageConfig};
 pub use digest::{Digest, DigestError};
 pub use error::ImageError;
 pub use image::{Image, Store};
 pub use lock::Lock;
+pub use program::run;
 pub use record::{ImageRecord, LayerRecord};
 pub use reference::{Reference, ReferenceError};
 pub use tree::Tree;

@@ -2,6 +2,7 @@
 
 use crate::mutant::Mutant;
 use crate::present::Present;
+use crate::restart::End;
 use crate::standing::Standing;
 use crate::{Action, Exit, Failure, Goal, RunId, State, Supervisor, Timestamp, UnitId};
 
@@ -35,9 +36,9 @@ impl Supervisor {
             State::Scheduled if !up => self.go(unit, State::Inactive),
             State::Scheduled if life.due => self.go(unit, State::Waiting),
             State::Waiting => self.step_waiting(unit),
-            State::Preparing { run } if leaving => {
-                let run = *run;
-                self.abandon_run(unit, run)
+            State::Preparing { run, deadline } => {
+                let (run, deadline) = (*run, *deadline);
+                self.step_preparing(unit, run, deadline)
             }
             State::PreStart { run, step }
             | State::PreStop { run, step }
@@ -91,7 +92,6 @@ impl Supervisor {
             }
             State::Inactive
             | State::Scheduled
-            | State::Preparing { .. }
             | State::Stopping { .. }
             | State::Releasing { .. }
             | State::Backoff { .. }
@@ -126,6 +126,7 @@ impl Supervisor {
     }
 
     fn step_waiting(&mut self, unit: UnitId) -> Step {
+        self.count_steps(self.graph.requisite(unit).len());
         let Some(life) = self.life(unit) else {
             return Step::Rest;
         };
@@ -147,13 +148,14 @@ impl Supervisor {
         if self.start_limit_is_hit(unit) {
             return self.fail(unit, Failure::StartLimit);
         }
-        if !self.take_token(unit) {
+        if !self.may_begin_beside(unit) {
             return Step::Rest;
         }
         self.begin_run(unit)
     }
 
     fn fail_for_requirement(&mut self, unit: UnitId) -> Step {
+        self.count_steps(self.graph.needs(unit).len());
         let mut needs = self.graph.needs(unit).iter();
         let impossible = needs.find(|it| {
             let other = self.life(it.unit);
@@ -203,7 +205,7 @@ impl Supervisor {
         let Some((life, rules)) = self.both(unit) else {
             return Step::Rest;
         };
-        let target = rules.is_target();
+        let timeout_ms = rules.service.as_ref().map(|it| it.start_timeout_ms);
         life.run = Some(run);
         life.stop_cause = None;
         life.due = false;
@@ -212,13 +214,26 @@ impl Supervisor {
             ..Present::default()
         };
         self.last_run = run;
-        if target {
+        let Some(timeout_ms) = timeout_ms else {
             return self.go(unit, State::Running { run, since: now });
-        }
+        };
         self.note_start(unit);
         self.start_clocks(unit);
         self.actions.push(Action::Prepare { unit, run });
-        self.go(unit, State::Preparing { run })
+        let deadline = now.plus(timeout_ms);
+        self.go(unit, State::Preparing { run, deadline })
+    }
+
+    /// Whoever is to make image and network may be hanging: that ends as a failure with a name.
+    fn step_preparing(&mut self, unit: UnitId, run: RunId, deadline: Timestamp) -> Step {
+        if self.life(unit).is_none_or(crate::life::Life::is_leaving) {
+            return self.abandon_run(unit, run);
+        }
+        if self.now < deadline || self.planted(Mutant::NoPrepareTimeout) {
+            return Step::Rest;
+        }
+        self.run_ended(unit, run, End::Failure(Failure::PrepareTimeout));
+        Step::Again
     }
 
     /// The launcher is not the workload yet: nothing in it would answer a stop signal, nothing is lost by killing it, and
@@ -322,8 +337,8 @@ impl Supervisor {
         self.touch(unit);
     }
 
-    /// Those that come after it have ended, or there is no time left for order; and of its group there are not too many
-    /// on their way, if it is to come back.
+    /// Those that come after it have ended, or there is no time left for order; and of its group not too many are being
+    /// restarted, if it is to come back.
     fn may_stop(&mut self, unit: UnitId) -> bool {
         let Some(life) = self.life(unit) else {
             return false;
@@ -332,7 +347,12 @@ impl Supervisor {
         let last = life.stop_blockers == 0
             || self.budget_is_spent()
             || self.planted(Mutant::StopOrderIgnored);
-        last && (for_good || self.take_token(unit))
+        if !last {
+            // It waits for others, who may be of its group: they must not wait for its token.
+            self.give_token_back(unit);
+            return false;
+        }
+        for_good || self.take_token(unit)
     }
 
     /// The run is cancelled before it had a process.

@@ -93,10 +93,13 @@ impl Supervisor {
 
     fn take_over(&mut self, plan: &Plan, ticket: Option<Ticket>) -> Applied {
         for unit in self.units() {
+            self.count_steps(1);
             self.drop_successor(unit, "another configuration has been applied");
         }
         let mut change = self.place_units(plan);
-        self.graph = Graph::new(&self.new_edges(plan, &change));
+        let edges = self.new_edges(plan, &change);
+        self.count_steps(edges.count());
+        self.graph = Graph::new(&edges);
         let home = |index: u32| {
             change
                 .applied
@@ -129,6 +132,7 @@ impl Supervisor {
         let mut by_name: BTreeMap<UnitName, UnitId> = BTreeMap::new();
         let mut change = Change::default();
         for unit in self.units() {
+            self.count_steps(1);
             if here(self, unit)
                 && let Some(rules) = self.rules_of(unit)
             {
@@ -327,7 +331,7 @@ impl Supervisor {
         let bounced = self.bounce(&restarts);
         let mut queue: VecDeque<(UnitId, Pull)> = VecDeque::new();
         queue.extend(restarts.iter().map(|unit| (*unit, Pull::Fresh)));
-        queue.extend(bounced.into_iter().map(|unit| (unit, Pull::Fresh)));
+        queue.extend(bounced.iter().map(|unit| (*unit, Pull::Fresh)));
         let up = |it: &Self, unit: UnitId| it.life(unit).is_some_and(|life| life.goal == Goal::Up);
         queue.extend(
             self.units()
@@ -343,16 +347,27 @@ impl Supervisor {
         let left_out: BTreeSet<UnitId> = down.collect();
         self.want_up(queue, &left_out);
         self.restart_unbound();
+        let numbers: BTreeMap<UnitId, usize> =
+            change.applied.places.iter().copied().zip(0..).collect();
+        self.count_steps(numbers.len());
+        let mut adopted = false;
         for (unit, successor) in core::mem::take(&mut change.successors) {
             if self.life(unit).is_some_and(Life::is_leaving) {
-                self.adopt(unit, successor, change);
+                adopted = true;
+                let number = numbers.get(&successor).copied();
+                self.adopt(unit, successor, number, change);
                 wishes.insert((unit, Wish::Up));
             } else {
                 self.begin_replacement(unit, successor);
                 wishes.insert((unit, Wish::Replaced));
             }
         }
-        let started = change.applied.added.iter().chain(&restarts);
+        if adopted {
+            // Their new definitions may be of other templates.
+            self.form_groups();
+        }
+        let with_dependants = restarts.iter().chain(&bounced);
+        let started = change.applied.added.iter().chain(with_dependants);
         wishes.extend(
             started
                 .filter(|unit| up(self, **unit))
@@ -363,7 +378,15 @@ impl Supervisor {
 
     /// The unit is to restart or stop anyway, because of others: it does so with its new definition, and needs no
     /// successor.
-    fn adopt(&mut self, unit: UnitId, successor: UnitId, change: &mut Change) {
+    ///
+    /// `number`: where the plan has it.
+    fn adopt(
+        &mut self,
+        unit: UnitId,
+        successor: UnitId,
+        number: Option<usize>,
+        change: &mut Change,
+    ) {
         let (one, other) = (
             crate::adjacency::index(unit.0),
             crate::adjacency::index(successor.0),
@@ -371,10 +394,8 @@ impl Supervisor {
         if one < self.rules.len() && other < self.rules.len() {
             self.rules.swap(one, other);
         }
-        for place in &mut change.applied.places {
-            if *place == successor {
-                *place = unit;
-            }
+        if let Some(place) = number.and_then(|number| change.applied.places.get_mut(number)) {
+            *place = unit;
         }
         if let Some(life) = self.life_mut(successor) {
             life.vacant = true;
@@ -401,6 +422,7 @@ impl Supervisor {
     /// A unit that is now bound to one that is not active starts again with it.
     fn restart_unbound(&mut self) {
         for unit in self.units() {
+            self.count_steps(self.graph.binds_to(unit).len().saturating_add(1));
             let bound = self.graph.binds_to(unit).iter();
             let mut others = bound.filter_map(|other| self.life(*other));
             let apart = others.any(|other| !other.standing.active);

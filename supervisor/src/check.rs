@@ -3,7 +3,7 @@
 use crate::graph::Requirement;
 use crate::mutant::Mutant;
 use crate::standing::Standing;
-use crate::{Goal, Supervisor, UnitId};
+use crate::{Goal, State, Supervisor, UnitId};
 use alloc::format;
 use alloc::string::String;
 
@@ -112,10 +112,52 @@ impl Supervisor {
             }
         }
         self.check_goals(unit)?;
+        self.check_patience(unit)?;
         if rules.replica.is_some() && self.tokens(unit).is_none() {
             return Err(format!("{name}: the tokens of its group are miscounted"));
         }
         Ok(())
+    }
+
+    /// Who waits does so for somebody: to start, for units that it comes after and for rivals, as a new version for its turn
+    /// too; to stop, for units that come after it, and to restart for its turn too.
+    fn check_patience(&self, unit: UnitId) -> Result<(), String> {
+        let Some(life) = self.life(unit) else {
+            return Ok(());
+        };
+        let (starts, stops) = match &life.state {
+            State::Waiting => (life.blockers == 0 && life.rivals == 0, false),
+            State::Started { .. } | State::Running { .. } => {
+                (false, life.is_leaving() && life.stop_blockers == 0)
+            }
+            State::Inactive
+            | State::Scheduled
+            | State::Preparing { .. }
+            | State::PreStart { .. }
+            | State::Starting { .. }
+            | State::PreStop { .. }
+            | State::Stopping { .. }
+            | State::PostStop { .. }
+            | State::Releasing { .. }
+            | State::Backoff { .. }
+            | State::Finished { .. }
+            | State::Skipped { .. }
+            | State::Failed { .. } => (false, false),
+        };
+        if !starts && !stops {
+            return Ok(());
+        }
+        let takes_turns =
+            (starts && self.successor_of(unit).is_some()) || (stops && life.goal == Goal::Up);
+        let all_taken = self.tokens(unit).is_some_and(|(held, most)| held >= most);
+        if takes_turns && all_taken && self.waits_for_token(unit) {
+            return Ok(());
+        }
+        let name = self.name_of(unit);
+        Err(format!(
+            "{name}: {}, and waits for nobody",
+            life.state.name()
+        ))
     }
 
     fn check_goals(&self, unit: UnitId) -> Result<(), String> {

@@ -11,9 +11,9 @@
 
 use crate::fingerprint::{fingerprint, scattered};
 use crate::goal::Pull;
-use crate::life::Lowered;
 use crate::mutant::Mutant;
 use crate::{Action, Goal, Record, Rules, State, Supervisor, Timestamp, UnitId};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use unit::Concurrency;
 
@@ -37,6 +37,39 @@ impl Supervisor {
             .filter(|(_, life)| life.clock.armed)
             .map(|(unit, _)| unit)
             .collect()
+    }
+
+    /// By how much the calendar time is to be put off: another part of `randomized_delay` on each machine and each time.
+    #[must_use]
+    pub fn random_delay_ms(&self, unit: UnitId, scheduled_wall_ms: i64) -> u64 {
+        let Some(rules) = self.rules_of(unit) else {
+            return 0;
+        };
+        let most = rules.timer.as_ref().map_or(0, |it| it.randomized_delay_ms);
+        let words = [
+            self.seed,
+            fingerprint(&rules.name),
+            scheduled_wall_ms.unsigned_abs(),
+        ];
+        scattered(words, most.saturating_add(1))
+    }
+
+    /// The next of the timer's times that are not the calendar's (`on_boot`, `on_unit_active`).
+    #[must_use]
+    pub fn next_clock(&self, unit: UnitId) -> Option<Timestamp> {
+        self.clock_due(unit)
+    }
+
+    /// The latest calendar time that has been told.
+    #[must_use]
+    pub fn last_calendar_ms(&self, unit: UnitId) -> Option<i64> {
+        self.life(unit)?.clock.last_wall_ms
+    }
+
+    /// Times that came while a run was under way.
+    #[must_use]
+    pub fn missed_times(&self, unit: UnitId) -> u64 {
+        self.life(unit).map_or(0, |life| life.clock.missed)
     }
 
     /// A calendar time has come. The same one told twice counts once.
@@ -142,6 +175,7 @@ impl Supervisor {
         let now = self.now;
         let own = self.rules_of(unit).is_some_and(Rules::is_scheduled);
         let timers = self.graph.triggered_by(unit).to_vec();
+        self.count_steps(timers.len());
         for timer in timers.into_iter().chain(own.then_some(unit)) {
             let Some((life, rules)) = self.both(timer) else {
                 continue;
@@ -167,6 +201,7 @@ impl Supervisor {
         } else {
             self.graph.triggers(unit).to_vec()
         };
+        self.count_steps(others.len());
         for other in others {
             self.run_for_a_time(unit, other, concurrency, wall_ms);
         }
@@ -206,8 +241,16 @@ impl Supervisor {
                 life.clock.queued = life.clock.queued.saturating_add(1);
             }
             Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => {
-                if let Some(life) = self.life_mut(timer) {
-                    life.clock.missed = life.clock.missed.saturating_add(1);
+                let now = self.now;
+                let Some((life, rules)) = self.both(timer) else {
+                    return;
+                };
+                life.clock.missed = life.clock.missed.saturating_add(1);
+                // No start follows from which the next time would count.
+                let again_ms = rules.timer.as_ref().and_then(|it| it.on_unit_active_ms);
+                if let (Some(ms), None) = (again_ms, life.clock.again_at) {
+                    life.clock.again_at = Some(now.plus(ms));
+                    self.touch(timer);
                 }
             }
         }
@@ -258,9 +301,10 @@ impl Supervisor {
 
     // --- reset-failed ----------------------------------------------------------------------------
 
-    pub(crate) fn reset(&mut self, unit: UnitId) {
+    /// Whether it had failed.
+    pub(crate) fn reset(&mut self, unit: UnitId) -> bool {
         let Some(life) = self.life_mut(unit) else {
-            return;
+            return false;
         };
         life.forget_failures();
         life.starts.clear();
@@ -270,29 +314,36 @@ impl Supervisor {
         self.record_changed();
         self.publish(unit);
         self.touch(unit);
-        if failed && self.nothing_runs_on(unit) {
-            self.want_down([unit].into_iter(), Lowered::Reset);
-        }
+        failed
     }
 
-    /// None of those that would be stopped with it has a run.
-    fn nothing_runs_on(&mut self, unit: UnitId) -> bool {
-        let mut queue = alloc::collections::VecDeque::from([unit]);
-        let mut seen = alloc::collections::BTreeSet::from([unit]);
-        while let Some(unit) = queue.pop_front() {
-            if self
-                .life(unit)
-                .is_some_and(|life| life.state.run().is_some())
-            {
-                return false;
+    /// Those of `units` where none of those that would be stopped with it has a run.
+    pub(crate) fn without_runs_on(&mut self, units: &[UnitId]) -> Vec<UnitId> {
+        let mut seen: BTreeSet<UnitId> = units.iter().copied().collect();
+        let mut queue: Vec<UnitId> = seen.iter().copied().collect();
+        let mut runs: Vec<UnitId> = Vec::new();
+        let mut turned: BTreeMap<UnitId, Vec<UnitId>> = BTreeMap::new();
+        while let Some(unit) = queue.pop() {
+            let life = self.life(unit);
+            if life.is_some_and(|life| life.state.run().is_some()) {
+                runs.push(unit);
             }
-            for other in self.graph.stopped_with(unit) {
-                self.steps = self.steps.saturating_add(1);
+            let with = self.graph.stopped_with(unit);
+            for other in with {
+                turned.entry(*other).or_default().push(unit);
                 if seen.insert(*other) {
-                    queue.push_back(*other);
+                    queue.push(*other);
                 }
             }
+            self.count_steps(with.len());
         }
-        true
+        let mut busy: BTreeSet<UnitId> = BTreeSet::new();
+        while let Some(unit) = runs.pop() {
+            if busy.insert(unit) {
+                runs.extend(turned.get(&unit).into_iter().flatten());
+            }
+        }
+        let all = units.iter().copied();
+        all.filter(|unit| !busy.contains(unit)).collect()
     }
 }

@@ -32,6 +32,26 @@ pub struct Edges {
     pub depends_on: Vec<Condition>,
 }
 
+impl Edges {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        let pairs = [
+            &self.after,
+            &self.requires,
+            &self.wants,
+            &self.requisite,
+            &self.binds_to,
+            &self.part_of,
+            &self.conflicts,
+            &self.on_failure,
+            &self.on_success,
+            &self.triggers,
+        ];
+        let pairs = pairs.into_iter().map(Vec::len);
+        pairs.fold(self.depends_on.len(), usize::saturating_add)
+    }
+}
+
 /// One `[[unit.depends_on]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -53,6 +73,9 @@ impl From<&UnitSet> for Edges {
             after: pairs(UnitSet::after),
             requires: pairs(UnitSet::requires),
             wants: pairs(UnitSet::wants),
+            // Without those that an operator does not let anything start.
+            on_failure: pairs(UnitSet::on_failure),
+            on_success: pairs(UnitSet::on_success),
             ..Self::default()
         };
         for (from, unit) in (0u32..).zip(set.units()) {
@@ -62,8 +85,6 @@ impl From<&UnitSet> for Edges {
                 (&all.binds_to, &mut edges.binds_to),
                 (&all.part_of, &mut edges.part_of),
                 (&all.conflicts, &mut edges.conflicts),
-                (&all.on_failure, &mut edges.on_failure),
-                (&all.on_success, &mut edges.on_success),
             ];
             for (names, list) in lists {
                 let names: &[UnitName] = names;

@@ -89,6 +89,7 @@ pub enum Event {
 
     /// Image present, network attached, conditions met.
     Prepared { unit: UnitId, run: RunId },
+    /// Something of it can't be had; or, while the steps of `pre_start` run, is lost again.
     PrepareFailed {
         unit: UnitId,
         run: RunId,
@@ -182,7 +183,8 @@ pub enum Notice {
     Status(String),
     /// `WATCHDOG=1`
     Watchdog,
-    /// `EXTEND_TIMEOUT_USEC=`, in milliseconds: what is due sooner than that is put off until then.
+    /// `EXTEND_TIMEOUT_USEC=`, in milliseconds: what is due sooner than that is put off until then. While a unit is being
+    /// prepared, `init`'s own word: an image is on its way.
     ExtendTimeout(u64),
     /// `RELOADING=1`; `READY=1` ends it.
     Reloading,

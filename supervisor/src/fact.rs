@@ -12,8 +12,10 @@ pub enum State {
     Scheduled,
     /// Goal up, dependencies not ready.
     Waiting,
+    /// Image and network are on their way.
     Preparing {
         run: RunId,
+        deadline: Timestamp,
     },
     /// A step before the container runs.
     PreStart {
@@ -96,6 +98,8 @@ pub enum Failure {
         hook: Hook,
         reason: String,
     },
+    /// Image and network were not there within `start_timeout`.
+    PrepareTimeout,
     StartTimeout,
     ReadinessTimeout,
     /// `runtime_max`
@@ -124,6 +128,7 @@ impl Failure {
             Self::Exited {
                 exit: Exit::Signal { .. },
             }
+            | Self::PrepareTimeout
             | Self::StartTimeout
             | Self::ReadinessTimeout
             | Self::RuntimeLimit

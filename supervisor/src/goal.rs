@@ -12,7 +12,7 @@
 //! Of two units that conflict and that one request reaches, the one that is reached first wins; the other is left out,
 //! with all that requires it.
 
-use crate::life::{Lowered, Next};
+use crate::life::{Life, Lowered, Next};
 use crate::mutant::Mutant;
 use crate::request::Wish;
 use crate::{Goal, Record, State, Supervisor, Ticket, UnitId};
@@ -40,6 +40,7 @@ impl Supervisor {
         }
         self.default_started = true;
         if let Some(default) = self.default {
+            self.count_steps(self.lives.len());
             let left_out: BTreeSet<UnitId> = self.stopped_units().into_iter().collect();
             let reached = self.want_up(VecDeque::from([(default, Pull::Asked)]), &left_out);
             self.watch_settling(&reached);
@@ -52,6 +53,7 @@ impl Supervisor {
         if self.planted(Mutant::RecordForgotten) {
             return;
         }
+        self.count_steps(self.lives.len());
         for (life, rules) in self.lives.iter_mut().zip(&self.rules) {
             if record.stopped.contains(&rules.name) && life.goal == Goal::Down {
                 life.stopped = true;
@@ -126,16 +128,43 @@ impl Supervisor {
         }
         // First down, then up: what goes down may take along what is to come up.
         if self.graph.has_conflicts() {
-            for unit in &order {
-                self.lower_rivals(*unit);
-            }
+            self.lower_rivals(&order);
         }
         for unit in &order {
             if let Some(pull) = pulls.get(unit) {
                 self.raise(*unit, *pull);
             }
         }
+        self.take_bound_units_along(&order);
         pulls.into_keys().collect()
+    }
+
+    /// What is bound to one that is about to restart restarts too. It was told so when that was decided, but it may have
+    /// been on its way down then, and up again since.
+    fn take_bound_units_along(&mut self, units: &[UnitId]) {
+        if self.planted(Mutant::BoundUnitsStay) {
+            return;
+        }
+        let restarts = |life: &Life| life.bounce && life.goal == Goal::Up && life.state.is_active();
+        let mut queue: Vec<UnitId> = units.to_vec();
+        while let Some(unit) = queue.pop() {
+            if !self.life(unit).is_some_and(restarts) {
+                continue;
+            }
+            for bound in self.graph.bound_by(unit).to_vec() {
+                self.steps = self.steps.saturating_add(1);
+                let Some(life) = self.life_mut(bound) else {
+                    continue;
+                };
+                if life.goal == Goal::Up && life.state.is_active() && !life.bounce {
+                    life.bounce = true;
+                    life.due = true;
+                    self.publish(bound);
+                    self.touch(bound);
+                    queue.push(bound);
+                }
+            }
+        }
     }
 
     /// All that is pulled up, in the order in which it is reached, with the strongest pull at each.
@@ -223,7 +252,9 @@ impl Supervisor {
                 continue;
             }
             let rivals = self.graph.conflicts(*unit);
-            let Some(winner) = rivals.iter().find(|it| winners.contains(it)).copied() else {
+            let winner = rivals.iter().find(|it| winners.contains(it)).copied();
+            self.count_steps(rivals.len());
+            let Some(winner) = winner else {
                 winners.insert(*unit);
                 continue;
             };
@@ -248,22 +279,30 @@ impl Supervisor {
         losers
     }
 
-    fn lower_rivals(&mut self, unit: UnitId) {
+    /// All of them at once: each walk of its own through what goes down with them would see the same units again.
+    fn lower_rivals(&mut self, units: &[UnitId]) {
         if self.planted(Mutant::ConflictsIgnored) {
             return;
         }
-        let up = |other: &UnitId| self.life(*other).is_some_and(|life| life.goal == Goal::Up);
-        let all = self.graph.conflicts(unit).iter().copied();
-        let rivals: Vec<UnitId> = all.filter(up).collect();
-        if !rivals.is_empty() {
-            self.want_down(rivals.into_iter(), Lowered::Conflict(unit));
+        let mut rivals: VecDeque<(UnitId, Lowered)> = VecDeque::new();
+        for unit in units {
+            let all = self.graph.conflicts(*unit);
+            let up = |other: &&UnitId| self.life(**other).is_some_and(|life| life.goal == Goal::Up);
+            rivals.extend(
+                all.iter()
+                    .filter(up)
+                    .map(|it| (*it, Lowered::Conflict(*unit))),
+            );
+            self.count_steps(all.len());
         }
+        self.want_each_down(rivals);
     }
 
     /// Sets one goal up.
     fn raise(&mut self, unit: UnitId, pull: Pull) {
         let fresh = self.is_fresh(unit, pull);
         let apart = self.has_lost_what_it_is_bound_to(unit);
+        self.count_steps(self.graph.binds_to(unit).len());
         let keeps_start_limits = self.keeps_start_limits;
         let Some(life) = self.life_mut(unit) else {
             return;
@@ -358,8 +397,12 @@ impl Supervisor {
         units: impl Iterator<Item = UnitId>,
         why: Lowered,
     ) -> BTreeSet<UnitId> {
-        let mut queue: VecDeque<(UnitId, Lowered)> = units.map(|unit| (unit, why)).collect();
-        let mut seen: BTreeSet<UnitId> = queue.iter().map(|(unit, _)| *unit).collect();
+        self.want_each_down(units.map(|unit| (unit, why)).collect())
+    }
+
+    fn want_each_down(&mut self, mut queue: VecDeque<(UnitId, Lowered)>) -> BTreeSet<UnitId> {
+        let mut seen: BTreeSet<UnitId> = BTreeSet::new();
+        queue.retain(|(unit, _)| seen.insert(*unit));
         let parts_stay = self.planted(Mutant::PartsStay);
         while let Some((unit, why)) = queue.pop_front() {
             self.lower(unit, why);
@@ -393,7 +436,10 @@ impl Supervisor {
         life.due = false;
         life.clock.queued = 0;
         life.trigger_at = None;
-        life.stop_cause = None;
+        // What was prepared for a run before its container does not come back with the goal.
+        if !matches!(life.state, State::PreStart { .. }) {
+            life.stop_cause = None;
+        }
         life.forget_failures();
         if !keeps_start_limits {
             life.starts.clear();

@@ -30,6 +30,10 @@ pub enum Need {
     Healthy,
     /// Ended with success.
     Completed,
+    /// Both: of one that is bound to it, or has it as a requisite, and names the condition too. What was skipped is
+    /// neither.
+    ActiveHealthy,
+    ActiveCompleted,
 }
 
 /// The other end of an `after` edge.
@@ -104,15 +108,18 @@ impl Graph {
             .iter()
             .map(|it| ((it.from, it.to), *it))
             .collect();
-        let need = |pair: &(u32, u32)| match conditions.get(pair).map(|it| it.condition) {
-            Some(DependsOnCondition::CompletedSuccessfully) => Need::Completed,
-            Some(DependsOnCondition::Healthy) => Need::Healthy,
-            Some(DependsOnCondition::Started) | None
-                if binds_to.contains(pair) || requisite.contains(pair) =>
-            {
-                Need::Active
+        let need = |pair: &(u32, u32)| {
+            let must_be_active = binds_to.contains(pair) || requisite.contains(pair);
+            match conditions.get(pair).map(|it| it.condition) {
+                Some(DependsOnCondition::CompletedSuccessfully) if must_be_active => {
+                    Need::ActiveCompleted
+                }
+                Some(DependsOnCondition::CompletedSuccessfully) => Need::Completed,
+                Some(DependsOnCondition::Healthy) if must_be_active => Need::ActiveHealthy,
+                Some(DependsOnCondition::Healthy) => Need::Healthy,
+                Some(DependsOnCondition::Started) | None if must_be_active => Need::Active,
+                Some(DependsOnCondition::Started) | None => Need::Ready,
             }
-            Some(DependsOnCondition::Started) | None => Need::Ready,
         };
         let link = |pair: (u32, u32), end: u32| Link {
             unit: UnitId(end),

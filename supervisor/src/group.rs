@@ -1,8 +1,10 @@
-//! Instances of one template: no more than `max_parallel` of them are on their way at the same time.
+//! Instances of one template: no more than `max_parallel` of them are restarted or replaced at the same time.
 //!
-//! An instance that starts, or that is taken down for a restart, takes a token of its group, and gives it back when others
-//! need not wait for it any more: it is ready, has failed, is down, or waits for units of its own. Only one that gets on by
-//! itself holds a token, so that no two wait for each other.
+//! An instance that is taken down for a restart takes a token of its group, and so does a new version that starts beside
+//! the old one. It gives the token back when others need not wait for it any more: it is ready, has failed, is down, or
+//! waits for units of its own. Only one that gets on by itself holds a token, so that no two wait for each other.
+//!
+//! Who is down takes none to start: at the boot, and when an operator starts them, all instances start at once.
 
 use crate::mutant::Mutant;
 use crate::{Supervisor, UnitId};
@@ -57,9 +59,10 @@ impl Supervisor {
             groups.of.push(Some(number));
         }
         self.groups = groups;
+        self.count_steps(self.lives.len());
     }
 
-    /// Whether it may get on its way; if not, it is touched when a token is free.
+    /// Whether its turn has come; if not, it is touched when a token is free.
     pub(crate) fn take_token(&mut self, unit: UnitId) -> bool {
         let unlimited = self.planted(Mutant::MaxParallelIgnored);
         let Self { lives, groups, .. } = self;
@@ -94,6 +97,27 @@ impl Supervisor {
         if core::mem::replace(&mut life.token, false) {
             group.holders = group.holders.saturating_sub(1);
             self.offer_token(unit);
+        }
+    }
+
+    /// Its turn has not come, or it has not noticed yet that it has.
+    pub(crate) fn waits_for_token(&self, unit: UnitId) -> bool {
+        let place = crate::adjacency::index(unit.0);
+        let number = self.groups.of.get(place).copied().flatten();
+        let group = number.and_then(|number| self.groups.groups.get(number));
+        let waits = group.is_some_and(|group| group.waiting.contains(&unit));
+        waits || self.life(unit).is_some_and(|life| life.offered)
+    }
+
+    /// Their rules have changed places, and the tokens with them.
+    pub(crate) fn exchange_groups(&mut self, one: UnitId, other: UnitId) {
+        let (one, other) = (
+            crate::adjacency::index(one.0),
+            crate::adjacency::index(other.0),
+        );
+        let of = &mut self.groups.of;
+        if one < of.len() && other < of.len() {
+            of.swap(one, other);
         }
     }
 

@@ -78,7 +78,10 @@ impl Supervisor {
         };
         let spent = self.budget_is_spent();
         let (kind, unwanted) = match &life.state {
-            State::PreStart { .. } => (HookKind::PreStart, life.is_leaving() || spent),
+            State::PreStart { .. } => {
+                let lost = life.stop_cause.is_some();
+                (HookKind::PreStart, life.is_leaving() || lost || spent)
+            }
             State::PreStop { .. } if spent => return self.kill(unit, run),
             State::PreStop { .. } => (HookKind::PreStop, false),
             State::PostStop { .. } => (HookKind::PostStop, spent),
@@ -198,9 +201,22 @@ impl Supervisor {
         }
     }
 
+    /// What was prepared is gone before the container could use it: the step that runs is in vain.
+    pub(crate) fn lost_in_pre_start(&mut self, unit: UnitId, reason: &str) {
+        let ignored = self.planted(Mutant::LostPreparationIgnored);
+        if let Some(life) = self.life_mut(unit)
+            && matches!(life.state, State::PreStart { .. })
+            && !ignored
+        {
+            let failure = Self::prepare_failure(reason);
+            life.stop_cause.get_or_insert(failure);
+        }
+    }
+
     fn pre_start_ended(&mut self, unit: UnitId, run: RunId, next: Hook, failure: Option<Failure>) {
         let leaving = self.life(unit).is_some_and(crate::life::Life::is_leaving);
-        match failure {
+        let lost = self.life(unit).and_then(|life| life.stop_cause.clone());
+        match lost.or(failure) {
             _ if leaving || self.budget_is_spent() => self.run_ended(unit, run, End::Cancelled),
             Some(failure) => self.run_ended(unit, run, End::Failure(failure)),
             None if self.run_hook(unit, run, next) => {}

@@ -66,9 +66,6 @@ impl Journal {
         actions: &[Action],
         mut changes: Vec<Change>,
     ) {
-        if cause == Cause::Timeout && actions.is_empty() {
-            return;
-        }
         while self.entries.len() >= JOURNAL_ENTRIES_MAX {
             self.entries.pop_front();
             self.lost = self.lost.saturating_add(1);

@@ -31,7 +31,7 @@
 //! 11. The whole of it is data: serialised and read again, it goes on where it was.
 //!
 //! To add a rule: the record in `life` (or `present`, if it ends with the run), the decision in `advance` or `restart`, a
-//! row in `tests/transitions.rs`, an invariant in `tests/sim`, and a mutant that breaks it.
+//! row in `tests/transitions/table.rs`, an invariant in `tests/sim`, and a mutant that breaks it.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -55,6 +55,7 @@ mod apply;
 mod check;
 mod clock;
 mod deadline;
+mod dump;
 mod edges;
 mod event;
 mod fact;
@@ -92,6 +93,7 @@ mod why;
 pub use action::{Action, Outcome};
 pub use apply::{Applied, Plan};
 pub use clock::TIMER_RUNS_QUEUED_MAX;
+pub use dump::{Divergence, Dump};
 pub use edges::{Condition, Edges};
 pub use event::*;
 pub use fact::{Failure, HookStep, State};
@@ -109,5 +111,5 @@ pub use rules::Rules;
 pub use shutdown::SHUTDOWN_GRACE_MS;
 pub use standing::FAILURES_STUCK;
 pub use supervisor::Supervisor;
-pub use view::{Explanation, Limit, ReadyCounts};
+pub use view::{Explanation, HealthView, Limit, ReadyCounts};
 pub use why::{WHY_STEPS_MAX, WhyStep};

@@ -12,8 +12,20 @@ pub(crate) fn entry_line(entry: &Entry, rules: &[Rules]) -> String {
     let (ms, names) = (entry.at.0, |unit: UnitId| name(rules, unit));
     let seconds = ms.checked_div(1000).unwrap_or_default();
     let rest = ms.checked_rem(1000).unwrap_or_default();
-    let cause = match &entry.cause {
-        Cause::Event(event) => event_text(event, &names),
+    let cause = cause_text(&entry.cause, &names);
+    let actions: Vec<String> = entry
+        .actions
+        .iter()
+        .map(|action| action_text(action, &names))
+        .collect();
+    let arrow = if actions.is_empty() { "" } else { " -> " };
+    format!("{seconds}.{rest:03} {cause}{arrow}{}", actions.join(", "))
+}
+
+/// `exited web run 7: exited with code 1`
+pub(crate) fn cause_text(cause: &Cause, names: &dyn Fn(UnitId) -> String) -> String {
+    match cause {
+        Cause::Event(event) => event_text(event, names),
         Cause::Timeout => String::from("deadline"),
         Cause::Applied(applied) => {
             let all = |units: &[UnitId]| {
@@ -31,14 +43,7 @@ pub(crate) fn entry_line(entry: &Entry, rules: &[Rules]) -> String {
                 all(&applied.removed)
             )
         }
-    };
-    let actions: Vec<String> = entry
-        .actions
-        .iter()
-        .map(|action| action_text(action, &names))
-        .collect();
-    let arrow = if actions.is_empty() { "" } else { " -> " };
-    format!("{seconds}.{rest:03} {cause}{arrow}{}", actions.join(", "))
+    }
 }
 
 fn of_run(verb: &str, name: &str, run: RunId) -> String {

@@ -35,6 +35,8 @@ pub enum Mutant {
     OnFailureForgotten,
     OnSuccessForgotten,
     ReadyTooEarly,
+    NoPrepareTimeout,
+    LostPreparationIgnored,
     NoReadinessTimeout,
     WatchdogIgnored,
     RuntimeMaxIgnored,
@@ -50,6 +52,7 @@ pub enum Mutant {
     TimerRunsTwice,
     ForbidIgnored,
     MaxParallelIgnored,
+    StartsTakeTurns,
     CompletionForgotten,
     RecordForgotten,
     UnchangedRestarts,
@@ -61,7 +64,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::OlderRunsAccepted,
         Self::ExitWhileStartingForgotten,
         Self::PreparedTwiceSpawnsTwice,
@@ -84,6 +87,8 @@ impl Mutant {
         Self::OnFailureForgotten,
         Self::OnSuccessForgotten,
         Self::ReadyTooEarly,
+        Self::NoPrepareTimeout,
+        Self::LostPreparationIgnored,
         Self::NoReadinessTimeout,
         Self::WatchdogIgnored,
         Self::RuntimeMaxIgnored,
@@ -99,6 +104,7 @@ impl Mutant {
         Self::TimerRunsTwice,
         Self::ForbidIgnored,
         Self::MaxParallelIgnored,
+        Self::StartsTakeTurns,
         Self::CompletionForgotten,
         Self::RecordForgotten,
         Self::UnchangedRestarts,

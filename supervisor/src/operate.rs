@@ -1,9 +1,11 @@
 //! Requests that change a running container without ending it: reload, pause, unpause; and reset-failed.
 
+use crate::life::Lowered;
 use crate::mutant::Mutant;
 use crate::present::Pause;
 use crate::request::Wish;
 use crate::{Action, RunId, Supervisor, Ticket, UnitId};
+use alloc::vec::Vec;
 
 impl Supervisor {
     pub(crate) fn reload(&mut self, units: &[UnitId], ticket: Option<Ticket>) {
@@ -152,8 +154,10 @@ impl Supervisor {
         if !self.accept(units, ticket, Wish::Reset) {
             return;
         }
+        let failed: Vec<UnitId> = units.iter().copied().filter(|it| self.reset(*it)).collect();
+        let at_rest = self.without_runs_on(&failed);
+        self.want_down(at_rest.into_iter(), Lowered::Reset);
         for unit in units {
-            self.reset(*unit);
             self.resolve(*unit, Wish::Reset, None);
         }
     }

@@ -102,7 +102,9 @@ impl Supervisor {
             return;
         };
         match &mut life.state {
-            State::Starting { deadline, .. } | State::Started { deadline, .. } => {
+            State::Preparing { deadline, .. }
+            | State::Starting { deadline, .. }
+            | State::Started { deadline, .. } => {
                 *deadline = (*deadline).max(until);
             }
             State::Running { .. } => {
@@ -119,7 +121,6 @@ impl Supervisor {
             | State::Inactive
             | State::Scheduled
             | State::Waiting
-            | State::Preparing { .. }
             | State::PreStart { .. }
             | State::PostStop { .. }
             | State::Releasing { .. }

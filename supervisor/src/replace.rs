@@ -48,10 +48,7 @@ impl Supervisor {
     }
 
     pub(crate) fn begin_replacement(&mut self, unit: UnitId, successor: UnitId) {
-        let wait_ms = self
-            .rules_of(successor)
-            .map_or(0, |rules| rules.update.health_wait_ms);
-        let until = self.now.plus(wait_ms);
+        let until = self.wait_until(successor);
         if let Some(life) = self.life_mut(unit) {
             life.replacement = Some(Replacement::Old {
                 successor,
@@ -66,6 +63,39 @@ impl Supervisor {
             life.goal = Goal::Up;
             self.publish(successor);
             self.touch(successor);
+        }
+    }
+
+    /// The new version has until then, if it begins now.
+    fn wait_until(&self, successor: UnitId) -> Timestamp {
+        let rules = self.rules_of(successor);
+        self.now
+            .plus(rules.map_or(0, |rules| rules.update.health_wait_ms))
+    }
+
+    /// Whether a place may get its run: a new version waits for its turn among the instances of its template, and what it
+    /// has waited does not count.
+    pub(crate) fn may_begin_beside(&mut self, place: UnitId) -> bool {
+        let Some(unit) = self.successor_of(place) else {
+            return !self.planted(Mutant::StartsTakeTurns) || self.take_token(place);
+        };
+        let waited = self.waits_for_token(place);
+        if !self.take_token(place) {
+            return false;
+        }
+        if waited {
+            self.wait_anew(unit, place);
+        }
+        true
+    }
+
+    fn wait_anew(&mut self, unit: UnitId, successor: UnitId) {
+        let from_now = self.wait_until(successor);
+        if let Some(life) = self.life_mut(unit)
+            && let Some(Replacement::Old { until, .. }) = &mut life.replacement
+        {
+            *until = from_now;
+            self.touch(unit);
         }
     }
 
@@ -139,6 +169,8 @@ impl Supervisor {
                     flipping: Some(to),
                 });
             }
+        } else if self.now >= until && self.waits_for_token(successor) {
+            self.wait_anew(unit, successor);
         } else if self.now >= until {
             self.drop_successor(unit, "it did not get ready within update.health_wait");
         }
@@ -241,6 +273,7 @@ impl Supervisor {
         swap(&mut a.token, &mut b.token);
         a.replacement = None;
         b.replacement = None;
+        self.exchange_groups(unit, successor);
         if one < self.rules.len() && other < self.rules.len() {
             self.rules.swap(one, other);
         }
@@ -271,6 +304,7 @@ impl Supervisor {
 
     /// Those that say that they restart when this one is replaced.
     fn restart_followers(&mut self, unit: UnitId) {
+        self.count_steps(self.graph.restarted_with(unit).len());
         let all = self.graph.restarted_with(unit).iter();
         let declared: alloc::vec::Vec<UnitId> = all
             .filter(|it| it.declared)

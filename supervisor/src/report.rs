@@ -126,6 +126,9 @@ impl Supervisor {
             Fact::PrepareFailed(reason) if phase == Phase::Preparing => {
                 self.run_ended(unit, run, End::Failure(Self::prepare_failure(reason)));
             }
+            Fact::PrepareFailed(reason) if phase == Phase::Hook => {
+                self.lost_in_pre_start(unit, reason);
+            }
             Fact::Skipped(reason) if phase == Phase::Preparing => self.skipped(unit, run, reason),
             Fact::HookEnded(hook, failure) => self.hook_ended(unit, run, hook, failure),
             Fact::HealthPlan(plan) if phase == Phase::Starting => self.take_health_plan(unit, plan),
@@ -136,6 +139,10 @@ impl Supervisor {
             }
             Fact::Ready if phase != Phase::Stopping && lives => self.ready_sign(unit),
             Fact::Notified(notice) if lives => self.notified(unit, notice),
+            // The only word of whoever prepares it: there is progress.
+            Fact::Notified(notice @ Notice::ExtendTimeout(_)) if phase == Phase::Preparing => {
+                self.notified(unit, notice);
+            }
             Fact::Probed(probe, failure) if phase == Phase::Started || phase == Phase::Running => {
                 self.probed(unit, probe, failure);
             }
@@ -206,7 +213,7 @@ impl Supervisor {
             return None;
         }
         match &self.life(unit)?.state {
-            State::Preparing { run } => Some((*run, Phase::Preparing)),
+            State::Preparing { run, .. } => Some((*run, Phase::Preparing)),
             State::PreStart { run, .. } | State::PostStop { run, .. } => Some((*run, Phase::Hook)),
             State::Starting { run, .. } => Some((*run, Phase::Starting)),
             State::Started { run, .. } => Some((*run, Phase::Started)),

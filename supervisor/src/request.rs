@@ -41,8 +41,9 @@ pub(crate) struct Requests {
     waiting: BTreeMap<u64, Request>,
     watched: BTreeSet<(UnitId, Wish, u64)>,
     last: u64,
-    /// Came in this turn: what it asks for may be the case already.
-    new: Option<u64>,
+    /// Came in this turn: what it asks for may be the case already. What it wants up is answered for at the end of the
+    /// turn, if it is up then.
+    new: Option<(u64, Vec<(UnitId, Wish)>)>,
 }
 
 impl Requests {
@@ -57,10 +58,16 @@ impl Requests {
         if self.watched.is_empty() {
             return;
         }
+        // The turn that takes it in may still undo what it has just brought about.
+        let not_yet = match (&self.new, wish, problem) {
+            (Some((number, _)), Wish::Up, None) => Some(*number),
+            _ => None,
+        };
         let numbers = self
             .watched
             .range((unit, wish, 0)..=(unit, wish, u64::MAX))
-            .map(|(_, _, number)| *number);
+            .map(|(_, _, number)| *number)
+            .filter(|number| Some(*number) != not_yet);
         let numbers: Vec<u64> = numbers.collect();
         for number in numbers {
             self.watched.remove(&(unit, wish, number));
@@ -123,9 +130,10 @@ impl Supervisor {
             problems: Vec::new(),
         };
         self.requests.waiting.insert(number, request);
-        let watched = wishes.into_iter().map(|(unit, wish)| (unit, wish, number));
+        let wishes: Vec<(UnitId, Wish)> = wishes.into_iter().collect();
+        let watched = wishes.iter().map(|(unit, wish)| (*unit, *wish, number));
         self.requests.watched.extend(watched);
-        self.requests.new = Some(number);
+        self.requests.new = Some((number, wishes));
     }
 
     /// A ticket that cannot wait for anything.
@@ -154,20 +162,19 @@ impl Supervisor {
         })
     }
 
-    /// Answers for the units that were where the request wants them, and stayed there.
+    /// Answers for the units that were where the request wants them, or got there at once, and stayed there.
     pub(crate) fn answer_new_request(&mut self) {
-        let Some(number) = self.requests.new.take() else {
+        let Some((number, wishes)) = self.requests.new.take() else {
             return;
         };
         if !self.requests.waiting.contains_key(&number) {
             return;
         }
-        let all = self.requests.watched.iter();
-        let all: Vec<(UnitId, Wish)> = all
-            .filter(|(_, _, of)| *of == number)
-            .map(|(unit, wish, _)| (*unit, *wish))
-            .collect();
-        for (unit, wish) in all {
+        self.count_steps(wishes.len());
+        for (unit, wish) in wishes {
+            if !self.requests.watched.contains(&(unit, wish, number)) {
+                continue;
+            }
             let there = self.life(unit).is_some_and(|life| match wish {
                 Wish::Up if self.rules_of(unit).is_some_and(Rules::is_scheduled) => {
                     life.state == State::Scheduled && !life.due

@@ -66,6 +66,7 @@ impl Supervisor {
         self.enter(unit, State::Finished { exit });
         if !self.planted(Mutant::OnSuccessForgotten) {
             self.triggered.extend(self.graph.on_success(unit));
+            self.count_steps(self.graph.on_success(unit).len());
         }
     }
 
@@ -74,6 +75,7 @@ impl Supervisor {
         self.enter(unit, State::Failed { reason });
         if !self.planted(Mutant::OnFailureForgotten) {
             self.triggered.extend(self.graph.on_failure(unit));
+            self.count_steps(self.graph.on_failure(unit).len());
         }
         let scheduled = self.rules_of(unit).is_some_and(crate::Rules::is_scheduled);
         self.next_of_the_clock(unit, scheduled);
@@ -116,6 +118,7 @@ impl Supervisor {
         if self.shutdown.is_some() {
             return false;
         }
+        self.count_steps(all.len());
         let now = self.now;
         let mut starts = alloc::vec::Vec::new();
         for unit in all {

@@ -79,6 +79,7 @@ impl Supervisor {
             return;
         }
         self.settle = SettleWatch::Told;
+        self.count_steps(self.lives.len());
         let count = |wanted: Settling| {
             let units = self
                 .lives

@@ -68,6 +68,8 @@ impl Standing {
             Need::Active => self.active,
             Need::Healthy => self.healthy,
             Need::Completed => self.completed,
+            Need::ActiveHealthy => self.active && self.healthy,
+            Need::ActiveCompleted => self.active && self.completed,
         }
     }
 
@@ -357,13 +359,27 @@ impl Supervisor {
             life.stop_blockers = 0;
             life.rivals = 0;
         }
-        let Self { graph, lives, .. } = self;
+        let Self {
+            graph,
+            lives,
+            steps,
+            ..
+        } = self;
         let units = u32::try_from(lives.len()).unwrap_or(u32::MAX);
         let more = |count: &mut u32, by: bool| *count = count.saturating_add(u32::from(by));
         for unit in (0..units).map(UnitId) {
             let Some(new) = lives.get(index(unit.0)).map(|life| life.standing) else {
                 continue;
             };
+            let edges = [
+                graph.before(unit).len(),
+                graph.needed_by(unit).len(),
+                graph.after(unit).len(),
+                graph.conflicts(unit).len(),
+            ];
+            for count in edges {
+                *steps = steps.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            }
             for link in graph.before(unit) {
                 if let Some(later) = lives.get_mut(index(link.unit.0)) {
                     more(&mut later.blockers, new.blocks(link.need, link.required));

@@ -30,7 +30,7 @@ impl State {
     #[must_use]
     pub const fn run(&self) -> Option<RunId> {
         match self {
-            Self::Preparing { run }
+            Self::Preparing { run, .. }
             | Self::PreStart { run, .. }
             | Self::Starting { run, .. }
             | Self::Started { run, .. }
@@ -119,7 +119,9 @@ impl State {
     /// When the unit wants to be looked at because of its state, whatever is reported until then.
     pub(crate) const fn deadline(&self) -> Option<Timestamp> {
         match self {
-            Self::Starting { deadline, .. } | Self::Started { deadline, .. } => Some(*deadline),
+            Self::Preparing { deadline, .. }
+            | Self::Starting { deadline, .. }
+            | Self::Started { deadline, .. } => Some(*deadline),
             Self::Stopping {
                 kill_at,
                 killed: false,
@@ -140,7 +142,6 @@ impl State {
             | Self::Inactive
             | Self::Scheduled
             | Self::Waiting
-            | Self::Preparing { .. }
             | Self::Running { .. }
             | Self::Releasing { .. }
             | Self::Finished { .. }

@@ -140,6 +140,8 @@ impl Supervisor {
 
     /// `first` of the actions are not of this turn.
     pub(crate) fn end_turn(&mut self, cause: Cause, first: usize, actions: &mut Vec<Action>) {
+        // Nothing was due, so nothing is decided.
+        let idle = cause == Cause::Timeout && self.touched.is_empty();
         loop {
             while let Some(unit) = self.touched.pop_front() {
                 self.steps = self.steps.saturating_add(1);
@@ -158,7 +160,9 @@ impl Supervisor {
         self.tell_shutdown_complete();
         core::mem::swap(&mut self.actions, actions);
         let done = actions.get(first..).unwrap_or(&[]);
-        self.journal.record(self.now, cause, done, changes);
+        if !idle || !done.is_empty() {
+            self.journal.record(self.now, cause, done, changes);
+        }
     }
 
     fn take_in(&mut self, event: &Event) {
@@ -197,6 +201,7 @@ impl Supervisor {
 
     fn take_due(&mut self) {
         while let Some(unit) = self.deadlines.pop_due(self.now) {
+            self.count_steps(1);
             if let Some(life) = self.life_mut(unit) {
                 life.deadline = None;
             }
@@ -299,6 +304,12 @@ impl Supervisor {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// So many units or edges more have been looked at.
+    pub(crate) fn count_steps(&mut self, more: usize) {
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        self.steps = self.steps.saturating_add(more);
     }
 
     pub(crate) fn life(&self, unit: UnitId) -> Option<&Life> {

@@ -48,6 +48,9 @@ impl Supervisor {
             Failure::Exited { exit } => exit.to_string(),
             Failure::PrepareFailed { reason } | Failure::SpawnFailed { reason } => reason.clone(),
             Failure::Hook { hook, reason } => format!("{hook}: {reason}"),
+            Failure::PrepareTimeout => {
+                String::from("its image and network were not there within start_timeout")
+            }
             Failure::StartTimeout => String::from("did not start within start_timeout"),
             Failure::ReadinessTimeout => String::from("did not get ready within readiness.timeout"),
             Failure::RuntimeLimit => String::from("ran longer than runtime_max"),

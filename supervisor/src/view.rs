@@ -1,5 +1,6 @@
 //! The read model: what `ps`, `status` and the boot chart ask.
 
+use crate::life::{Life, Lowered};
 use crate::present::Pause;
 use crate::replace::Replacement;
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use unit::UnitName;
+use unit::{HealthPlan, UnitName};
 
 /// Of the containers whose goal is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -49,6 +50,19 @@ pub struct Explanation {
     pub replace_problem: Option<String>,
     /// Times of its timer that came while a run was under way.
     pub missed: u64,
+}
+
+/// How the present run of a unit is probed, and with what result so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthView<'a> {
+    pub plan: &'a HealthPlan,
+    pub status: HealthStatus,
+    /// In a row, those of the start period left out.
+    pub failures: u32,
+    /// In a row.
+    pub successes: u32,
+    /// Why the last failed probe failed; it may have been long ago.
+    pub reason: &'a str,
 }
 
 /// Named as the key of the unit file.
@@ -158,7 +172,7 @@ impl Supervisor {
         match failure {
             Failure::RestartLimit => Some(Limit::RestartMax),
             Failure::StartLimit => Some(Limit::StartLimit),
-            Failure::StartTimeout => Some(Limit::StartTimeout),
+            Failure::PrepareTimeout | Failure::StartTimeout => Some(Limit::StartTimeout),
             Failure::ReadinessTimeout => Some(Limit::ReadinessTimeout),
             Failure::RuntimeLimit => Some(Limit::RuntimeMax),
             Failure::Watchdog => Some(Limit::Watchdog),
@@ -182,7 +196,7 @@ impl Supervisor {
     /// Its run is to end, for good or for a restart, though perhaps others have to first.
     #[must_use]
     pub fn is_to_stop(&self, unit: UnitId) -> bool {
-        self.life(unit).is_some_and(crate::life::Life::is_leaving)
+        self.life(unit).is_some_and(Life::is_leaving)
     }
 
     /// Frozen, or about to be.
@@ -199,12 +213,31 @@ impl Supervisor {
         Some(watch.status)
     }
 
+    /// `None`: nobody probes it.
+    #[must_use]
+    pub fn health_view(&self, unit: UnitId) -> Option<HealthView<'_>> {
+        let watch = self.life(unit)?.present.health.as_ref()?;
+        Some(HealthView {
+            plan: &watch.plan,
+            status: watch.status,
+            failures: watch.failures,
+            successes: watch.successes,
+            reason: &watch.reason,
+        })
+    }
+
     /// The latest runs of a unit whose command is meant to end, oldest first.
     #[must_use]
     pub fn history(&self, unit: UnitId) -> Vec<PastRun> {
         let life = self.life(unit);
         life.map(|life| life.history.runs().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// The latest of [`Self::history`].
+    #[must_use]
+    pub fn last_past_run(&self, unit: UnitId) -> Option<&PastRun> {
+        self.life(unit)?.history.runs().next_back()
     }
 
     /// The place of the unit of that name; of one that is being replaced, the old one's.
@@ -233,6 +266,22 @@ impl Supervisor {
         kept.filter(|(_, (life, rules))| life.stopped && rules.is_unless_stopped())
             .map(|(unit, _)| unit)
             .collect()
+    }
+
+    /// It was put down because of a conflict, its own or that of a unit that it was stopped with.
+    #[must_use]
+    pub fn gives_way(&self, unit: UnitId) -> bool {
+        let mut next = Some(unit);
+        // One that has come up again since says nothing of why the others went down.
+        for _ in 0..self.lives.len() {
+            match next.and_then(|unit| self.life(unit)?.lowered) {
+                Some(Lowered::With(other)) => next = Some(other),
+                Some(Lowered::Conflict(_) | Lowered::Excluded) => return true,
+                Some(Lowered::Asked | Lowered::Removed | Lowered::Reset | Lowered::Shutdown)
+                | None => return false,
+            }
+        }
+        false
     }
 
     /// The units that hold it back: for one that waits, those that are not ready; for one that is to stop, those that

@@ -11,6 +11,8 @@
 use crate::journal::{Cause, Change, Entry};
 use crate::{Event, State, Supervisor, Timestamp, UnitId};
 use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +73,39 @@ impl Supervisor {
         steps.truncate(WHY_STEPS_MAX);
         steps.reverse();
         steps
+    }
+}
+
+impl Supervisor {
+    /// What happened: `exited web run 7: exited with code 1`.
+    #[must_use]
+    pub fn cause_text(&self, cause: &Cause) -> String {
+        crate::line::cause_text(cause, &|unit| self.name_of(unit))
+    }
+
+    /// Where the unit came by it: `failed: db, which it requires, failed`.
+    #[must_use]
+    pub fn state_text(&self, state: &State) -> String {
+        let more = match state {
+            State::Failed { reason } => self.describe(reason),
+            State::Skipped { reason } => reason.clone(),
+            State::Finished { exit } => exit.to_string(),
+            State::Stopping { killed: true, .. } => String::from("killed"),
+            State::PreStart { step, .. } => format!("pre_start {}", step.index),
+            State::PreStop { step, .. } => format!("pre_stop {}", step.index),
+            State::PostStop { step, .. } => format!("post_stop {}", step.index),
+            State::Inactive
+            | State::Scheduled
+            | State::Waiting
+            | State::Preparing { .. }
+            | State::Starting { .. }
+            | State::Started { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Releasing { .. }
+            | State::Backoff { .. } => return String::from(state.name()),
+        };
+        format!("{}: {more}", state.name())
     }
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Declared, Machine, oneshot, simple, target, timer};
-use supervisor::{Cause, Event, Goal, State};
+use supervisor::{Cause, Event, Goal, Notice, State};
 use unit::{Concurrency, Timer};
 
 fn daily(concurrency: Concurrency) -> Timer {
@@ -120,6 +120,54 @@ fn a_timer_unit_starts_the_unit_it_names() {
     assert_eq!(machine.done(), Vec::<String>::new());
 }
 
+#[test]
+fn a_timer_unit_counts_from_the_last_start_of_its_unit_however_that_ended() {
+    let both = Timer {
+        on_boot_ms: Some(5_000),
+        on_unit_active_ms: Some(3_000),
+        ..Timer::default()
+    };
+    let sweep = timer("sweep.timer", both, "work");
+    let mut machine = Machine::new(&[sweep, oneshot("work")]);
+    machine.start(&["sweep.timer"]);
+    machine.done();
+    machine.wait_ms(4_000);
+    for code in [0, 4, 4, 0] {
+        assert_eq!(machine.done(), ["prepare work"]);
+        machine.comes_up("work");
+        machine.ends("work", code);
+        machine.done();
+        machine.wait_ms(3_000);
+    }
+    assert_eq!(machine.done(), ["prepare work"]);
+}
+
+#[test]
+fn a_run_longer_than_its_interval_does_not_end_the_timer() {
+    let every = Timer {
+        on_boot_ms: Some(1_100),
+        on_unit_active_ms: Some(200),
+        ..Timer::default()
+    };
+    let by_timer = timer("sweep.timer", every.clone(), "work");
+    for (units, started) in [
+        (vec![by_timer, oneshot("work")], "sweep.timer"),
+        (vec![oneshot("work").timer(every)], "work"),
+    ] {
+        let mut machine = Machine::new(&units);
+        machine.start(&[started]);
+        machine.wait_ms(100);
+        machine.comes_up("work");
+        machine.wait_ms(750);
+        assert_eq!(machine.state("work"), "started");
+        machine.ends("work", 0);
+        machine.done();
+        // Others' times start a unit no more often than once in a second.
+        machine.wait_ms(1_000);
+        assert_eq!(machine.done(), ["prepare work"]);
+    }
+}
+
 // --- another set -------------------------------------------------------------------------------------------------------
 
 fn chain(web: u64, db: u64) -> Vec<Declared> {
@@ -161,6 +209,12 @@ fn a_changed_unit_restarts_once_with_those_that_follow_it() {
     assert_eq!(machine.done(), ["terminate web"]);
     machine.ends("web", 0);
     assert_eq!(machine.done(), ["release web", "terminate db"]);
+    machine.ends("db", 0);
+    machine.comes_up("db");
+    let without_answer = ["release db", "prepare db", "spawn db", "prepare web"];
+    assert_eq!(machine.done(), without_answer);
+    machine.comes_up("web");
+    assert_eq!(machine.done(), ["spawn web", "reply 3 done"]);
 }
 
 #[test]
@@ -281,6 +335,7 @@ fn a_new_version_that_does_not_get_ready_leaves_the_old_one_alone() {
     assert_eq!((machine.state("web"), machine.run("web").0), ("running", 1));
 
     let mut machine = replacing();
+    machine.notified("web'", Notice::ExtendTimeout(120_000));
     machine.wait_ms(60_000);
     assert!(machine.done().contains(&"release web'".to_owned()));
     let unit = machine.id("web");

@@ -110,7 +110,7 @@ fn who_only_comes_after_a_unit_that_fails_again_and_again_does_not_wait_for_ever
         assert_eq!(machine.state("web"), "waiting", "attempt {attempt}");
         machine.prepare_failed("db");
         machine.released("db");
-        machine.wait_ms(1_000);
+        machine.wait_ms(500);
     }
     assert_eq!(machine.state("web"), "preparing");
 }

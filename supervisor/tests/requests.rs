@@ -34,6 +34,25 @@ fn what_is_the_case_already_is_done_at_once() {
 }
 
 #[test]
+fn what_the_same_turn_undoes_is_not_done() {
+    let db = simple("db").with(|it| it.watchdog_ms = Some(1_000));
+    let mut machine = Machine::new(&[db, target("all").binds_to("db").after("db")]);
+    machine.start(&["all"]);
+    machine.comes_up("db");
+    machine.stop(&["all"]);
+    machine.done();
+    // The request comes before the loop has looked at its timers.
+    machine.now = machine.now.plus(60_000);
+    machine.start(&["all"]);
+    assert_eq!(machine.done(), ["terminate db"]);
+    machine.ends("db", 0);
+    machine.wait_ms(1_000);
+    machine.comes_up("db");
+    let done = machine.done();
+    assert_eq!(done.last().map(String::as_str), Some("reply 3 done"));
+}
+
+#[test]
 fn a_start_fails_with_the_first_attempt_though_it_is_tried_again() {
     let mut machine = web();
     machine.start(&["web"]);

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Machine, oneshot, simple};
-use supervisor::{Event, Exit, Failure, State, Timestamp};
-use unit::Restart;
+use common::{Machine, hook, oneshot, simple};
+use supervisor::{Event, Exit, Failure, HookKind, Limit, Notice, State, Timestamp};
+use unit::{HookFailure, Restart};
 
 /// Ends the run and gives the time until the next start, if there is one.
 fn next_start_after(machine: &mut Machine, code: i32) -> Option<u64> {
@@ -212,6 +212,92 @@ fn a_start_that_takes_too_long_is_killed_and_counts_as_a_failure() {
         Some(&Failure::StartTimeout)
     );
     assert_eq!(machine.state("web"), "backoff");
+}
+
+#[test]
+fn a_preparation_that_takes_too_long_has_failed_and_what_it_says_then_is_too_late() {
+    let mut machine = Machine::new(&[simple("web")]);
+    machine.start(&["web"]);
+    machine.done();
+    machine.wait_ms(999);
+    assert_eq!(machine.state("web"), "preparing");
+    machine.wait_ms(1);
+    assert_eq!(machine.done()[0], "release web");
+    let unit = machine.id("web");
+    let failure = machine.supervisor.last_failure(unit);
+    assert_eq!(failure, Some(&Failure::PrepareTimeout));
+    let explained = machine.supervisor.explain(unit).unwrap();
+    assert_eq!(explained.limit, Some(Limit::StartTimeout));
+    let run = machine.run("web");
+    let reason = "too late".to_owned();
+    machine.handle(Event::Prepared { unit, run });
+    machine.handle(Event::PrepareFailed { unit, run, reason });
+    assert_eq!(
+        (machine.state("web"), machine.done().len()),
+        ("releasing", 0)
+    );
+    machine.released("web");
+    machine.handle(Event::Prepared { unit, run });
+    assert_eq!((machine.state("web"), machine.done().len()), ("backoff", 0));
+    machine.wait_ms(100);
+    machine.comes_up("web");
+    assert_eq!(machine.state("web"), "running");
+}
+
+#[test]
+fn whoever_prepares_can_say_that_it_goes_on() {
+    let mut machine = Machine::new(&[simple("web")]);
+    machine.start(&["web"]);
+    machine.wait_ms(900);
+    machine.notified("web", Notice::ExtendTimeout(5_000));
+    machine.notified("web", Notice::Status("pulling".to_owned()));
+    machine.wait_ms(4_999);
+    assert_eq!(machine.state("web"), "preparing");
+    machine.wait_ms(1);
+    assert_eq!(machine.state("web"), "releasing");
+}
+
+#[test]
+fn what_is_lost_while_a_step_of_pre_start_runs_ends_the_step_and_the_run() {
+    for (policy, ends_well) in [
+        (HookFailure::Fail, false),
+        (HookFailure::Ignore, false),
+        (HookFailure::Fail, true),
+    ] {
+        let steps = vec![hook(policy), hook(policy)];
+        let web = simple("web").with(|service| service.pre_start = steps.clone());
+        let mut machine = Machine::new(&[web]);
+        machine.start(&["web"]);
+        machine.prepared("web");
+        machine.done();
+        let (unit, run) = (machine.id("web"), machine.run("web"));
+        let reason = "launcher: killed by SIGKILL".to_owned();
+        machine.handle(Event::PrepareFailed { unit, run, reason });
+        assert_eq!(machine.done(), ["kill pre_start 0 web"]);
+        machine.hook_ended("web", HookKind::PreStart, 0, ends_well);
+        assert_eq!(machine.done()[0], "release web", "{policy:?}");
+        machine.released("web");
+        assert_eq!(machine.state("web"), "backoff");
+        assert!(machine.reason("web").contains("killed by SIGKILL"));
+    }
+}
+
+/// Simulation, seed 4125033: the next step ran for a run that nothing was prepared for any more.
+#[test]
+fn what_was_lost_stays_so_when_a_stop_is_taken_back_meanwhile() {
+    let steps = vec![hook(HookFailure::Ignore), hook(HookFailure::Ignore)];
+    let web = simple("web").with(|service| service.pre_start = steps.clone());
+    let mut machine = Machine::new(&[web]);
+    machine.start(&["web"]);
+    machine.prepared("web");
+    let (unit, run) = (machine.id("web"), machine.run("web"));
+    let reason = "launcher: killed by SIGKILL".to_owned();
+    machine.handle(Event::PrepareFailed { unit, run, reason });
+    machine.stop(&["web"]);
+    machine.start(&["web"]);
+    machine.done();
+    machine.hook_ended("web", HookKind::PreStart, 0, false);
+    assert_eq!(machine.done()[0], "release web");
 }
 
 #[test]

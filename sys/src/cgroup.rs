@@ -1,8 +1,8 @@
 //! cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): a group is a folder, its knobs are files.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A group that exists.
@@ -33,6 +33,12 @@ impl Cgroup {
         Self { path: path.into() }
     }
 
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Make the group, or take it over when it is there.
     ///
     /// # Errors
@@ -47,6 +53,14 @@ impl Cgroup {
                 path: path.to_owned(),
             }),
         }
+    }
+
+    /// Make a group below this one. Processes may be in both as long as this one hands on no controller.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn child(&self, name: &str) -> Result<Self, CgroupError> {
+        Self::create(&self.path.join(name))
     }
 
     /// Hand all controllers that this group has to its children.
@@ -114,6 +128,31 @@ impl Cgroup {
         })
     }
 
+    /// Stop every process in it and below where it is (`cgroup.freeze`); [`Events::frozen`] tells when that is done.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn freeze(&self) -> Result<(), CgroupError> {
+        self.set("cgroup.freeze", "1")
+    }
+
+    /// # Errors
+    /// Names the file.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        self.set("cgroup.freeze", "0")
+    }
+
+    /// To be watched for what happens to the group.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn events(&self) -> Result<Events, CgroupError> {
+        let path = self.path.join("cgroup.events");
+        let opened = File::open(&path);
+        let file = opened.map_err(|source| CgroupError { path, source })?;
+        Ok(Events { file })
+    }
+
     /// End every process in it and below, at once (`cgroup.kill`).
     ///
     /// # Errors
@@ -134,5 +173,38 @@ impl Cgroup {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// `cgroup.events` of a group. [`crate::epoll::Interest::Change`] tells of a change since it was last read.
+#[derive(Debug)]
+pub struct Events {
+    file: File,
+}
+
+/// One that the program before this one has opened, in this process.
+impl From<OwnedFd> for Events {
+    fn from(descriptor: OwnedFd) -> Self {
+        let file = File::from(descriptor);
+        Self { file }
+    }
+}
+
+impl Events {
+    /// Whether all processes of the group have stopped.
+    ///
+    /// # Errors
+    /// As read(2); `ENODEV` when the group is gone.
+    pub fn frozen(&mut self) -> io::Result<bool> {
+        let mut text = String::new();
+        self.file.rewind()?;
+        self.file.read_to_string(&mut text)?;
+        Ok(text.lines().any(|line| line == "frozen 1"))
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }

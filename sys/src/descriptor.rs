@@ -35,6 +35,21 @@ pub fn set_close_on_exec(descriptor: BorrowedFd<'_>, on: bool) -> io::Result<()>
     Ok(())
 }
 
+/// Have these numbers stay open over execve(2), or be closed by it as usual.
+///
+/// # Errors
+/// `EBADF` for one that is not open; the rest is as it was.
+pub fn keep_open(numbers: &[RawFd], yes: bool) -> io::Result<()> {
+    let flags = if yes { 0 } else { libc::FD_CLOEXEC };
+    for number in numbers {
+        // SAFETY: fcntl(2) with F_SETFD has no memory effects, and changes nobody's ownership.
+        if unsafe { libc::fcntl(*number, libc::F_SETFD, flags) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Set or clear `O_NONBLOCK` (fcntl(2)). It is a flag of the open file: everyone who shares it sees the change.
 ///
 /// # Errors

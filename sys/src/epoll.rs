@@ -2,7 +2,7 @@
 
 use nix::sys::epoll::{Epoll as NixEpoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 64;
@@ -16,6 +16,9 @@ pub enum Interest {
     /// Both, told once per change (`EPOLLET`): for descriptors that stay hung up for long, as a virtio-serial port
     /// whose other side is not open. Whoever uses it reads and writes until it would block.
     Edges,
+    /// A file of the kernel's has changed since it was last read (`EPOLLPRI`; cgroup-v2.rst: `cgroup.events`). Told as
+    /// hung up.
+    Change,
 }
 
 /// One descriptor is ready.
@@ -31,6 +34,14 @@ pub struct Ready {
 /// An epoll instance.
 #[derive(Debug)]
 pub struct Epoll(NixEpoll);
+
+/// One that the program before this one has made, in this process: its entries stay, because they are about open files
+/// and their numbers, which execve(2) keeps.
+impl From<OwnedFd> for Epoll {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(NixEpoll(descriptor))
+    }
+}
 
 impl Epoll {
     /// # Errors
@@ -96,6 +107,7 @@ fn flags(interest: Interest) -> EpollFlags {
         Interest::Write => EpollFlags::EPOLLOUT,
         Interest::ReadWrite => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
         Interest::Edges => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
+        Interest::Change => EpollFlags::EPOLLPRI,
     }
 }
 

@@ -6,6 +6,14 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 
+/// An anonymous file, empty, to be written by a child.
+///
+/// # Errors
+/// As memfd_create(2).
+pub fn open(name: &str) -> io::Result<OwnedFd> {
+    Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?)
+}
+
 /// An anonymous file with these bytes, read position at the start, sealed against every change.
 ///
 /// # Errors

@@ -213,6 +213,26 @@ impl Kind {
     }
 }
 
+/// Is there something at this path of the machine, links followed? Neither an automount nor another machine is asked.
+///
+/// # Errors
+/// As statx(2), but for `ENOENT`, `ENOTDIR` and `ELOOP`.
+pub fn exists(path: &Path) -> io::Result<bool> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flags = libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
+    let mut found = std::mem::MaybeUninit::<libc::statx>::uninit();
+    // SAFETY: the path is a C string, and the kernel writes no more than the structure, which nobody reads.
+    let done = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, 0, found.as_mut_ptr()) };
+    if done == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Ok(false),
+        _ => Err(error),
+    }
+}
+
 /// The file system's magic number (statfs(2)): `PROC_SUPER_MAGIC` and its like.
 ///
 /// # Errors

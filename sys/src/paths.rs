@@ -34,13 +34,15 @@ pub const STATE_FOLDERS: [&str; 9] = [
 pub const RUN: &str = "/run/keelson";
 /// The control socket of PID 1 (stream, mode 0600).
 pub const CONTROL_SOCKET: &str = "/run/keelson/control.sock";
+/// Notify sockets, one per run (init alone may enter).
+pub const NOTIFY: &str = "/run/keelson/notify";
 /// Unit files handed over for this boot only (fw_cfg).
 pub const RUN_UNITS: &str = "/run/keelson/units";
 /// Unit files of the release, read-only.
 pub const SYSTEM_UNITS: &str = "/usr/lib/keelson/units";
 /// Image archives of the release, with `index.json`.
 pub const PRELOAD: &str = "/usr/lib/keelson/preload";
-/// The programs of the release: init, launcher, netd, logd, store, relay, e2fsck.
+/// The programs of the release: init, e2fsck, and `programs`, which each of the others is a link to.
 pub const PROGRAMS: &str = "/usr/lib/keelson/bin";
 /// Kernel modules: `/usr/lib/modules/<release>`.
 pub const MODULES: &str = "/usr/lib/modules";

@@ -52,6 +52,7 @@ fn flags(interest: Interest) -> PollFlags {
         Interest::Read => PollFlags::POLLIN,
         Interest::Write => PollFlags::POLLOUT,
         Interest::ReadWrite | Interest::Edges => PollFlags::POLLIN | PollFlags::POLLOUT,
+        Interest::Change => PollFlags::POLLPRI,
     }
 }
 

@@ -98,6 +98,12 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// End this process without anything of what the parent of a [`fork`] would do at its end (_exit(2)).
+pub fn exit_at_once(status: i32) -> ! {
+    // SAFETY: it does not come back, and runs nothing of this process.
+    unsafe { libc::_exit(status) }
+}
+
 /// Become another program (execve(2)); comes back only with the reason why not.
 #[must_use]
 pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {

@@ -44,6 +44,13 @@ impl Uevent {
 #[derive(Debug)]
 pub struct UeventSocket(OwnedFd);
 
+/// One that the program before this one has opened, in this process.
+impl From<OwnedFd> for UeventSocket {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
 impl UeventSocket {
     /// # Errors
     /// As socket(2) and bind(2).

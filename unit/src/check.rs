@@ -4,13 +4,12 @@ use crate::document::{Document, Spot};
 use crate::fault::Fault;
 use crate::nearest::nearest;
 use crate::reader::{Text, Texts};
-use crate::{Diagnostic, Supported, duration};
+use crate::{Diagnostic, duration};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub(crate) struct Check<'s> {
     pub(crate) document: &'s Document<'s>,
-    pub(crate) supported: Supported,
     /// `1` of `redis@1`.
     pub(crate) instance: Option<&'s str>,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -19,14 +18,9 @@ pub(crate) struct Check<'s> {
 }
 
 impl<'s> Check<'s> {
-    pub(crate) fn new(
-        document: &'s Document<'s>,
-        supported: Supported,
-        instance: Option<&'s str>,
-    ) -> Self {
+    pub(crate) fn new(document: &'s Document<'s>, instance: Option<&'s str>) -> Self {
         Self {
             document,
-            supported,
             instance,
             diagnostics: Vec::new(),
             places: BTreeMap::new(),
@@ -119,29 +113,22 @@ impl<'s> Check<'s> {
         )
     }
 
-    /// One of a few words. A word that is still pending counts as one that is not there yet.
+    /// One of a few words.
     pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &str,
         text: Option<&Text>,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        let supported = self.supported;
         self.value(key, text, |word| {
-            let pending = |word: &str| supported.refuses(&format!("{key} = \"{word}\""));
             let known = choices.iter().find(|(known, _)| *known == word);
-            let words = choices
-                .iter()
-                .map(|(word, _)| *word)
-                .filter(|word| !pending(word));
-            let words: Vec<&str> = words.collect();
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
             let expected = match words.split_last() {
                 Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
                 Some((last, _)) => (*last).to_owned(),
                 None => String::new(),
             };
             match known {
-                Some(_) if pending(word) => Err(Fault::new("is not supported yet", expected)),
                 Some((_, value)) => Ok(*value),
                 None => {
                     let mut fault = Fault::new("is unknown", expected);

@@ -1,9 +1,9 @@
 //! What changes from one set of units to another: for `keelctl diff`, and for what `keelctl apply` has to do.
 
 use crate::keys::Keys;
-use crate::{Needs, UnitName, UnitSet};
+use crate::{Needs, Unit, UnitName, UnitSet};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of one unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,14 +52,23 @@ impl UnitChange {
 /// The units that differ, in the order of their names. One whose file has moved but says the same does not.
 #[must_use]
 pub fn diff(old: &UnitSet, new: &UnitSet) -> Vec<UnitChange> {
-    let all = old.units().iter().chain(new.units());
-    let mut names: Vec<&UnitName> = all.map(|unit| &unit.name).collect();
+    diff_units(old.units(), new.units())
+}
+
+/// As [`diff`], of units that need not be a set.
+#[must_use]
+pub fn diff_units<'u>(
+    old: impl IntoIterator<Item = &'u Unit>,
+    new: impl IntoIterator<Item = &'u Unit>,
+) -> Vec<UnitChange> {
+    let by_name = |unit: &'u Unit| (&unit.name, unit);
+    let old: BTreeMap<&UnitName, &Unit> = old.into_iter().map(by_name).collect();
+    let new: BTreeMap<&UnitName, &Unit> = new.into_iter().map(by_name).collect();
+    let mut names: Vec<&UnitName> = old.keys().chain(new.keys()).copied().collect();
     names.sort_by(|a, b| a.natural_order(b));
     names.dedup();
     let changes = names.into_iter().filter_map(|name| {
-        let before = old.find(name).and_then(|index| old.get(index));
-        let after = new.find(name).and_then(|index| new.get(index));
-        let change = match (before, after) {
+        let change = match (old.get(name), new.get(name)) {
             (None, None) => return None,
             (None, Some(_)) => Change::Added,
             (Some(_), None) => Change::Removed,

@@ -1,8 +1,8 @@
 //! What the name of a file says: `web.container.toml`, `redis@.container.toml`, `app.target.toml`.
 
+use crate::UnitName;
 use crate::fault::Fault;
 use crate::nearest::nearest;
-use crate::{Supported, UnitName};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl fmt::Display for FileName {
 const KINDS: &[&str] = &["container", "target", "network", "volume", "image", "timer"];
 
 /// `Err` has the name of the unit that this would be.
-pub(crate) fn parse(file_name: &str, supported: Supported) -> Result<FileName, (String, Fault)> {
+pub(crate) fn parse(file_name: &str) -> Result<FileName, (String, Fault)> {
     const EXPECTED: &str =
         "NAME.container.toml, NAME@.container.toml, NAME.target.toml or NAME.timer.toml";
     let stem = file_name.strip_suffix(".toml").unwrap_or(file_name);
@@ -91,10 +91,10 @@ pub(crate) fn parse(file_name: &str, supported: Supported) -> Result<FileName, (
         "target" => UnitName::new(stem)
             .map(FileName::Target)
             .ok_or_else(bad_name),
-        "timer" if !supported.refuses("NAME.timer.toml") => UnitName::new(stem)
+        "timer" => UnitName::new(stem)
             .map(FileName::Timer)
             .ok_or_else(bad_name),
-        "network" | "volume" | "image" | "timer" => {
+        "network" | "volume" | "image" => {
             let fault = Fault::new(
                 format!("is a unit of kind {kind}, which is not supported yet"),
                 EXPECTED,
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn kind_and_name_come_from_the_file_name() {
         let name = |text: &str| UnitName::new(text).unwrap();
-        let parse = |text: &str| super::parse(text, Supported::All);
+        let parse = |text: &str| super::parse(text);
         assert_eq!(
             parse("web.container.toml").unwrap(),
             FileName::Container(name("web"))
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_kind_is_recognised() {
-        let (_, fault) = parse("web.contaner.toml", Supported::Machine).unwrap_err();
+        let (_, fault) = parse("web.contaner.toml").unwrap_err();
         assert_eq!(fault.hint.as_deref(), Some("name it `web.container.toml`"));
     }
 }

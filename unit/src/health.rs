@@ -134,6 +134,8 @@ impl HealthPlan {
     pub const RETRIES: u32 = 3;
     pub const START_PERIOD_MS: u64 = 0;
     pub const START_INTERVAL_MS: u64 = 5_000;
+    /// A probe is at least a connection; ten a second of one unit are enough, whoever asks for more.
+    pub const INTERVAL_MS_MIN: u64 = 100;
 
     /// `None`: nobody says how to find out. Each value is the unit's, else the image's, else the default. A check that
     /// only the image declares has no consequence unless the unit names one.

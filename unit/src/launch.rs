@@ -1,6 +1,6 @@
 //! What PID 1 hands to the launcher, and what comes back.
 
-use crate::{Container, Mount, Resources, UnitName};
+use crate::{Container, ImageHealth, Mount, Resources, UnitName};
 use serde::{Deserialize, Serialize};
 
 /// JSON on descriptor 3 (a memfd) of the launcher. Its other descriptors:
@@ -15,11 +15,46 @@ use serde::{Deserialize, Serialize};
 pub struct LaunchSpec {
     pub unit: UnitName,
     pub run: u64,
+    /// The cgroup that it was born in, below that of all containers.
+    pub group: String,
     pub container: Container,
+    /// `NAME=VALUE`, over the container's own.
+    pub environment: Vec<String>,
     pub resources: Resources,
     pub mounts: Vec<Mount>,
+    pub root: LaunchRoot,
+    /// Path of the run's notify socket on the machine; it is mounted at [`NOTIFY_SOCKET`].
+    pub notify_socket: Option<String>,
     pub network: LaunchNetwork,
 }
+
+/// What is written to the container's root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchRoot {
+    /// The unit's writable layer, which is kept as long as its image stays the same.
+    #[default]
+    Kept,
+    /// One of its own, new, because another run of the unit has the unit's. The number is that of the run for which it was
+    /// made. When that one takes over, the two layers change places.
+    Beside(u64),
+    /// In memory, and gone with the container: for steps beside a run.
+    Scratch,
+}
+
+impl LaunchRoot {
+    /// The folder below `/var/containers`. No unit's name has a colon.
+    #[must_use]
+    pub fn folder(self, unit: &UnitName) -> String {
+        match self {
+            Self::Kept | Self::Scratch => unit.to_string(),
+            Self::Beside(run) => format!("{unit}:{run}"),
+        }
+    }
+}
+
+/// Where a container finds its notify socket.
+pub const NOTIFY_SOCKET: &str = "/run/keelson/notify";
 
 /// JSON, one datagram on descriptor 5; with [`LaunchNetwork::Namespace`] the namespace's descriptor rides along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +86,8 @@ pub enum LaunchReport {
         stop_signal: i32,
         /// `sha256:…` of the image's manifest.
         image_digest: String,
+        /// Of a container: what the image says about its health.
+        health: Option<ImageHealth>,
     },
     Failed(LaunchFailure),
 }
@@ -74,6 +111,8 @@ pub struct LaunchFailure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSpec {
     pub unit: UnitName,
+    /// As the container was launched, but for a change of places since.
+    pub root: LaunchRoot,
     /// Of the container's PID 1, as PID 1 of the machine sees it.
     pub pid: i32,
     pub container: Container,

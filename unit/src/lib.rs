@@ -10,8 +10,7 @@
 //! `LaunchSpec` is the third form, as run: what PID 1 hands to the launcher for one run.
 //!
 //! To add a key: `schema.rs` (its name), `file/` (as written), its type, and `validate/` (from the one to the other);
-//! `keys/` (what changes), `launch.rs` if it acts in the container, `supported.rs` as long as the machine does not
-//! perform it; a golden case under `tests/cases`, a line in `docs/units.md`.
+//! `keys/` (what changes), `launch.rs` if it acts in the container; a golden case under `tests/cases`, a line in `docs/units.md`.
 
 #![cfg_attr(
     not(test),
@@ -27,6 +26,7 @@
 
 pub mod bytes;
 mod check;
+mod choices;
 mod conditions;
 mod cycles;
 mod dependencies;
@@ -65,21 +65,21 @@ mod service;
 mod set;
 pub mod signal;
 mod source;
-mod supported;
 mod timer;
 pub mod unit;
 mod update;
 mod validate;
 
+pub use choices::{Bar, Choices, Enablement};
 pub use conditions::Conditions;
 pub use dependencies::*;
 pub use diagnostic::{Diagnostic, Place, Related, Severity};
-pub use diff::{Change, KeyChange, UnitChange, diff};
+pub use diff::{Change, KeyChange, UnitChange, diff, diff_units};
 pub use fault::Fault;
 pub use health::*;
 pub use keys::Needs;
 pub use launch::*;
-pub use load::{check, load, load_sources, load_sources_as};
+pub use load::{Layer, check, load, load_layers, load_sources};
 pub use loaded::{BadUnit, Loaded};
 pub use memory::over_commitment;
 pub use name::*;
@@ -89,7 +89,6 @@ pub use render::{Colour, render};
 pub use service::*;
 pub use set::{DependsOnEdge, UnitSet};
 pub use source::Source;
-pub use supported::Supported;
 pub use timer::*;
 pub use unit::*;
 pub use update::*;

@@ -14,7 +14,7 @@ use crate::file_name::{self, FileName};
 use crate::files::{Files, Readable};
 use crate::nearest::nearest;
 use crate::validate::{self, Instance};
-use crate::{BadUnit, Diagnostic, Loaded, Severity, Source, Supported, UnitName, resolve};
+use crate::{BadUnit, Choices, Diagnostic, Loaded, Severity, Source, UnitName, resolve};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -28,24 +28,40 @@ pub fn load(directories: &[PathBuf]) -> Loaded {
     for directory in directories {
         files.read_directory(directory);
     }
-    resolved(files, Supported::Machine)
+    resolved(files, None)
+}
+
+/// Where unit files come from.
+#[derive(Clone, Debug)]
+pub enum Layer {
+    Folder(PathBuf),
+    Sources(Vec<Source>),
+}
+
+/// Loads the layers, lowest precedence first, as the operator wants them.
+#[must_use]
+pub fn load_layers(layers: Vec<Layer>, choices: &Choices) -> Loaded {
+    let mut files = Files::default();
+    for layer in layers {
+        match layer {
+            Layer::Folder(folder) => {
+                files.read_directory(&folder);
+            }
+            Layer::Sources(sources) => sources.into_iter().for_each(|source| files.add(source)),
+        }
+    }
+    resolved(files, Some(choices))
 }
 
 /// As [`load`], for texts that are not in files: a later source stands in for an earlier one of the same file name. A
 /// source named `web.container.toml.d/10-memory.toml` is a drop-in.
 #[must_use]
 pub fn load_sources(sources: Vec<Source>) -> Loaded {
-    load_sources_as(sources, Supported::Machine)
-}
-
-/// As [`load_sources`], with the keys that are to be accepted.
-#[must_use]
-pub fn load_sources_as(sources: Vec<Source>, supported: Supported) -> Loaded {
     let mut files = Files::default();
     for source in sources {
         files.add(source);
     }
-    resolved(files, supported)
+    resolved(files, None)
 }
 
 /// Checks files, and all files of directories. The neighbours of a named file are read too, so that it may refer to
@@ -74,7 +90,7 @@ pub fn check(paths: &[PathBuf]) -> Loaded {
     }
     let wanted =
         |file: &str| asked.contains(file) || folders.iter().any(|folder| file.starts_with(folder));
-    let mut loaded = resolved(files, Supported::Machine);
+    let mut loaded = resolved(files, None);
     loaded
         .diagnostics
         .retain(|diagnostic| diagnostic.concerns(wanted));
@@ -106,23 +122,22 @@ fn home(path: &Path) -> PathBuf {
     }
 }
 
-fn resolved(mut files: Files, supported: Supported) -> Loaded {
+/// Without choices, every unit may start.
+fn resolved(mut files: Files, choices: Option<&Choices>) -> Loaded {
     let mut loader = Loader {
         diagnostics: std::mem::take(&mut files.diagnostics),
         bad: Vec::new(),
         lame: Vec::new(),
-        supported,
         units: &files.units,
         drop_ins: &files.drop_ins,
         used: BTreeSet::new(),
     };
     let drafts = loader.drafts();
     loader.warn_of_unused();
-    resolve::resolve(drafts, loader.lame, loader.bad, loader.diagnostics)
+    resolve::resolve(drafts, loader.lame, loader.bad, loader.diagnostics, choices)
 }
 
 struct Loader<'f> {
-    supported: Supported,
     units: &'f BTreeMap<String, Readable>,
     drop_ins: &'f BTreeMap<String, BTreeMap<String, Readable>>,
     /// Units whose drop-ins have been looked at.
@@ -135,7 +150,7 @@ struct Loader<'f> {
 
 impl<'f> Loader<'f> {
     fn drafts(&mut self) -> Vec<Draft> {
-        let parse = |name: &str| file_name::parse(name, self.supported);
+        let parse = |name: &str| file_name::parse(name);
         let parsed: Vec<_> = self
             .units
             .iter()
@@ -279,16 +294,15 @@ impl<'f> Loader<'f> {
             FileName::Target(_) => Contents::Target,
             FileName::Timer(_) => Contents::Timer,
         };
-        let (file, diagnostics) = file::read(&document, contents, self.supported);
+        let (file, diagnostics) = file::read(&document, contents);
         let Some(file) = file else {
             self.reject(document.file(), &kind.to_string(), diagnostics);
             return Vec::new();
         };
-        let supported = self.supported;
         let (draft, more) = match kind {
-            FileName::Container(name) => container(&document, &file, name, supported),
-            FileName::Target(name) => validate::target(&document, &file, name, supported),
-            FileName::Timer(name) => validate::timer(&document, &file, name, supported),
+            FileName::Container(name) => container(&document, &file, name),
+            FileName::Target(name) => validate::target(&document, &file, name),
+            FileName::Timer(name) => validate::timer(&document, &file, name),
             FileName::Template(_) => return Vec::new(),
         };
         let diagnostics = merge(diagnostics, more);
@@ -308,13 +322,12 @@ impl<'f> Loader<'f> {
         own_file: &BTreeSet<UnitName>,
     ) -> Vec<Draft> {
         let document = Document::new(source, drop_ins.iter().copied());
-        let (file, diagnostics) = file::read(&document, Contents::Container, self.supported);
+        let (file, diagnostics) = file::read(&document, Contents::Container);
         let Some(file) = file else {
             self.reject(document.file(), base, diagnostics);
             return Vec::new();
         };
-        let (instances, more) =
-            validate::replicas::instances(&document, &file, base, self.supported);
+        let (instances, more) = validate::replicas::instances(&document, &file, base);
         let common = merge(diagnostics, more);
         let broken = common.iter().any(Diagnostic::is_error);
         if broken && instances.is_empty() {
@@ -335,8 +348,7 @@ impl<'f> Loader<'f> {
             let own_drop_ins = self.drop_ins_of(&format!("{name}{suffix}"));
             let (draft, own) = match own_drop_ins {
                 Ok(own) if own.is_empty() => {
-                    let (draft, own) =
-                        validate::container(&document, &file, &instance, self.supported);
+                    let (draft, own) = validate::container(&document, &file, &instance);
                     (Some(draft), own)
                 }
                 Ok(own) => self.changed_instance(source, drop_ins, &own, &instance),
@@ -378,7 +390,7 @@ impl<'f> Loader<'f> {
         instance: &Instance,
     ) -> (Option<Draft>, Vec<Diagnostic>) {
         let document = Document::new(source, common.iter().chain(own).copied());
-        let (file, mut diagnostics) = file::read(&document, Contents::Container, self.supported);
+        let (file, mut diagnostics) = file::read(&document, Contents::Container);
         let Some(file) = file else {
             return (None, diagnostics);
         };
@@ -390,7 +402,7 @@ impl<'f> Loader<'f> {
             let error = document.error(&span, message);
             diagnostics.push(error.hint("take it out, or move it to a drop-in of the template"));
         }
-        let (draft, more) = validate::container(&document, &file, instance, self.supported);
+        let (draft, more) = validate::container(&document, &file, instance);
         (Some(draft), merge(diagnostics, more))
     }
 }
@@ -401,18 +413,13 @@ fn split_kind(file_name: &str) -> (&str, &str) {
     file_name.split_at(stem.rfind('.').unwrap_or(stem.len()))
 }
 
-fn container(
-    document: &Document<'_>,
-    file: &UnitFile,
-    name: UnitName,
-    supported: Supported,
-) -> (Draft, Vec<Diagnostic>) {
+fn container(document: &Document<'_>, file: &UnitFile, name: UnitName) -> (Draft, Vec<Diagnostic>) {
     let base = name.as_str().split('@').next().unwrap_or("").to_owned();
     let instance = Instance {
         name,
         replica: None,
     };
-    let (draft, mut diagnostics) = validate::container(document, file, &instance, supported);
+    let (draft, mut diagnostics) = validate::container(document, file, &instance);
     if let Some(replicas) = &file.replicas {
         let error = document.error(&replicas.span(), "`[replicas]` counts only in a template");
         diagnostics.push(error.hint(format!(

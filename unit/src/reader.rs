@@ -3,10 +3,10 @@
 //! Serde's derive stops at the first mistake; an operator wants all of them. So the table is taken apart key by key:
 //! what is read is removed, and what is left at the end is unknown or not supported yet.
 
+use crate::Diagnostic;
 use crate::document::Document;
 use crate::nearest::nearest;
 use crate::schema;
-use crate::{Diagnostic, Supported};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::Spanned;
@@ -21,7 +21,6 @@ type Value<'t> = Spanned<DeValue<'t>>;
 
 pub(crate) struct Reader<'s> {
     pub(crate) document: &'s Document<'s>,
-    supported: Supported,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -58,10 +57,9 @@ impl<'t> Table<'t> {
 }
 
 impl<'s> Reader<'s> {
-    pub(crate) fn new(document: &'s Document<'s>, supported: Supported) -> Self {
+    pub(crate) fn new(document: &'s Document<'s>) -> Self {
         Self {
             document,
-            supported,
             diagnostics: Vec::new(),
         }
     }
@@ -77,19 +75,11 @@ impl<'s> Reader<'s> {
             .iter()
             .map(|(key, value)| (key.get_ref().as_ref(), (key.span(), value)))
             .collect();
-        let mut table = Table {
+        Table {
             name,
             span,
             entries,
-        };
-        for key in schema::table(name).into_iter().flat_map(|table| table.now) {
-            if self.supported.refuses(&table.path(key))
-                && let Some(span) = table.discard(key)
-            {
-                self.not_supported_yet(&table, key, &span);
-            }
         }
-        table
     }
 
     /// Reports that a key is not there.

@@ -12,8 +12,8 @@ use crate::cycles::{self, Cycle};
 use crate::draft::Draft;
 use crate::references::{BadNames, Hints, Need, exists, needs, references, unknown};
 use crate::{
-    BadUnit, Conditions, Dependencies, Diagnostic, Loaded, Place, Severity, Unit, UnitKind,
-    UnitName, UnitSet, promises, publish,
+    BadUnit, Bar, Choices, Conditions, Dependencies, Diagnostic, Loaded, Place, Severity, Unit,
+    UnitKind, UnitName, UnitSet, promises, publish,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,7 @@ pub(crate) fn resolve(
     lame: Vec<Draft>,
     bad: Vec<BadUnit>,
     diagnostics: Vec<Diagnostic>,
+    choices: Option<&Choices>,
 ) -> Loaded {
     drafts.sort_by(|a, b| a.name().natural_order(b.name()));
     let mut resolution = Resolution {
@@ -34,9 +35,11 @@ pub(crate) fn resolve(
         bad,
         diagnostics,
         hints: Hints::new(),
+        choices,
     };
     resolution.check_names();
     resolution.check_references();
+    resolution.check_bars();
     resolution.check_cycles(Cycle::Order);
     resolution.check_cycles(Cycle::Need);
     resolution.drop_dependants();
@@ -49,16 +52,17 @@ pub(crate) fn resolve(
 }
 
 /// Good units keep their slot; a bad one leaves it empty and goes to `bad`.
-struct Resolution {
+struct Resolution<'c> {
     units: Vec<Option<Draft>>,
     /// Those of `bad` whose dependencies can be read.
     lame: Vec<Draft>,
     bad: Vec<BadUnit>,
     diagnostics: Vec<Diagnostic>,
     hints: Hints,
+    choices: Option<&'c Choices>,
 }
 
-impl Resolution {
+impl Resolution<'_> {
     fn good(&self) -> impl Iterator<Item = &Draft> {
         self.units.iter().flatten()
     }
@@ -180,6 +184,32 @@ impl Resolution {
             mine.dedup_by(|b, a| a.place == b.place);
             if !mine.is_empty() {
                 errors.insert(name.clone(), mine);
+            }
+        }
+        self.reject(&errors);
+    }
+
+    /// Whoever can't do without a unit that nothing starts would wait for it in vain.
+    fn check_bars(&mut self) {
+        let Some(choices) = self.choices else { return };
+        let barred: BTreeMap<&UnitName, Bar> = self
+            .good()
+            .filter_map(|draft| Some((draft.name(), choices.bar(&draft.unit)?)))
+            .collect();
+        let mut errors: BTreeMap<UnitName, Vec<Diagnostic>> = BTreeMap::new();
+        for draft in self
+            .good()
+            .filter(|draft| !barred.contains_key(draft.name()))
+        {
+            for need in needs(&draft.unit) {
+                let Some(bar) = barred.get(need.name) else {
+                    continue;
+                };
+                let name = draft.name();
+                let message = format!("unit `{name}` {} `{}`, which {bar}", need.verb, need.name);
+                let error = draft.error(&need.place, message);
+                let mine = errors.entry(name.clone()).or_default();
+                mine.push(error.hint(bar.advice(need.name)));
             }
         }
         self.reject(&errors);
@@ -351,7 +381,7 @@ impl Resolution {
         bad.sort_by(|a, b| a.name.cmp(&b.name));
         Diagnostic::sort(&mut diagnostics);
         Loaded {
-            set: UnitSet::assemble(units),
+            set: UnitSet::assemble(units, self.choices),
             bad,
             diagnostics,
         }

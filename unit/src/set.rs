@@ -17,10 +17,10 @@
 
 use crate::edges::{self, Edges};
 use crate::{
-    Dependencies, DependsOnCondition, Diagnostic, Unit, UnitKind, UnitName, graph, resolve,
+    Choices, Dependencies, DependsOnCondition, Diagnostic, Unit, UnitKind, UnitName, graph, resolve,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UnitSet {
@@ -58,6 +58,7 @@ impl UnitSet {
             Vec::new(),
             Vec::new(),
             Vec::new(),
+            None,
         );
         (loaded.set, loaded.diagnostics)
     }
@@ -224,8 +225,8 @@ impl UnitSet {
     }
 
     /// `units` in index order, their names different from each other, their `after` without a cycle.
-    /// References to units that are not in the list are left out.
-    pub(crate) fn assemble(units: Vec<Unit>) -> Self {
+    /// References to units that are not in the list are left out, and what would start a unit that is barred.
+    pub(crate) fn assemble(units: Vec<Unit>, choices: Option<&Choices>) -> Self {
         let by_name: BTreeMap<UnitName, u32> = units
             .iter()
             .map(|unit| unit.name.clone())
@@ -238,10 +239,27 @@ impl UnitSet {
                 .map(|unit| list(&unit.dependencies).iter().filter_map(find).collect())
                 .collect()
         };
-        let mut wants = named(|unit| &unit.wants);
+        let barred: BTreeSet<u32> = match choices {
+            None => BTreeSet::new(),
+            Some(choices) => (0u32..)
+                .zip(&units)
+                .filter_map(|(index, unit)| choices.bar(unit).map(|_| index))
+                .collect(),
+        };
+        let starting = |list: fn(&Dependencies) -> &Vec<UnitName>| -> Vec<Vec<u32>> {
+            let mut edges = named(list);
+            for others in &mut edges {
+                others.retain(|other| !barred.contains(other));
+            }
+            edges
+        };
+        let mut wants = starting(|unit| &unit.wants);
         let wanted_by = units
             .iter()
-            .map(|unit| unit.wanted_by.iter().filter_map(find).collect())
+            .map(|unit| match choices {
+                None => unit.wanted_by.iter().filter_map(find).collect(),
+                Some(choices) => choices.wanted_by(unit).iter().filter_map(find).collect(),
+            })
             .collect::<Vec<_>>();
         edges::add(&mut wants, graph::reversed(&wanted_by));
         let binds_to = named(|unit| &unit.binds_to);
@@ -282,8 +300,8 @@ impl UnitSet {
             binds_to: Edges::new(binds_to),
             part_of: Edges::new(named(|unit| &unit.part_of)),
             conflicts: Edges::symmetric(named(|unit| &unit.conflicts)),
-            on_failure: Edges::new(named(|unit| &unit.on_failure)),
-            on_success: Edges::new(named(|unit| &unit.on_success)),
+            on_failure: Edges::new(starting(|unit| &unit.on_failure)),
+            on_success: Edges::new(starting(|unit| &unit.on_success)),
             triggers,
             after,
             by_name,

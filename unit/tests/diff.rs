@@ -1,6 +1,6 @@
 //! What is said to differ between two sets of units.
 
-use unit::{Change, KeyChange, Needs, Source, Supported, UnitChange, UnitSet};
+use unit::{Change, KeyChange, Needs, Source, UnitChange, UnitSet};
 
 const FULL: &str = include_str!("full.toml");
 const FULL_LIFE: &str = include_str!("full_life.toml");
@@ -11,7 +11,7 @@ fn set(files: &[(&str, &str)]) -> UnitSet {
         file: (*file).to_owned(),
         text: (*text).to_owned(),
     });
-    unit::load_sources_as(sources.collect(), Supported::All).set
+    unit::load_sources(sources.collect()).set
 }
 
 /// `db` and the others that the full units need.

@@ -5,7 +5,7 @@
 //! to each other. Blocks marked otherwise are not looked at.
 
 use std::path::{Path, PathBuf};
-use unit::{Loaded, Source, Supported};
+use unit::{Loaded, Source};
 
 struct Block {
     /// Page and line, to find it again.
@@ -71,7 +71,7 @@ fn source(block: &Block) -> Source {
 
 /// With the keys that the machine does not perform yet: the page lists them.
 fn load(sources: Vec<Source>) -> Loaded {
-    unit::load_sources_as(sources, Supported::All)
+    unit::load_sources(sources)
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use unit::{Colour, Loaded, Source, Supported};
+use unit::{Colour, Loaded, Source};
 
 const MARK: &str = "# file: ";
 
@@ -39,7 +39,7 @@ fn sources(text: &str) -> Vec<Source> {
 
 /// With the keys that the machine does not perform yet: their mistakes are found all the same.
 fn load(sources: Vec<Source>) -> Loaded {
-    unit::load_sources_as(sources, Supported::All)
+    unit::load_sources(sources)
 }
 
 /// Units, then the one-line forms that PID 1 prints, then the pictures.

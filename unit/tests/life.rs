@@ -2,8 +2,8 @@
 
 use unit::{
     Concurrency, ContainerUnit, DependsOnCondition, HookFailure, HttpProbe, KillMode, Loaded,
-    OnUnhealthy, Probe, Protocol, ReadinessMode, Reload, Restart, ServiceKind, Source, Supported,
-    Unit, UnitKind, UnitName, UpdateOrder, duration,
+    OnUnhealthy, Probe, Protocol, ReadinessMode, Reload, Restart, ServiceKind, Source, Unit,
+    UnitKind, UnitName, UpdateOrder, duration,
 };
 
 const FULL: &str = include_str!("full_life.toml");
@@ -14,7 +14,7 @@ fn load(files: &[(&str, &str)]) -> Loaded {
         file: (*file).to_owned(),
         text: (*text).to_owned(),
     });
-    let loaded = unit::load_sources_as(sources.collect(), Supported::All);
+    let loaded = unit::load_sources(sources.collect());
     let shown: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
     assert!(shown.is_empty(), "{}", shown.join("\n"));
     loaded

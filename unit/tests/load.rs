@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use unit::{
     ContainerUnit, Loaded, MountKind, NetworkMode, Port, Protocol, Restart, ServiceKind, Source,
-    Supported, Unit, UnitKind, UnitName,
+    Unit, UnitKind, UnitName,
 };
 
 fn source(file: &str, text: &str) -> Source {
@@ -17,7 +17,7 @@ fn source(file: &str, text: &str) -> Source {
 
 fn load(files: &[(&str, &str)]) -> Loaded {
     let sources = files.iter().map(|(file, text)| source(file, text));
-    unit::load_sources_as(sources.collect(), Supported::All)
+    unit::load_sources(sources.collect())
 }
 
 fn good(files: &[(&str, &str)]) -> Loaded {

@@ -1,6 +1,7 @@
 //! One request under way, by whichever way it goes.
 
 use super::error::{CallError, io_error};
+use super::happening::{Happening, Progress, READ_BYTES, passed, wait_for};
 use super::port::Port;
 use crate::client::{Client, Taken};
 use crate::frame::{self, FRAME_BYTES_MAX};
@@ -11,34 +12,14 @@ use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use sys::epoll::Interest;
 use sys::terminal::WindowSize;
-
-/// Bytes read at once.
-pub(super) const READ_BYTES: usize = 64 << 10;
-
-/// What happened during a call.
-#[derive(Debug)]
-pub enum Happening {
-    Reply(Reply),
-    /// Output of a program or log text, on `Stdout` or `Stderr`.
-    Output(Channel, Vec<u8>),
-    /// Nobody reads stdin any more.
-    StdinGone,
-    /// There was no room for stdin, and now there is.
-    StdinRoom,
-    /// One of the caller's own descriptors is ready: its position.
-    Ready(usize),
-    /// Every stream has ended.
-    Ended,
-}
 
 fn streams_of(request: &Request) -> Streams {
     match request {
         Request::Exec(exec) if exec.tty => Streams::Terminal,
         Request::Exec(_) => Streams::Pipes,
-        Request::Logs(_) => Streams::Output,
-        Request::ImageLoad => Streams::Input,
+        Request::Logs(_) | Request::TraceDump => Streams::Output,
+        Request::ImageLoad | Request::Diff | Request::Apply { .. } => Streams::Input,
         _ => Streams::None,
     }
 }
@@ -197,40 +178,6 @@ impl Call {
             Link::Port(port) => port.session().send_resize(size.rows, size.columns),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    Going,
-    TimedOut,
-    Ended,
-}
-
-fn left(deadline: Option<Instant>) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-}
-
-pub(super) fn passed(deadline: Option<Instant>) -> bool {
-    left(deadline) == Some(Duration::ZERO)
-}
-
-/// Wait for our descriptors and the caller's; the latter become `Ready`.
-pub(super) fn wait_for(
-    ours: &[(BorrowedFd<'_>, Interest)],
-    others: &[BorrowedFd<'_>],
-    deadline: Option<Instant>,
-    happened: &mut VecDeque<Happening>,
-) -> Result<(), CallError> {
-    let mut watched = ours.to_vec();
-    watched.extend(others.iter().map(|other| (*other, Interest::Read)));
-    let ready = sys::poll::wait(&watched, left(deadline)).map_err(io_error("poll"))?;
-    for ready in ready {
-        let position = usize::try_from(ready.token).unwrap_or(usize::MAX);
-        if let Some(other) = position.checked_sub(ours.len()) {
-            happened.push_back(Happening::Ready(other));
-        }
-    }
-    Ok(())
 }
 
 /// A call by the control socket of this machine.

@@ -1,7 +1,7 @@
 //! The build host's end of a serial port: a unix socket of QEMU's, and the session on it.
 
-use super::call::{Happening, Progress, READ_BYTES, passed, wait_for};
 use super::error::{CallError, io_error};
+use super::happening::{Happening, Progress, READ_BYTES, passed, wait_for};
 use crate::serial::{Channel, Event, Session, Streams, new_session_id};
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
@@ -14,6 +14,8 @@ use sys::epoll::Interest;
 
 /// Between two looks at taken ports.
 const PORT_RETRY: Duration = Duration::from_millis(20);
+/// The relay answers a farewell at once. One that does not is on a machine that has gone.
+const PARTING_MAX: Duration = Duration::from_secs(2);
 /// Ports that are looked for in a folder.
 const PORTS_MAX: usize = 16;
 
@@ -135,6 +137,19 @@ impl Port {
         }
     }
 
+    /// One step of the way out.
+    fn part(&mut self, until: Instant) -> Result<(), CallError> {
+        let interest = if self.session.output().is_empty() {
+            Interest::Read
+        } else {
+            Interest::ReadWrite
+        };
+        let watched = [(self.socket.as_fd(), interest)];
+        wait_for(&watched, &[], Some(until), &mut VecDeque::new())?;
+        self.read(&mut Vec::new(), &mut VecDeque::new())?;
+        self.flush()
+    }
+
     fn read(
         &mut self,
         replies: &mut Vec<u8>,
@@ -217,12 +232,16 @@ fn free_port(folder: &Path, deadline: Instant) -> Result<(PathBuf, File), CallEr
     }
 }
 
-/// Tells the relay at once that nobody listens any more; it would learn it from QEMU a moment later.
+/// Tells the relay that nobody listens any more, and waits until it says nothing more: see [`crate::serial`].
 impl Drop for Port {
     fn drop(&mut self) {
+        let is_known = self.reaching.is_none();
         self.session.close("");
-        // What does not go without waiting is of no use to anybody.
-        let _ = self.flush();
+        let until = Instant::now() + PARTING_MAX;
+        let mut going = self.flush().is_ok() && is_known;
+        while going && !self.session.is_over() && !passed(Some(until)) {
+            going = self.part(until).is_ok();
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Session {
     id: u64,
     /// `Open` has been sent or received.
     open: bool,
+    /// A host has closed, and waits for the target to say that nothing more comes.
+    parting: bool,
     decoder: Decoder,
     /// Zeros to be written before `output`.
     zeros: usize,
@@ -118,6 +120,7 @@ impl Session {
             state: State::Hunting,
             id,
             open: false,
+            parting: false,
             decoder: Decoder::default(),
             zeros: 0,
             output: Vec::new(),
@@ -161,7 +164,9 @@ impl Session {
                         )));
                     }
                     self.state = State::Established;
-                    return Some(Event::Established);
+                    if !self.parting {
+                        return Some(Event::Established);
+                    }
                 }
                 (State::Established, side) => {
                     let event = match self.decoder.next(self.id) {
@@ -200,6 +205,12 @@ impl Session {
     /// What a frame means; an error is a breach of the protocol.
     fn take(&mut self, frame: Frame) -> Result<Option<Event>, String> {
         match (frame, self.side) {
+            (Frame::Close(_), _) if self.parting => {
+                self.end();
+                Ok(None)
+            }
+            // It was on its way when we closed.
+            (_, _) if self.parting => Ok(None),
             (Frame::Open(streams), Side::Target) if !self.open => {
                 self.open = true;
                 Ok(Some(Event::Open(streams)))
@@ -225,9 +236,17 @@ impl Session {
             (Frame::Resize { rows, columns }, Side::Target) if self.open => {
                 Ok(Some(Event::Resize { rows, columns }))
             }
-            (Frame::Close(message), _) => {
+            (Frame::Close(message), Side::Host) => {
                 let was_open = self.open;
                 self.end();
+                Ok(was_open.then_some(Event::Closed(message)))
+            }
+            (Frame::Close(message), Side::Target) => {
+                let was_open = self.open;
+                // The host waits for this, behind what is on its way, which may end in the middle of a frame.
+                encode(&mut self.output, self.id, &Frame::Close(String::new()));
+                self.open = false;
+                self.state = State::Hunting;
                 Ok(was_open.then_some(Event::Closed(message)))
             }
             (frame, _) => Err(format!("a frame out of place: {}", name(&frame))),
@@ -291,14 +310,20 @@ impl Session {
         }
     }
 
-    /// End the session in order; what is waiting is still to be written.
+    /// End the session in order; what is waiting is still to be written. A host goes on reading until [`Self::is_over`].
     pub fn close(&mut self, message: &str) {
         self.send_frame(&Frame::Close(message.to_owned()));
         self.open = false;
-        self.state = match self.side {
-            Side::Host => State::Over,
-            Side::Target => State::Hunting,
-        };
+        match self.side {
+            Side::Host => self.parting = true,
+            Side::Target => self.state = State::Hunting,
+        }
+    }
+
+    /// Of a host: the target writes nothing more to it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
     }
 
     /// The other side has left the port: nothing that was under way will arrive. Gives the memory back.
@@ -426,6 +451,40 @@ mod tests {
             "{events:?}"
         );
         assert_eq!(carry(&mut target, &mut next), [Event::Established]);
+    }
+
+    #[test]
+    fn a_host_that_leaves_is_told_when_nothing_more_comes() {
+        let (mut host, mut target) = established(Streams::Output);
+        target.send(Channel::Stdout, &[7; 3000]);
+        // The first half of a frame has gone out.
+        let half = target.output()[..1000].to_vec();
+        target.wrote(half.len());
+        host.receive(&half);
+        host.close("");
+        assert!(!host.is_over());
+        assert_eq!(
+            carry(&mut host, &mut target),
+            [Event::Closed(String::new())]
+        );
+        assert_eq!(carry(&mut target, &mut host), []);
+        assert!(host.is_over());
+        assert!(target.output().is_empty());
+
+        let mut next = Session::host(new_session_id(), Streams::None);
+        assert_eq!(carry(&mut next, &mut target), [Event::Open(Streams::None)]);
+        assert_eq!(carry(&mut target, &mut next), [Event::Established]);
+    }
+
+    #[test]
+    fn a_host_and_a_target_that_close_at_once_are_both_done() {
+        let (mut host, mut target) = established(Streams::None);
+        host.close("");
+        target.close("");
+        assert_eq!(carry(&mut target, &mut host), []);
+        assert!(host.is_over());
+        assert_eq!(carry(&mut host, &mut target), []);
+        assert!(target.output().is_empty());
     }
 
     #[test]

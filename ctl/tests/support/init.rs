@@ -1,8 +1,11 @@
 //! What PID 1 says, as far as keelctl can see it.
 
+use control::change::{Changes, Effect, What};
+use control::explain::{GraphEdge, GraphUnit, PastRun, TimerStatus, UnitGraph, WhyStep};
 use control::frame::{self, REQUEST_BYTES_MAX};
 use control::reply::{
-    BootChart, ChartSpan, ChartUnit, Denial, ImageSummary, Program, Reply, Top, UnitStatus,
+    BootChart, ChartSpan, ChartUnit, Denial, ImageSummary, Program, Reply, Top, Turns, UnitHealth,
+    UnitStatus,
 };
 use control::request::{ExecRequest, Request, RequestFrame};
 use nix::pty::openpty;
@@ -15,6 +18,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use unit::{Change, Diagnostic, UnitChange, UnitName};
 
 /// What was asked of it, and what came in.
 #[derive(Debug, Default)]
@@ -70,7 +74,11 @@ impl FakeInit {
                 say(&Reply::Unit(Box::new(unit(&name))))
             }
             Request::Status { unit } => say(&unknown(&unit)),
-            Request::Start { units } | Request::Stop { units } | Request::Restart { units } => {
+            Request::Start { units }
+            | Request::Stop { units }
+            | Request::Restart { units }
+            | Request::Pause { units }
+            | Request::Unpause { units } => {
                 say(&Reply::Accepted);
                 say(&Reply::Progress {
                     message: "asked \x1b[2Jnicely".into(),
@@ -85,14 +93,54 @@ impl FakeInit {
                     Some(unit) => say(&unknown(unit)),
                 }
             }
+            Request::ResetFailed { .. } | Request::Reload { .. } | Request::Choose(_) => {
+                say(&Reply::Done);
+            }
+            Request::Diff => self.change(&mut say, descriptors, None),
+            Request::Apply { wait } => self.change(&mut say, descriptors, Some(wait)),
             Request::ImageLs => say(&Reply::Images(vec![image()])),
             Request::BootChart => say(&Reply::BootChart(chart())),
             Request::Trace => say(&Reply::Trace(vec![
                 "12 start redis@1".into(),
                 "40 up redis@1".into(),
             ])),
+            Request::TraceDump => {
+                let mut output = File::from(descriptors.into_iter().next().unwrap());
+                output.write_all(b"{\"release\":\"0\"}\n").unwrap();
+                drop(output);
+                say(&Reply::Done);
+            }
+            Request::Why { unit } | Request::History { unit } if unit != "redis@1" => {
+                say(&unknown(&unit));
+            }
+            Request::Why { unit } => say(&Reply::Why(vec![WhyStep {
+                at_ms: 2901,
+                age_ms: 133_000,
+                unit,
+                cause: "start default".into(),
+                state: "running".into(),
+            }])),
+            Request::History { .. } => say(&Reply::History(vec![PastRun {
+                run: 3,
+                scheduled_ms: Some(1_795_255_200_000),
+                began_ms: 1_795_255_200_250,
+                duration_ms: 1250,
+                succeeded: true,
+                outcome: "exited with code 0".into(),
+            }])),
+            Request::Timers => say(&Reply::Timers(vec![TimerStatus {
+                name: "backup.timer".into(),
+                unit: "backup".into(),
+                state: "running".into(),
+                next_ms: Some(4_102_444_800_000),
+                last_ms: None,
+                missed: 0,
+                times: vec!["daily".into()],
+                timezone: "UTC".into(),
+            }])),
+            Request::Graph => say(&Reply::Graph(Box::new(graph()))),
             Request::Top => say(&Reply::Top(Box::new(top()))),
-            Request::WaitReady => say(&Reply::Done),
+            Request::WaitReady | Request::Reexec => say(&Reply::Done),
             // The machine is gone before it can say more.
             Request::PowerOff | Request::Reboot => say(&Reply::Accepted),
             Request::ImageLoad => self.load(&mut say, descriptors),
@@ -128,6 +176,38 @@ impl FakeInit {
             self.seen(|seen| seen.cancelled += 1);
         }
         left
+    }
+
+    /// `web` is bad when it says so, and new otherwise.
+    fn change(&self, say: &mut dyn FnMut(&Reply), descriptors: Vec<OwnedFd>, wait: Option<bool>) {
+        let mut text = String::new();
+        let mut files = File::from(descriptors.into_iter().next().unwrap());
+        files.read_to_string(&mut text).unwrap();
+        let bad = text.contains("bad");
+        self.seen(|seen| seen.archive = text.into_bytes());
+        if bad {
+            let file = "/var/units/web.container.toml";
+            let diagnostics = vec![Diagnostic::error(file, None, "not like that")];
+            return say(&Reply::Refused { diagnostics });
+        }
+        let unit = UnitName::new("web").unwrap();
+        let change = Change::Added;
+        let changes = Box::new(Changes {
+            units: vec![UnitChange { unit, change }],
+            effects: vec![Effect {
+                unit: "web".into(),
+                what: What::Starts,
+            }],
+            ..Changes::default()
+        });
+        if wait == Some(true) {
+            say(&Reply::Changing(changes));
+            say(&Reply::Failed {
+                message: "web: exited with code 1".into(),
+            });
+        } else {
+            say(&Reply::Changes(changes));
+        }
     }
 
     /// As the store: everything up to the end, or a refusal after the first bytes.
@@ -268,7 +348,33 @@ fn unit(name: &str) -> UnitStatus {
         requires: Vec::new(),
         wants: Vec::new(),
         after: vec!["network.target".into()],
-        diagnostics: Vec::new(),
+        health: Some(UnitHealth {
+            status: "healthy".into(),
+            probe: "tcp port 6379".into(),
+            failures: 1,
+            retries: 3,
+            successes: 0,
+            reason: "connection refused on 127.0.0.1:6379".into(),
+        }),
+        required_by: vec!["web".into()],
+        enablement: "enabled".into(),
+        ..UnitStatus::default()
+    }
+}
+
+fn graph() -> UnitGraph {
+    let unit = |name: &str| GraphUnit {
+        name: name.into(),
+        kind: "container".into(),
+        state: "running".into(),
+    };
+    UnitGraph {
+        units: vec![unit("redis@1"), unit("web")],
+        edges: vec![GraphEdge {
+            from: "web".into(),
+            to: "redis@1".into(),
+            kind: "requires".into(),
+        }],
     }
 }
 
@@ -302,6 +408,7 @@ fn top() -> Top {
             descriptors: 40,
             cpu_ms: 1250,
         }],
+        turns: Turns::default(),
     }
 }
 

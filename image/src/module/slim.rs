@@ -2,9 +2,9 @@
 //!
 //! The modules of every boot are stored plain, and what is cut off here is most of what loading one of them costs: verifying
 //! the signature, parsing BTF (bpf(2)'s type format), for every function a look through the symbols to see whether it can
-//! be traced, and sorting the unwinder's table. All are of use to others: a signature under Secure Boot's lockdown, which checks modules one by one
-//! because it does not know where they come from (ours come in one file with the kernel), BTF and the table of functions to
-//! tracing programs, the table of calls to `retbleed=stuff`. See docs/decisions/006. Modules of hardware that is not
+//! be traced, registering trace events, and sorting the unwinder's table. All are of use to others: a signature under Secure Boot's lockdown, which checks modules one by one
+//! because it does not know where they come from (ours come in one file with the kernel), BTF, the table of functions
+//! and the events to tracing programs, the table of calls to `retbleed=stuff`. See docs/decisions/006. Modules of hardware that is not
 //! everywhere stay as they were shipped.
 
 use object::build::elf::Builder;
@@ -14,12 +14,20 @@ use object::build::elf::Builder;
 const MAGIC: &[u8] = b"~Module signature appended~\n";
 const TRAILER_BYTES: usize = 12;
 /// Sections, and those that relocate them.
-const CUT: [&str; 6] = [
+const CUT: [&str; 9] = [
     // Types of its own, on top of the kernel's (Documentation/bpf/btf.rst).
     ".BTF",
     // Functions that ftrace can patch (Documentation/trace/ftrace-design.rst).
     "__mcount_loc",
     "__patchable_function_entries",
+    // Events that tracing can be asked for by name (Documentation/trace/events.rst): ext4 alone has 113, and while each gets
+    // its folder and the format of its fields, no other module can finish being loaded (`event_mutex`).
+    "_ftrace_events",
+    "_ftrace_eval_map",
+    // Calls that are made direct by patching each of them while all processors are interrupted three times (text_poke_bp() in
+    // arch/x86/kernel/alternative.c): a thousand interrupts for ext4, and every other module waits. Without the table the
+    // calls go on by their trampolines, as they do where an architecture has no better (include/linux/static_call.h).
+    ".static_call_sites",
     // Calls that `retbleed=stuff` counts (arch/x86/kernel/callthunks.c).
     ".call_sites",
     // How to unwind the stack (Documentation/arch/x86/orc-unwinder.rst): relocated and sorted at every load.

@@ -65,6 +65,7 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
         mount(Some(kind), target, Some(kind), flags, Some(options))
             .map_err(|errno| StageError::io(target, errno))?;
     }
+    super::hurry(true);
     console::open();
     sys::kmsg::install("init");
     console::say(format_args!(
@@ -74,6 +75,9 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     ));
     if let Some(warning) = crate::health::too_little_for_anything() {
         console::warn(warning);
+    }
+    if let Err(error) = crate::modprobe::install() {
+        console::warn(format_args!("modules that the kernel asks for: {error}"));
     }
     // The event loop reaps it; where it can't be started, the stage `state` does its work.
     if let Err(error) = drivers::spawn_file_system(boot.release_root.as_ref()) {

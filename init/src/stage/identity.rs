@@ -3,19 +3,16 @@
 use super::{Boot, StageError};
 use crate::console;
 use crate::durable;
+use crate::seed;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::Path;
 
 const MACHINE_ID: &str = "/var/machine/id";
 const HOSTNAME: &str = "/var/machine/hostname";
-const SEED: &str = "/var/machine/seed";
-/// 256 bits, as much as the kernel's pool takes in (random(4)).
-const SEED_BYTES: usize = 32;
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
-    use_seed();
+    use_seed(boot);
     boot.machine_id = machine_id()?;
     let etc = Path::new("/etc/machine-id");
     fs::write(etc, format!("{}\n", boot.machine_id))
@@ -70,7 +67,8 @@ fn machine_id() -> Result<String, StageError> {
         ));
     }
     let mut id = String::new();
-    for byte in random::<16>()? {
+    let bytes = sys::random::bytes::<16>();
+    for byte in bytes.map_err(|error| StageError::io("getrandom", error))? {
         let _ = write!(id, "{byte:02x}");
     }
     durable::write(Path::new(MACHINE_ID), format!("{id}\n").as_bytes())
@@ -78,29 +76,13 @@ fn machine_id() -> Result<String, StageError> {
     Ok(id)
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StageError> {
-    let mut bytes = [0; N];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(|error| StageError::io("/dev/urandom", error))?;
-    Ok(bytes)
-}
-
-/// Stir in what the last boot left. It is not counted as entropy, so it does no harm when a power cut brings it twice.
-fn use_seed() {
-    if let (Ok(seed), Ok(mut pool)) = (
-        fs::read(SEED),
-        OpenOptions::new().write(true).open("/dev/urandom"),
-    ) {
-        let _ = pool.write_all(&seed);
+/// Where the kernel has no good random numbers yet, the machine's own must not wait for any.
+fn use_seed(boot: &Boot) {
+    if boot.state_device.is_none() || !seed::is_needed() {
+        return;
     }
-}
-
-/// Leave a seed for the next boot.
-pub(crate) fn save_seed() {
-    let saved = random::<SEED_BYTES>().and_then(|seed| {
-        durable::write(Path::new(SEED), &seed).map_err(|error| StageError::io(SEED, error))
-    });
-    if let Err(error) = saved {
-        console::warn(error);
+    match seed::renew() {
+        Ok(seeding) => log::info!("random seed: {seeding:?}"),
+        Err(error) => console::warn(format_args!("random seed: {error}")),
     }
 }

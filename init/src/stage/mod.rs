@@ -16,21 +16,23 @@ mod sysctl;
 mod units;
 
 pub(crate) use clock::LAST_SEEN as CLOCK_LAST_SEEN;
-pub(crate) use identity::save_seed;
 pub(crate) use modules::{folder as module_folder, index as module_index};
 pub(crate) use state::FILE_SYSTEM;
 
+use crate::carried;
 use crate::cmdline::Cmdline;
 use crate::console;
+use crate::gasp;
 use crate::health::StateHome;
 use crate::helper::Helper;
 use crate::module_index::ModuleIndex;
 use control::reply::ChartSpan;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use sys::clock::since_boot_ms;
-use unit::Loaded;
+use unit::{Choices, Loaded};
 
 /// What a failing stage does to the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,19 +94,24 @@ const STAGES: [Stage; 8] = [
 ];
 
 /// What the stages find out, for the event loop.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Boot {
     pub cmdline: Cmdline,
     pub chart: Vec<ChartSpan>,
     /// The root of the release as the kernel unpacked it, still writable, to free what the boot has used up.
+    #[serde(with = "carried")]
     pub release_root: Option<OwnedFd>,
+    /// Read anew by the next program.
+    #[serde(skip)]
     pub modules: ModuleIndex,
     /// The disk and partition that hold the state; none: it is in memory.
     pub state_device: Option<PathBuf>,
     pub units: Option<Loaded>,
+    pub choices: Choices,
     pub hostname: String,
     pub machine_id: String,
     /// The child that loads the network's drivers, and when it was started.
+    #[serde(with = "carried")]
     pub network_drivers: Option<(sys::clone::Child, u64)>,
     /// It was started before there was an event loop.
     pub netd: Option<Helper>,
@@ -146,6 +153,7 @@ impl Boot {
             ok: result.is_ok(),
         });
         console::stage(name, end_ms.saturating_sub(start_ms), result);
+        gasp::rehearse(&self.cmdline, name);
     }
 
     pub(crate) fn state_home(&self) -> StateHome {
@@ -166,7 +174,7 @@ impl Boot {
 
 /// Grace periods at once, at the price of an interrupt on every processor, or at leisure (`rcu_expedited`, Documentation/RCU):
 /// mounts, namespaces, cgroups and modules wait for them, while nothing else has a use for the processors yet or any more.
-/// The release's command line has the kernel begin in a hurry.
+/// The kernel itself is better off at leisure: where it starts its own parts it seldom waits, and interrupts cost.
 pub(crate) fn hurry(yes: bool) {
     let value = if yes { "1" } else { "0" };
     if let Err(error) = std::fs::write("/sys/kernel/rcu_expedited", value) {

@@ -1,23 +1,19 @@
 //! What shall run: unit files of the release, of the operator, and of this boot (fw_cfg).
 
 use super::{Boot, StageError};
-use crate::console;
+use crate::unit_files::is_unit_path;
+use crate::{choices, console, unit_files};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A JSON object: file name → text (Documentation/ABI/testing/sysfs-firmware-qemu_fw_cfg).
 const FW_CFG_UNITS: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/keelson/units/raw";
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     let handed_over = take_fw_cfg();
-    let directories = [
-        sys::paths::SYSTEM_UNITS,
-        sys::paths::UNITS,
-        sys::paths::RUN_UNITS,
-    ]
-    .map(PathBuf::from);
-    let loaded = unit::load(&directories);
+    boot.choices = choices::read();
+    let loaded = unit::load_layers(unit_files::layers(None), &boot.choices);
     for diagnostic in &loaded.diagnostics {
         console::warn(diagnostic);
     }
@@ -55,38 +51,4 @@ fn take_fw_cfg() -> Result<(), StageError> {
             .map_err(|error| StageError::io(path.display().to_string(), error))?;
     }
     Ok(())
-}
-
-/// `web.container.toml`, or a drop-in: `web.container.toml.d/10-memory.toml`.
-fn is_unit_path(name: &str) -> bool {
-    let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('/');
-    match name.split_once('/') {
-        None => plain(name),
-        Some((folder, file)) => plain(folder) && folder.ends_with(".toml.d") && plain(file),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_unit_path;
-
-    #[test]
-    fn nothing_is_written_outside_the_folder_of_units() {
-        for good in ["web.container.toml", "web.container.toml.d/10.toml"] {
-            assert!(is_unit_path(good), "{good}");
-        }
-        for bad in [
-            "",
-            ".x",
-            "/etc/passwd",
-            "../x.toml",
-            "a/b.toml",
-            "x.toml.d/../y.toml",
-            "x.toml.d/.toml",
-            "x.toml.d/",
-            "..toml.d/x.toml",
-        ] {
-            assert!(!is_unit_path(bad), "{bad}");
-        }
-    }
 }

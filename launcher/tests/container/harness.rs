@@ -11,8 +11,8 @@ use sys::clone::{CONTAINER_NAMESPACES, Child, Spawn, spawn};
 use sys::mount::{FileSystem, attribute};
 use sys::pidfd::{self, Ended};
 use unit::{
-    Container, ExecSpec, LaunchFailure, LaunchGo, LaunchNetwork, LaunchReport, LaunchSpec, Mount,
-    Resources, UnitName,
+    Container, ExecSpec, LaunchFailure, LaunchGo, LaunchNetwork, LaunchReport, LaunchRoot,
+    LaunchSpec, Mount, Resources, UnitName,
 };
 
 pub(crate) const IMAGE: &str = "docker.io/library/probe:1";
@@ -106,6 +106,8 @@ impl Machine {
             spec: LaunchSpec {
                 unit: UnitName::new("web@1").unwrap(),
                 run: 1,
+                group: "web@1:1".to_owned(),
+                environment: Vec::new(),
                 container: Container {
                     image: IMAGE.to_owned(),
                     entrypoint: None,
@@ -119,6 +121,8 @@ impl Machine {
                 },
                 resources: Resources::default(),
                 mounts: Vec::new(),
+                root: LaunchRoot::Kept,
+                notify_socket: None,
                 network: LaunchNetwork::Namespace,
             },
         }
@@ -234,6 +238,7 @@ impl Launch {
         let argv = words(&format!("probe probe {probe}"));
         ExecSpec {
             unit: self.spec.unit.clone(),
+            root: self.spec.root,
             pid: container.child.pid,
             container: self.spec.container.clone(),
             argv,

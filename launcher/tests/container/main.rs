@@ -18,6 +18,7 @@ mod failures;
 mod harness;
 mod image;
 mod mounts;
+mod notify;
 mod paths;
 mod privileges;
 mod probe;
@@ -65,6 +66,10 @@ const CASES: &[Case] = cases![
     volumes::a_bind_shows_the_machines_folder_and_can_be_read_only,
     volumes::a_tmpfs_has_its_size_and_mode,
     volumes::the_writable_layer_is_kept_until_the_image_changes,
+    notify::every_user_of_the_container_can_say_something,
+    notify::a_mount_in_the_place_of_the_notify_socket_is_refused,
+    notify::what_a_step_writes_to_its_root_is_gone_with_it,
+    notify::a_step_can_run_while_the_units_container_does,
     failures::a_missing_image_is_named,
     failures::a_missing_command_says_where_it_was_looked_for,
     failures::what_cannot_be_executed_says_why,

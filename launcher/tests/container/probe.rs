@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// First argument that makes this program the probe.
 pub(crate) const NAME: &str = "probe";
 
-/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`;
+/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`;
 /// separated by `--`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     for command in arguments.split(|argument| argument == "--") {
@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 let number = |text: &str| text.parse().unwrap_or(0);
                 text(node(path, (number(major), number(minor))))
             }
+            ["send", path, content] => text(send(path, content)),
             ["env", name] => std::env::var(name).unwrap_or_else(|_| "unset".to_owned()),
             ["cwd"] => text(std::env::current_dir().map(|path| path.display().to_string())),
             // Less the one that lists them.
@@ -90,6 +91,12 @@ fn write(path: &str, content: &str) -> std::io::Result<String> {
         fs::File::create(path)?
     };
     file.write_all(content.as_bytes())?;
+    Ok("ok".to_owned())
+}
+
+fn send(path: &str, content: &str) -> std::io::Result<String> {
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    socket.send_to(content.as_bytes(), path)?;
     Ok("ok".to_owned())
 }
 

@@ -2,19 +2,22 @@
 //!
 //! ```text
 //! attach   address ─▶ host ports held ─▶ namespace ─▶ veth ─▶ map elements     a failure undoes what was done
+//! flip     the map elements of one run become those of another run of its unit, in one step        [flip]
 //! detach   map elements and sockets go; the veth goes with the last process of its namespace, the address after it
 //! held     after a restart of this program: the same facts, read from the namespace and the map    [recovery]
 //! ```
 //!
+//! Of the runs of a unit, one has its address and its ports; the others, if there are any, are beside it.
 //! Nothing here waits for the deletion of a veth (12 to 25 ms), and no name of a link is given twice.
 
+mod flip;
 mod recovery;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Surroundings};
 use crate::host_ports::HostPorts;
 use crate::namespace::{Ipv6, NamespaceError, Namespaces, Wiring};
-use crate::netlink::route::{Link, LinkAddress};
-use crate::netlink::{NetlinkError, Socket, conntrack, route};
+use crate::netlink::conntrack::{self, Flows};
+use crate::netlink::{NetlinkError, Socket, route};
 use crate::plan::addresses::{AddressFile, AddressPool, Taken};
 use crate::plan::files::{self, Resolution};
 use crate::plan::firewall;
@@ -34,8 +37,21 @@ const LINK_PREFIX: &str = "kv";
 #[derive(Debug, Default)]
 struct Attachment {
     address: Option<Ipv4Addr>,
+    /// Another run of the unit has its address and its ports.
+    beside: bool,
+    wanted: Vec<Wanted>,
     held: Vec<HostPort>,
     published: Vec<Published>,
+}
+
+impl Attachment {
+    /// Not on the bridge.
+    fn alone(request: &AttachRequest) -> Self {
+        Self {
+            beside: request.beside,
+            ..Self::default()
+        }
+    }
 }
 
 /// How an attempt to attach came out.
@@ -68,15 +84,6 @@ pub(crate) struct Containers {
     found: Option<recovery::Found>,
     next_link: u32,
     ipv6: Ipv6,
-}
-
-/// What the machine has when the first container comes.
-#[derive(Debug)]
-pub(crate) struct Surroundings<'a> {
-    pub(crate) links: Vec<&'a Link>,
-    pub(crate) addresses: &'a [LinkAddress],
-    /// Networks of the machine, as far as they are known.
-    pub(crate) networks: Vec<Subnet>,
 }
 
 impl Containers {
@@ -117,18 +124,36 @@ impl Containers {
     }
 
     fn rebuild_firewall(&mut self) {
-        let Ok(bridge) = &self.bridge else { return };
-        let published: Vec<_> = self
-            .runs
-            .values()
-            .flat_map(|run| run.published.iter().copied())
-            .collect();
-        let table = firewall::table(bridge.index, bridge.subnet, &published);
-        if let Err(error) = table.commit(&mut self.netfilter) {
+        let runs = self.runs.values();
+        let published: Vec<_> = runs.flat_map(|run| run.published.clone()).collect();
+        if let Err(error) = self.make_firewall(&published) {
             log::error!(
                 "{error}; containers reach nothing outside and published ports do not work"
             );
         }
+    }
+
+    /// Where the kernel has the table with these ports, from a former run of this program: without a moment in which one of
+    /// those that stay leads nowhere.
+    fn renew_firewall(&mut self, found: &[Published]) {
+        let (Ok(bridge), false) = (&self.bridge, found.is_empty()) else {
+            return self.rebuild_firewall();
+        };
+        let runs = self.runs.values();
+        let all: Vec<_> = runs.flat_map(|run| run.published.clone()).collect();
+        let (withdrawn, published) = (missing(found, &all), missing(&all, found));
+        let renewed = firewall::renewed(bridge.index, bridge.subnet, &withdrawn, &published);
+        if let Err(error) = renewed.commit(&mut self.netfilter) {
+            log::warn!("{error}; making the firewall anew");
+            self.rebuild_firewall();
+        }
+    }
+
+    fn make_firewall(&mut self, published: &[Published]) -> Result<(), NetlinkError> {
+        let Ok(bridge) = &self.bridge else {
+            return Ok(());
+        };
+        firewall::table(bridge.index, bridge.subnet, published).commit(&mut self.netfilter)
     }
 
     /// `mtu`: size of the largest packets that the machine's link takes, as far as that is known.
@@ -140,11 +165,11 @@ impl Containers {
     ) -> Attached {
         self.forget_former_runs(request);
         let attached = match request.mode {
-            NetworkMode::Host => Ok((Attachment::default(), None)),
+            NetworkMode::Host => Ok((Attachment::alone(request), None)),
             NetworkMode::None => self
                 .namespaces
                 .take()
-                .map(|namespace| (Attachment::default(), Some(namespace.descriptor)))
+                .map(|namespace| (Attachment::alone(request), Some(namespace.descriptor)))
                 .map_err(|error| error.to_string()),
             NetworkMode::Bridge => match self.attach_to_bridge(request, mtu, patience) {
                 Ok(Some((attachment, namespace))) => Ok((attachment, Some(namespace))),
@@ -162,16 +187,25 @@ impl Containers {
         }
     }
 
-    /// PID 1 starts a run of a unit only after the former one has ended.
+    /// PID 1 starts a run of a unit only after the former one has ended, but for one beside it.
     fn forget_former_runs(&mut self, request: &AttachRequest) {
+        if request.beside {
+            return;
+        }
         let former: Vec<_> = self
-            .runs
-            .range((request.unit.clone(), 0)..=(request.unit.clone(), u64::MAX))
-            .map(|((_, run), _)| *run)
+            .runs_of(&request.unit)
+            .filter(|(_, attachment)| !attachment.beside)
+            .map(|(run, _)| run)
             .collect();
         for run in former {
             self.detach(&request.unit, run);
         }
+    }
+
+    fn runs_of(&self, unit: &UnitName) -> impl Iterator<Item = (u64, &Attachment)> + use<'_> {
+        self.runs
+            .range((unit.clone(), 0)..=(unit.clone(), u64::MAX))
+            .map(|((_, run), attachment)| (*run, attachment))
     }
 
     fn attach_to_bridge(
@@ -186,7 +220,12 @@ impl Containers {
             .as_ref()
             .map_err(|error| format!("no network for containers: {error}"))?;
         let wanted = ports::wanted(&request.ports)?;
-        let taken = match (self.addresses.take(unit), patience) {
+        let taken = if request.beside {
+            self.addresses.take_beside()
+        } else {
+            self.addresses.take(unit)
+        };
+        let taken = match (taken, patience) {
             (Taken::Leaving(_), Patience::Wait) => return Ok(None),
             (Taken::Leaving(address), Patience::TakeAnother) => {
                 log::warn!(
@@ -202,7 +241,11 @@ impl Containers {
                 bridge.subnet
             ));
         };
-        let held = self.host_ports.hold(unit, request.run, &wanted)?;
+        let held = if request.beside {
+            Vec::new()
+        } else {
+            self.host_ports.hold(unit, request.run, &wanted)?
+        };
         let published: Vec<_> = wanted
             .iter()
             .zip(&held)
@@ -212,6 +255,8 @@ impl Containers {
             Ok(namespace) => Ok(Some((
                 Attachment {
                     address: Some(address),
+                    beside: request.beside,
+                    wanted,
                     held,
                     published,
                 },
@@ -257,7 +302,7 @@ impl Containers {
             return Err(error.into());
         }
         if !published.is_empty() {
-            firewall::publish(published).commit(&mut self.netfilter)?;
+            firewall::exchange(&[], published).commit(&mut self.netfilter)?;
             self.forget_flows(published);
         }
         Ok(namespace.descriptor)
@@ -270,7 +315,11 @@ impl Containers {
         if ports.is_empty() {
             return;
         }
-        if let Err(error) = conntrack::forget_udp(&mut self.netfilter, &ports) {
+        self.forget_udp(Flows::ToPorts(&ports));
+    }
+
+    fn forget_udp(&mut self, flows: Flows<'_>) {
+        if let Err(error) = conntrack::forget_udp(&mut self.netfilter, flows) {
             log::warn!("{error}; UDP flows that go on may be lost for up to three minutes");
         }
     }
@@ -280,8 +329,8 @@ impl Containers {
             return;
         };
         if !attachment.published.is_empty() {
-            let withdrawn = firewall::withdraw(&attachment.published).commit(&mut self.netfilter);
-            if let Err(error) = withdrawn {
+            let withdrawn = firewall::exchange(&attachment.published, &[]);
+            if let Err(error) = withdrawn.commit(&mut self.netfilter) {
                 log::warn!("{error}; making the firewall anew");
                 self.rebuild_firewall();
             }
@@ -289,6 +338,11 @@ impl Containers {
         self.host_ports.release(&attachment.held);
         if let Some(address) = attachment.address {
             self.addresses.release(address);
+            // Its flows have stayed with it, but its ports lead to another run.
+            let udp = |wanted: &Wanted| wanted.transport == Transport::Udp;
+            if attachment.beside && attachment.wanted.iter().any(udp) {
+                self.forget_udp(Flows::AnsweredFrom(address));
+            }
         }
     }
 
@@ -363,6 +417,12 @@ impl Containers {
     pub(crate) fn use_quiet_moment(&mut self) -> Result<(), NamespaceError> {
         self.namespaces.stock()
     }
+}
+
+/// Those of `these` that are not among `those`.
+fn missing(these: &[Published], those: &[Published]) -> Vec<Published> {
+    let missing = these.iter().filter(|one| !those.contains(one));
+    missing.copied().collect()
 }
 
 fn at(wanted: &Wanted, port: u16, container: Ipv4Addr) -> Published {

@@ -8,9 +8,10 @@ use crate::bridge;
 use crate::netlink::route::Link;
 use crate::netlink::{Batch, Socket, nft, route};
 use crate::plan::firewall;
-use crate::plan::ports::{self, Published};
+use crate::plan::ports::{self, Published, Wanted};
 use control::net::AttachRequest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 use unit::NetworkMode;
 
@@ -44,10 +45,10 @@ impl Found {
 }
 
 impl Containers {
-    /// A run that was attached by a former run of this program.
+    /// A run that was attached by a former run of this program. Its ports follow when all runs are known.
     pub(crate) fn held(&mut self, request: &AttachRequest, namespace: Option<BorrowedFd<'_>>) {
         let AttachRequest { unit, run, .. } = request;
-        let mut attachment = Attachment::default();
+        let mut attachment = Attachment::alone(request);
         if let (NetworkMode::Bridge, Some(namespace)) = (request.mode, namespace) {
             match self.find_again(request, namespace) {
                 Ok(found) => attachment = found,
@@ -70,34 +71,40 @@ impl Containers {
         let found = self.found.as_ref();
         let name = found.and_then(|found| found.links.get(&inside.outer).cloned());
         let name = name.unwrap_or_else(|| format!("number {}", inside.outer));
-        let (unit, address) = (&request.unit, inside.address);
-        self.addresses.found(unit, address, &name);
-        let mut published = Vec::new();
-        for wanted in ports::wanted(&request.ports)? {
-            match wanted.host_port {
-                Some(port) => published.push(at(&wanted, port, address)),
-                // Chosen by the kernel when the run began: the map knows.
-                None => {
-                    let was = |found: &&Published| {
-                        found.container == address
-                            && found.container_port == wanted.container_port
-                            && found.host.transport == wanted.transport
-                            && found.host.address == wanted.address
-                            && !published.contains(*found)
-                    };
-                    let known = found.iter().flat_map(|found| &found.published);
-                    let found = known.into_iter().find(was).copied();
-                    published.extend(found);
-                }
+        self.addresses.attached(inside.address, &name);
+        Ok(Attachment {
+            address: Some(inside.address),
+            wanted: ports::wanted(&request.ports)?,
+            ..Attachment::alone(request)
+        })
+    }
+
+    /// Each unit's address and ports are those of the run that the kernel's map leads to; PID 1 may not have heard of the
+    /// last flip. Where the map says nothing, PID 1 does.
+    fn settle_owners(&mut self, published: &[Published]) {
+        let units: BTreeSet<_> = self.runs.keys().map(|(unit, _)| unit.clone()).collect();
+        for unit in units {
+            let leads_to = |(_, run): &(u64, &Attachment)| {
+                published
+                    .iter()
+                    .any(|one| Some(one.container) == run.address)
+            };
+            let in_map = self.runs_of(&unit).find(leads_to);
+            let told = || self.runs_of(&unit).find(|(_, run)| !run.beside);
+            let owner = in_map.or_else(told).map(|(run, _)| run);
+            let first = (unit.clone(), 0);
+            for ((_, run), attachment) in self.runs.range_mut(first..=(unit.clone(), u64::MAX)) {
+                attachment.beside = Some(*run) != owner;
+                let (Some(address), false) = (attachment.address, attachment.beside) else {
+                    continue;
+                };
+                self.addresses.keep(&unit, address);
+                attachment.published = published_by(&attachment.wanted, address, published);
+                let hosts = attachment.published.iter().map(|published| published.host);
+                attachment.held = hosts.collect();
+                self.host_ports.hold_again(&unit, *run, &attachment.held);
             }
         }
-        let held: Vec<_> = published.iter().map(|published| published.host).collect();
-        self.host_ports.hold_again(unit, request.run, &held);
-        Ok(Attachment {
-            address: Some(address),
-            held,
-            published,
-        })
     }
 
     /// All runs are known now: make the firewall, and remove what belongs to none of them.
@@ -113,9 +120,33 @@ impl Containers {
                 let _ = self.route.run(&batch);
             }
         }
-        self.rebuild_firewall();
+        self.settle_owners(&found.published);
+        self.renew_firewall(&found.published);
         bridge::forward();
+        bridge::track_more_flows();
     }
+}
+
+/// What a run with this address publishes, if it is the one of its unit that does.
+fn published_by(wanted: &[Wanted], address: Ipv4Addr, known: &[Published]) -> Vec<Published> {
+    let mut published = Vec::new();
+    for wanted in wanted {
+        match wanted.host_port {
+            Some(port) => published.push(at(wanted, port, address)),
+            // Chosen by the kernel when the run began: the map knows.
+            None => {
+                let was = |found: &&Published| {
+                    found.container == address
+                        && found.container_port == wanted.container_port
+                        && found.host.transport == wanted.transport
+                        && found.host.address == wanted.address
+                        && !published.contains(*found)
+                };
+                published.extend(known.iter().find(was).copied());
+            }
+        }
+    }
+    published
 }
 
 fn is_container_link(name: &str) -> bool {

@@ -18,7 +18,8 @@ mod own_link;
 mod requests;
 
 use crate::address_file::{self, AddressWriter};
-use crate::containers::{Containers, Surroundings};
+use crate::bridge::Surroundings;
+use crate::containers::Containers;
 use crate::dhcp::port::DhcpPort;
 use crate::lease_file;
 use crate::link;
@@ -65,6 +66,8 @@ pub(crate) struct Daemon {
     /// None until PID 1 has said its first word.
     containers: Option<Containers>,
     waiting: VecDeque<Waiting>,
+    /// When the link of a former run went last.
+    gone_ms: u64,
     unanswered: Vec<Unanswered>,
     writer: AddressWriter,
 }
@@ -101,6 +104,7 @@ impl Daemon {
             namespaces: Some(Namespaces::new()?),
             containers: None,
             waiting: VecDeque::new(),
+            gone_ms: 0,
             unanswered: Vec::new(),
             writer: AddressWriter::new(places.addresses()),
             places,
@@ -137,7 +141,8 @@ impl Daemon {
             } else {
                 self.poll(wait)?
             };
-            for token in ready {
+            // The machine's address first: what PID 1 asks for waits for it.
+            for token in ready.into_iter().rev() {
                 let flow = match token {
                     TOKEN_INIT => self.hear_init()?,
                     TOKEN_NOTICES => self.hear_notices(),
@@ -166,7 +171,8 @@ impl Daemon {
     }
 
     fn deadline_ms(&self) -> Option<u64> {
-        let waiting = self.waiting.iter().map(Waiting::until_ms).min();
+        let until_ms = |waiting: &Waiting| waiting.until_ms(self.gone_ms);
+        let waiting = self.waiting.iter().map(until_ms).min();
         let unanswered = self.answer_at_ms().filter(|_| !self.unanswered.is_empty());
         [
             self.machine.deadline_ms(),
@@ -186,7 +192,7 @@ impl Daemon {
         if self
             .waiting
             .iter()
-            .any(|waiting| waiting.until_ms() <= now_ms)
+            .any(|waiting| waiting.until_ms(self.gone_ms) <= now_ms)
         {
             self.retry_waiting();
         }

@@ -5,6 +5,7 @@ use crate::machine::Event;
 use crate::netlink::NetlinkError;
 use crate::netlink::route::{self, Link};
 use std::collections::BTreeSet;
+use sys::clock::since_boot_ms;
 
 impl Daemon {
     pub(super) fn hear_notices(&mut self) -> Flow {
@@ -19,6 +20,8 @@ impl Daemon {
         let mut freed = false;
         for notice in latest(seen) {
             match notice {
+                // Of hundreds of containers' links: there is nothing to choose among them.
+                Notice::There(link) if self.is_of_container(&link) => {}
                 Notice::There(link) => self.tell_machine(Event::Link(&link)),
                 Notice::Gone(link) => {
                     let containers = self.containers.as_mut();
@@ -34,9 +37,15 @@ impl Daemon {
             freed = true;
         }
         if freed {
+            self.gone_ms = since_boot_ms();
             self.retry_waiting();
         }
         Flow::Continue
+    }
+
+    fn is_of_container(&mut self, link: &Link) -> bool {
+        let containers = self.containers.as_mut();
+        containers.is_some_and(|all| all.addresses().has_link(&link.name))
     }
 
     pub(super) fn list_links(&mut self) -> Result<(), NetlinkError> {

@@ -4,7 +4,7 @@
 //! Attach ─▶ attached ──── the machine's network is settled ───────▶ Attached
 //!    │          └── not yet: unanswered, until it is or the time is over ─┘
 //!    └── the unit's address is on the link of its former run: waiting, until that is gone
-//! Detach: wherever the run is
+//! Flip: at once                              Detach: wherever the run is
 //! ```
 //!
 //! A container learns its name servers from the answer, once and for all, and those of the machine's first lease are not
@@ -20,27 +20,32 @@ use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::clock::since_boot_ms;
-use unit::NetworkMode;
+use unit::{NetworkMode, UnitName};
 
 /// So long a unit waits for the link of its former run to go before it gets another address. The kernel takes some
-/// ten milliseconds; more only when somebody else holds the namespace.
+/// ten milliseconds; more only when somebody else holds the namespace, or when many go at once: they go one after the
+/// other, and whoever sees others go is on his way too.
 const FORMER_LINK_WAIT_MS: u64 = 1_000;
+/// But not longer than this, in all.
+const FORMER_LINK_WAIT_MS_MAX: u64 = 30_000;
 
 /// To be attached once its address is free.
 #[derive(Debug)]
 pub(super) struct Waiting {
     request: AttachRequest,
-    until_ms: u64,
+    since_ms: u64,
 }
 
 impl Waiting {
     fn new(request: AttachRequest) -> Self {
-        let until_ms = since_boot_ms() + FORMER_LINK_WAIT_MS;
-        Self { request, until_ms }
+        let since_ms = since_boot_ms();
+        Self { request, since_ms }
     }
 
-    pub(super) fn until_ms(&self) -> u64 {
-        self.until_ms
+    /// `gone_ms`: when a link of a former run went last.
+    pub(super) fn until_ms(&self, gone_ms: u64) -> u64 {
+        let until_ms = self.since_ms.max(gone_ms) + FORMER_LINK_WAIT_MS;
+        until_ms.min(self.since_ms + FORMER_LINK_WAIT_MS_MAX)
     }
 }
 
@@ -82,16 +87,30 @@ impl Daemon {
             NetRequest::Synced => self.containers()?.synced(),
             NetRequest::Attach(request) => {
                 self.containers()?.synced();
-                let unit = request.unit.clone();
-                self.forget(|pending| pending.unit == unit);
+                self.forget(|pending| takes_place_of(&request, pending));
                 self.attach(Waiting::new(request));
             }
+            NetRequest::Flip { unit, run } => self.flip(unit, run)?,
             NetRequest::Detach { unit, run } => {
                 self.forget(|pending| pending.unit == unit && pending.run == run);
                 self.containers()?.detach(&unit, run);
             }
         }
         Ok(Flow::Continue)
+    }
+
+    fn flip(&mut self, unit: UnitName, run: u64) -> Result<(), Box<dyn Error>> {
+        let containers = self.containers()?;
+        containers.synced();
+        let reply = match containers.flip(&unit, run) {
+            Ok(ports) => NetReply::Flipped { unit, run, ports },
+            Err(message) => NetReply::FlipFailed { unit, run, message },
+        };
+        if let Some(containers) = &mut self.containers {
+            self.writer.notice(since_boot_ms(), containers.addresses());
+        }
+        self.send(&reply, None);
+        Ok(())
     }
 
     /// Made at PID 1's first word.
@@ -115,7 +134,7 @@ impl Daemon {
 
     fn attach(&mut self, waiting: Waiting) {
         let now_ms = since_boot_ms();
-        let patience = if now_ms < waiting.until_ms {
+        let patience = if now_ms < waiting.until_ms(self.gone_ms) {
             Patience::Wait
         } else {
             Patience::TakeAnother
@@ -136,10 +155,7 @@ impl Daemon {
                 namespace,
                 mtu,
             }),
-            Attached::Later => self.waiting.push_back(Waiting {
-                request,
-                until_ms: waiting.until_ms,
-            }),
+            Attached::Later => self.waiting.push_back(Waiting { request, ..waiting }),
             Attached::Failed(message) => {
                 let AttachRequest { unit, run, .. } = request;
                 self.send(&NetReply::AttachFailed { unit, run, message }, None);
@@ -147,9 +163,18 @@ impl Daemon {
         }
     }
 
+    /// Those whose address is free now, or who have waited long enough.
     pub(super) fn retry_waiting(&mut self) {
+        let now_ms = since_boot_ms();
         for waiting in std::mem::take(&mut self.waiting) {
-            self.attach(waiting);
+            let containers = self.containers.as_mut();
+            let leaving =
+                containers.is_some_and(|all| all.addresses().is_leaving(&waiting.request.unit));
+            if leaving && now_ms < waiting.until_ms(self.gone_ms) {
+                self.waiting.push_back(waiting);
+            } else {
+                self.attach(waiting);
+            }
         }
     }
 
@@ -232,10 +257,41 @@ impl Daemon {
     }
 }
 
+/// A unit has one run, and perhaps others beside it.
+fn takes_place_of(new: &AttachRequest, pending: &AttachRequest) -> bool {
+    let same_place = pending.run == new.run || !(pending.beside || new.beside);
+    pending.unit == new.unit && same_place
+}
+
 /// A container that is alone has nobody to ask.
 fn needs_resolvers(request: &AttachRequest) -> bool {
     match request.mode {
         NetworkMode::Bridge | NetworkMode::Host => true,
         NetworkMode::None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_sees_other_links_go_waits_on_up_to_a_limit() {
+        let request = AttachRequest {
+            unit: UnitName::new("web").unwrap(),
+            run: 7,
+            beside: false,
+            mode: NetworkMode::Bridge,
+            ports: Vec::new(),
+            hostname: String::new(),
+            extra_hosts: Vec::new(),
+        };
+        let waiting = Waiting {
+            request,
+            since_ms: 10_000,
+        };
+        assert_eq!(waiting.until_ms(0), 11_000);
+        assert_eq!(waiting.until_ms(12_500), 13_500);
+        assert_eq!(waiting.until_ms(100_000), 40_000);
     }
 }

@@ -14,6 +14,7 @@ const NEW_TABLE: u16 = message(0);
 const DELETE_TABLE: u16 = message(2);
 const NEW_CHAIN: u16 = message(3);
 const NEW_RULE: u16 = message(6);
+const DELETE_RULE: u16 = message(8);
 const NEW_SET: u16 = message(9);
 const NEW_ELEMENT: u16 = message(12);
 const GET_ELEMENT: u16 = message(13);
@@ -260,6 +261,24 @@ impl Transaction {
             self.batch
                 .message(kind, flags, &HEAD, purpose, |a| a.text(1, table));
         }
+    }
+
+    /// Keep the table, or make it; what is added afterwards and there already stays as it is.
+    pub(crate) fn keep_table(&mut self) {
+        let table = self.table;
+        let purpose = format!("make firewall table {table}");
+        self.batch
+            .message(NEW_TABLE, flag::CREATE, &HEAD, purpose, |a| {
+                a.text(1, table);
+            });
+    }
+
+    /// Of all chains of the table.
+    pub(crate) fn delete_rules(&mut self) {
+        let table = self.table;
+        let purpose = format!("remove the rules of firewall table {table}");
+        self.batch
+            .message(DELETE_RULE, 0, &HEAD, purpose, |a| a.text(1, table));
     }
 
     pub(crate) fn add_chain(&mut self, chain: &Chain) {

@@ -4,6 +4,8 @@
 //! free ──take──▶ in use (run, link) ──release──▶ leaving ──link_gone──▶ free, but kept for the unit
 //! ```
 //!
+//! A run beside another one of its unit has an address that no unit keeps, until the unit is given that one.
+//!
 //! Invariants: a unit keeps its address over restarts and reboots; an address is in use by one link at most, and is
 //! given again only when the kernel has removed that link; the address of the unit that was first given one and is
 //! not running is taken back when there is no other.
@@ -43,8 +45,15 @@ pub(crate) enum Taken {
 pub(crate) struct AddressPool {
     subnet: Subnet,
     entries: Vec<AddressEntry>,
+    /// The entries, by their unit and by their address.
+    by_unit: BTreeMap<UnitName, Ipv4Addr>,
+    given: BTreeSet<Ipv4Addr>,
+    /// Every address below is given or busy.
+    lowest: Ipv4Addr,
     /// On a link that the kernel has not removed yet, by the link's name on the machine's side.
     busy: BTreeMap<Ipv4Addr, String>,
+    /// The same, by the link.
+    by_link: BTreeMap<String, Ipv4Addr>,
     /// Of those, the ones whose run has ended.
     leaving: BTreeSet<Ipv4Addr>,
     changed: bool,
@@ -63,8 +72,15 @@ impl AddressPool {
         });
         Self {
             subnet,
+            by_unit: entries
+                .iter()
+                .map(|entry| (entry.unit.clone(), entry.address))
+                .collect(),
+            given: entries.iter().map(|entry| entry.address).collect(),
+            lowest: subnet.network,
             entries,
             busy: BTreeMap::new(),
+            by_link: BTreeMap::new(),
             leaving: BTreeSet::new(),
             changed: false,
         }
@@ -82,8 +98,7 @@ impl AddressPool {
 
     /// Find the unit's address, or give it one. [`Self::attached`] makes it busy.
     pub(crate) fn take(&mut self, unit: &UnitName) -> Taken {
-        if let Some(entry) = self.entries.iter().find(|entry| entry.unit == *unit) {
-            let address = entry.address;
+        if let Some(address) = self.by_unit.get(unit).copied() {
             return match (
                 self.busy.contains_key(&address),
                 self.leaving.contains(&address),
@@ -97,54 +112,81 @@ impl AddressPool {
         self.give(unit)
     }
 
+    /// The unit's own address is on a link that is about to go.
+    pub(crate) fn is_leaving(&self, unit: &UnitName) -> bool {
+        let address = self.by_unit.get(unit);
+        address.is_some_and(|address| self.leaving.contains(address))
+    }
+
     /// As [`Self::take`], after the wait for a leaving link was in vain: another one, which the unit keeps.
     pub(crate) fn give_other(&mut self, unit: &UnitName) -> Taken {
-        self.entries.retain(|entry| entry.unit != *unit);
+        self.forget(|entry| entry.unit == *unit);
         self.changed = true;
         self.give(unit)
     }
 
-    fn give(&mut self, unit: &UnitName) -> Taken {
-        let given: BTreeSet<_> = self.entries.iter().map(|entry| entry.address).collect();
-        let busy = &self.busy;
-        let unused = |address: &Ipv4Addr| !given.contains(address) && !busy.contains_key(address);
-        let address = self.subnet.hosts().find(unused).or_else(|| {
-            let oldest = self
-                .entries
-                .iter()
-                .position(|entry| !busy.contains_key(&entry.address))?;
-            Some(self.entries.remove(oldest).address)
-        });
-        let Some(address) = address else {
-            return Taken::Exhausted;
-        };
+    /// An address for a run beside another one of its unit: no unit keeps it. [`Self::attached`] makes it busy.
+    pub(crate) fn take_beside(&mut self) -> Taken {
+        self.unused().map_or(Taken::Exhausted, Taken::Address)
+    }
+
+    /// The unit's address is this one from now on.
+    pub(crate) fn keep(&mut self, unit: &UnitName, address: Ipv4Addr) {
+        if !usable(self.subnet, address) || self.by_unit.get(unit) == Some(&address) {
+            return;
+        }
+        if self.by_unit.contains_key(unit) || self.given.contains(&address) {
+            self.forget(|entry| entry.unit == *unit || entry.address == address);
+        }
+        self.by_unit.insert(unit.clone(), address);
+        self.given.insert(address);
         self.entries.push(AddressEntry {
             unit: unit.clone(),
             address,
         });
         self.changed = true;
+    }
+
+    fn forget(&mut self, is_it: impl Fn(&AddressEntry) -> bool) {
+        for entry in self.entries.extract_if(.., |entry| is_it(entry)) {
+            self.by_unit.remove(&entry.unit);
+            self.given.remove(&entry.address);
+            self.lowest = self.lowest.min(entry.address);
+        }
+    }
+
+    fn give(&mut self, unit: &UnitName) -> Taken {
+        let Some(address) = self.unused() else {
+            return Taken::Exhausted;
+        };
+        self.keep(unit, address);
         Taken::Address(address)
+    }
+
+    /// One that nobody has or keeps, or else the one that is kept the longest for a unit that is not running.
+    fn unused(&mut self) -> Option<Ipv4Addr> {
+        let (given, busy, lowest) = (&self.given, &self.busy, self.lowest);
+        let unused = |address: &Ipv4Addr| !given.contains(address) && !busy.contains_key(address);
+        let mut hosts = self.subnet.hosts().skip_while(|it| *it < lowest);
+        if let Some(address) = hosts.find(unused) {
+            self.lowest = address;
+            return Some(address);
+        }
+        let mut entries = self.entries.iter();
+        let oldest = entries.find(|entry| !busy.contains_key(&entry.address))?;
+        let address = oldest.address;
+        self.changed = true;
+        self.forget(|entry| entry.address == address);
+        Some(address)
     }
 
     /// The address is on a link now.
     pub(crate) fn attached(&mut self, address: Ipv4Addr, link: &str) {
-        self.busy.insert(address, link.to_owned());
-        self.leaving.remove(&address);
-    }
-
-    /// A unit that was found running with this address (after a restart of this program).
-    pub(crate) fn found(&mut self, unit: &UnitName, address: Ipv4Addr, link: &str) {
-        let known = |entry: &AddressEntry| entry.unit == *unit && entry.address == address;
-        if usable(self.subnet, address) && !self.entries.iter().any(known) {
-            self.entries
-                .retain(|entry| entry.unit != *unit && entry.address != address);
-            self.entries.push(AddressEntry {
-                unit: unit.clone(),
-                address,
-            });
-            self.changed = true;
+        if let Some(former) = self.busy.insert(address, link.to_owned()) {
+            self.by_link.remove(&former);
         }
-        self.attached(address, link);
+        self.by_link.insert(link.to_owned(), address);
+        self.leaving.remove(&address);
     }
 
     /// The run has ended; its link goes as soon as the kernel gets to it.
@@ -156,28 +198,30 @@ impl AddressPool {
 
     /// The kernel has removed a link. True when its address became free by that.
     pub(crate) fn link_gone(&mut self, link: &str) -> bool {
-        let Some(address) = self
-            .busy
-            .iter()
-            .find(|(_, name)| *name == link)
-            .map(|(a, _)| *a)
-        else {
+        let Some(address) = self.by_link.remove(link) else {
             return false;
         };
         self.busy.remove(&address);
+        self.lowest = self.lowest.min(address);
         self.leaving.remove(&address)
     }
 
     /// The links are exactly these (notices about them were lost).
     pub(crate) fn keep_links(&mut self, present: &BTreeSet<String>) {
-        self.busy.retain(|_, link| present.contains(link));
-        self.leaving
-            .retain(|address| self.busy.contains_key(address));
+        let gone: Vec<String> = self
+            .by_link
+            .keys()
+            .filter(|link| !present.contains(*link))
+            .cloned()
+            .collect();
+        for link in gone {
+            self.link_gone(&link);
+        }
     }
 
     /// An address is on this link.
     pub(crate) fn has_link(&self, link: &str) -> bool {
-        self.busy.values().any(|busy| busy == link)
+        self.by_link.contains_key(link)
     }
 
     /// What to write, once after each change.
@@ -293,6 +337,53 @@ mod tests {
     }
 
     #[test]
+    fn the_address_of_a_run_beside_another_becomes_the_units_only_when_it_is_told() {
+        let mut pool = small_pool();
+        take(&mut pool, "a");
+        let beside = Ipv4Addr::new(10, 0, 0, 3);
+        assert_eq!(pool.take_beside(), Taken::Address(beside));
+        pool.attached(beside, "a2");
+        assert_eq!(take(&mut pool, "b"), 4);
+        assert_eq!(pool.changed_file().unwrap().addresses.len(), 2);
+        pool.keep(&name("a"), beside);
+        pool.release(Ipv4Addr::new(10, 0, 0, 2));
+        assert!(pool.link_gone("a"));
+        pool.release(beside);
+        assert!(pool.link_gone("a2"));
+        assert_eq!(take(&mut pool, "a"), 3, "the new one");
+        assert_eq!(take(&mut pool, "c"), 2, "nobody keeps the former one");
+    }
+
+    #[test]
+    fn an_address_that_became_free_below_others_is_given_again() {
+        let mut pool = small_pool();
+        let beside = Ipv4Addr::new(10, 0, 0, 2);
+        assert_eq!(pool.take_beside(), Taken::Address(beside));
+        pool.attached(beside, "a2");
+        assert_eq!(take(&mut pool, "b"), 3);
+        pool.link_gone("a2");
+        assert_eq!((take(&mut pool, "c"), take(&mut pool, "d")), (2, 4));
+        pool.release(Ipv4Addr::new(10, 0, 0, 3));
+        assert!(pool.is_leaving(&name("b")) && !pool.is_leaving(&name("c")));
+        pool.keep_links(&["c".to_owned(), "d".to_owned()].into());
+        assert!(!pool.is_leaving(&name("b")));
+        assert_eq!(take(&mut pool, "b"), 3);
+    }
+
+    #[test]
+    fn an_address_beside_comes_from_a_unit_that_does_not_run_when_there_is_no_other() {
+        let mut pool = small_pool();
+        for unit in ["a", "b", "c", "d", "e"] {
+            take(&mut pool, unit);
+        }
+        assert_eq!(pool.take_beside(), Taken::Exhausted);
+        pool.release(Ipv4Addr::new(10, 0, 0, 4));
+        assert!(pool.link_gone("c"));
+        let freed = Ipv4Addr::new(10, 0, 0, 4);
+        assert_eq!(pool.take_beside(), Taken::Address(freed));
+    }
+
+    #[test]
     fn a_file_with_foreign_or_double_entries_is_cleaned() {
         let entry = |unit: &str, address: [u8; 4]| AddressEntry {
             unit: name(unit),
@@ -315,7 +406,8 @@ mod tests {
     #[test]
     fn what_runs_is_right_and_the_file_follows() {
         let mut pool = small_pool();
-        pool.found(&name("a"), Ipv4Addr::new(10, 0, 0, 5), "kv1");
+        pool.attached(Ipv4Addr::new(10, 0, 0, 5), "kv1");
+        pool.keep(&name("a"), Ipv4Addr::new(10, 0, 0, 5));
         assert_eq!(take(&mut pool, "b"), 2);
         pool.release(Ipv4Addr::new(10, 0, 0, 5));
         pool.keep_links(&BTreeSet::new());

@@ -80,6 +80,34 @@ const LOOPBACK_NET: u8 = 127;
 pub(crate) fn table(bridge: u32, subnet: Subnet, published: &[Published]) -> Transaction {
     let mut transaction = Transaction::new(TABLE);
     transaction.replace_table();
+    fill(&mut transaction, bridge, subnet);
+    add_published(&mut transaction, published);
+    transaction
+}
+
+/// The same where the table is there, with other ports or other rules: chains and maps stay, and so do the elements that
+/// are right.
+///
+/// A packet that is on its way when a table is replaced by another one may see neither: it has passed the new chain
+/// before that was in force, and passes the old one when that is not any more, or looks into the old map then. (The
+/// kernel asks for each chain and for each look which of the two is in force.)
+pub(crate) fn renewed(
+    bridge: u32,
+    subnet: Subnet,
+    withdrawn: &[Published],
+    published: &[Published],
+) -> Transaction {
+    let mut transaction = Transaction::new(TABLE);
+    transaction.keep_table();
+    transaction.delete_rules();
+    fill(&mut transaction, bridge, subnet);
+    delete_published(&mut transaction, withdrawn);
+    add_published(&mut transaction, published);
+    transaction
+}
+
+/// Whatever is published.
+fn fill(transaction: &mut Transaction, bridge: u32, subnet: Subnet) {
     transaction.add_map(&PUBLISHED, 1);
     transaction.add_map(&PUBLISHED_ANY, 2);
     for chain in [RAW, PREROUTING, OUTPUT, FORWARD, POSTROUTING] {
@@ -88,23 +116,20 @@ pub(crate) fn table(bridge: u32, subnet: Subnet, published: &[Published]) -> Tra
     for (chain, rule) in rules(bridge, subnet) {
         transaction.add_rule(&chain, &rule);
     }
+}
+
+/// From one set of published ports to another: a packet sees either the one or the other.
+pub(crate) fn exchange(withdrawn: &[Published], published: &[Published]) -> Transaction {
+    let mut transaction = Transaction::new(TABLE);
+    delete_published(&mut transaction, withdrawn);
     add_published(&mut transaction, published);
     transaction
 }
 
-/// Publish ports: nothing but elements.
-pub(crate) fn publish(published: &[Published]) -> Transaction {
-    let mut transaction = Transaction::new(TABLE);
-    add_published(&mut transaction, published);
-    transaction
-}
-
-pub(crate) fn withdraw(published: &[Published]) -> Transaction {
-    let mut transaction = Transaction::new(TABLE);
+fn delete_published(transaction: &mut Transaction, published: &[Published]) {
     let (one, any) = elements(published);
     transaction.delete_elements(&PUBLISHED, &one);
     transaction.delete_elements(&PUBLISHED_ANY, &any);
-    transaction
 }
 
 fn add_published(transaction: &mut Transaction, published: &[Published]) {

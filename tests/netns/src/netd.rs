@@ -103,7 +103,10 @@ impl Netd {
             match news {
                 NetReply::Ready { .. } => return news,
                 NetReply::Degraded { .. } => {}
-                NetReply::Attached { .. } | NetReply::AttachFailed { .. } => panic!("{news:?}"),
+                NetReply::Attached { .. }
+                | NetReply::AttachFailed { .. }
+                | NetReply::Flipped { .. }
+                | NetReply::FlipFailed { .. } => panic!("{news:?}"),
             }
         }
     }
@@ -167,6 +170,55 @@ impl Netd {
         }
     }
 
+    /// A run beside the present one of its unit.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn attach_beside(&mut self, unit: &str, run: u64, ports: &[Port]) -> Container {
+        let request = AttachRequest {
+            beside: true,
+            ..request(unit, run, ports)
+        };
+        self.try_attach(request)
+            .unwrap_or_else(|message| panic!("{unit}: {message}"))
+    }
+
+    /// Lead the unit's ports to this run; how they are published then.
+    ///
+    /// # Errors
+    /// With netd's message.
+    pub fn flip(&mut self, unit: &str, run: u64) -> Result<Vec<String>, String> {
+        self.send_flip(unit, run);
+        self.flipped(unit, run)
+    }
+
+    pub fn send_flip(&self, unit: &str, run: u64) {
+        let unit = name(unit);
+        self.send(&NetRequest::Flip { unit, run }, &[]);
+    }
+
+    /// The answer to a flip that was sent.
+    ///
+    /// # Errors
+    /// With netd's message.
+    ///
+    /// # Panics
+    /// When the answer is for another unit.
+    pub fn flipped(&mut self, asked: &str, asked_run: u64) -> Result<Vec<String>, String> {
+        loop {
+            let (unit, run, result) = match self.receive().0 {
+                NetReply::Flipped { unit, run, ports } => (unit, run, Ok(ports)),
+                NetReply::FlipFailed { unit, run, message } => (unit, run, Err(message)),
+                news => {
+                    self.news.push_back(news);
+                    continue;
+                }
+            };
+            assert_eq!((unit, run), (name(asked), asked_run));
+            return result;
+        }
+    }
+
     pub fn detach(&self, unit: &str, run: u64) {
         self.send(
             &NetRequest::Detach {
@@ -227,6 +279,7 @@ pub fn request(unit: &str, run: u64, ports: &[Port]) -> AttachRequest {
         mode: NetworkMode::Bridge,
         ports: ports.to_vec(),
         hostname: unit.replace('@', "-"),
+        beside: false,
         extra_hosts: vec![("machine".into(), "host-gateway".into())],
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::kernel::Kernel;
 use crate::known::{is_active, name, rules};
-use supervisor::{Failure, Goal, State, Supervisor, UnitId};
+use std::collections::BTreeSet;
+use supervisor::{Failure, Goal, State, Supervisor, TRIGGER_INTERVAL_MS_MIN, Timestamp, UnitId};
 use unit::{OnUnhealthy, Restart};
 
 /// All that cannot be without a unit that was stopped is down.
@@ -19,6 +20,58 @@ pub(crate) fn stopped_along(world: &Supervisor, units: &[UnitId]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What was stopped at `stopped_at` is still down, unless another unit's end or a timer has
+/// started it since.
+pub(crate) fn stays_down(
+    world: &Supervisor,
+    kernel: &Kernel,
+    units: &[UnitId],
+    stopped_at: Timestamp,
+) -> Result<(), String> {
+    let all = units.iter().copied();
+    let up: Vec<UnitId> = all.filter(|unit| world.goal(*unit) == Goal::Up).collect();
+    if up.is_empty() {
+        return Ok(());
+    }
+    let started = started_by_others(world, kernel, stopped_at);
+    match up.into_iter().find(|unit| !started.contains(unit)) {
+        Some(unit) => Err(format!("{} is up after its stop", name(world, unit))),
+        None => Ok(()),
+    }
+}
+
+/// All that ends and timers may have started since then, with what that pulls up.
+fn started_by_others(world: &Supervisor, kernel: &Kernel, since: Timestamp) -> BTreeSet<UnitId> {
+    let graph = world.graph();
+    // What came too soon after another start was put off for so long.
+    let lately = |at: Timestamp| at.plus(TRIGGER_INTERVAL_MS_MIN) >= since;
+    let by_itself = |unit: UnitId| {
+        let mut runs = kernel.runs.values().filter(|run| run.place == unit);
+        let ended = |run: &crate::run::Run| {
+            let ended = run.told.ended.is_some_and(|ended| lately(ended.at));
+            ended && !run.asked_to_stop()
+        };
+        (world.goal(unit) == Goal::Up && lately(world.since(unit))) || runs.any(ended)
+    };
+    let mut queue: Vec<UnitId> = Vec::new();
+    for unit in (0..u32::try_from(graph.len()).unwrap_or(u32::MAX)).map(UnitId) {
+        if world.goal(unit) == Goal::Up {
+            queue.extend(graph.triggers(unit));
+        }
+        let starts = [graph.on_success(unit), graph.on_failure(unit)].concat();
+        if !starts.is_empty() && by_itself(unit) {
+            queue.extend(starts);
+        }
+    }
+    let mut started = BTreeSet::new();
+    while let Some(unit) = queue.pop() {
+        if started.insert(unit) {
+            queue.extend(graph.pulls(unit).iter().chain(graph.wants(unit)));
+        }
+    }
+    started
 }
 
 pub(crate) fn unit_at_rest(

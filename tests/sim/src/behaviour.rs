@@ -11,6 +11,8 @@ pub struct Behaviour {
     pub spawn_fails: u64,
     /// The image is slow to come.
     pub slow_prepare: u64,
+    /// What was prepared is lost again while the steps of `pre_start` run.
+    pub preparation_lost: u64,
     /// The launcher hangs, perhaps beyond `start_timeout`.
     pub slow_start: u64,
     /// A run ends by itself.
@@ -36,6 +38,7 @@ pub struct Behaviour {
 impl Behaviour {
     pub(crate) fn of(seed: u64, unit: u32, version: u64, bad_day: u64) -> Self {
         let mut chance = Chance::of(seed, &[20, u64::from(unit), version]);
+        let mut loses = Chance::of(seed, &[24, u64::from(unit), version]);
         let mut level = |most: u64| {
             if chance.per_mille(400) {
                 bad_day.min(most)
@@ -48,6 +51,7 @@ impl Behaviour {
             skipped: level(100),
             spawn_fails: level(900),
             slow_prepare: level(300),
+            preparation_lost: if loses.per_mille(300) { bad_day } else { 0 },
             slow_start: level(300),
             ends: level(900) * 3,
             fails: 400,

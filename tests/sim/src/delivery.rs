@@ -49,6 +49,15 @@ impl Kernel {
             {
                 told.ended = told.ended.or(end(false, None));
             }
+            // Lost again before the container could use it.
+            Event::PrepareFailed { .. }
+                if known.steps[slot(HookKind::PreStart)].begun > 0
+                    && known.steps[slot(HookKind::PostStop)].begun == 0
+                    && !known.spawned
+                    && !known.release_asked =>
+            {
+                told.ended = told.ended.or(end(false, None));
+            }
             Event::HookEnded { hook, failure, .. } => {
                 let list = slot(hook.kind);
                 let steps = &mut known.steps[list];
@@ -79,11 +88,13 @@ impl Kernel {
                 told.pinged = Some(now);
             }
             Event::Probed { failure, probe, .. } => {
+                told.probe_heard = false;
                 let Some(plan) = plan.filter(|_| *probe == told.probe_asked) else {
                     return;
                 };
                 if told.probe_answered < *probe {
                     told.probe_answered = *probe;
+                    told.probe_heard = true;
                     told.answered(now, &plan, failure.is_some());
                 }
             }
@@ -114,6 +125,13 @@ impl Told {
     pub(crate) fn answered(&mut self, now: Timestamp, plan: &HealthPlan, failed: bool) {
         let Some(started) = self.started else { return };
         if !failed {
+            // After its time it may have been given up already: then it was a failure.
+            let late = now >= self.probe_until;
+            self.probe_failures_most = if late {
+                self.probe_failures_most + 1
+            } else {
+                0
+            };
             self.probe_failures = 0;
             self.probe_successes += 1;
             self.ever_succeeded = true;
@@ -124,6 +142,7 @@ impl Told {
         self.probe_successes = 0;
         if self.ever_succeeded || now.since(started) >= plan.start_period_ms {
             self.probe_failures += 1;
+            self.probe_failures_most += 1;
             self.healthy &= self.probe_failures < plan.retries;
         }
     }

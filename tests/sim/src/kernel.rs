@@ -299,6 +299,7 @@ impl Kernel {
             release_asked: false,
             hook: None,
             hook_killed: false,
+            start_cancelled: false,
             steps: Default::default(),
             pausing: false,
             told: Told {

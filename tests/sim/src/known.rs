@@ -50,8 +50,11 @@ pub(crate) fn is_completed(world: &Supervisor, kernel: &Kernel, unit: UnitId) ->
 }
 
 pub(crate) fn is_healthy(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
+    // Its run has ended, or there never was one to be checked.
+    let skipped = matches!(world.state(unit), State::Skipped { .. });
     let checked = kernel.at(unit).filter(|run| {
-        !run.told.skipped && run.told.ended.is_none() && run.definition.plan.is_some()
+        let over = skipped || run.told.skipped || run.told.ended.is_some();
+        !over && run.definition.plan.is_some()
     });
     match checked {
         Some(run) => run.told.healthy && is_ready(world, kernel, unit),

@@ -13,7 +13,8 @@
 //! goal says), and shutdown. The faults are listed in [`Faults`]; the invariants in `oracle` and `world`.
 //!
 //! A failing seed is replayed with the least commands that still fail: `cargo run --release -p sim -- --seed S --keep 0,4`.
-//! Once mended, its number goes into `tests/regressions.rs`.
+//! Once mended, its number goes into `tests/regressions.rs`. What a real machine has decided is lived through again by
+//! `--replay FILE`, with the file that `keelctl trace --dump` writes.
 
 mod at_rest;
 mod behaviour;
@@ -25,6 +26,7 @@ mod known;
 mod memory;
 mod oracle;
 mod perform;
+mod rewind;
 mod run;
 mod scenario;
 mod shrink;
@@ -34,6 +36,7 @@ mod world;
 pub use behaviour::Behaviour;
 pub use chance::Chance;
 pub use counts::Counts;
+pub use rewind::replay;
 pub use scenario::{Command, Faults, Scenario};
 pub use shrink::shrunk;
 pub use world::{Violation, run};

@@ -8,7 +8,8 @@ use supervisor::Mutant;
 
 const USAGE: &str = "\
 usage: sim [--seeds N] [--first SEED] [--mutant NAME]   lives through N worlds (default 1000)
-       sim --seed SEED [--keep N,N,…|none] [--mutant NAME]   one world, with some of its commands";
+       sim --seed SEED [--keep N,N,…|none] [--mutant NAME]   one world, with some of its commands
+       sim --replay FILE   what `keelctl trace --dump` has written: decided again";
 
 struct Arguments {
     seeds: u64,
@@ -16,6 +17,7 @@ struct Arguments {
     one: Option<u64>,
     keep: Option<Vec<usize>>,
     mutant: Option<Mutant>,
+    replay: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(file) = &arguments.replay {
+        return replay(file);
+    }
     let outcome = match arguments.one {
         Some(seed) => one(seed, &arguments),
         None => many(&arguments),
@@ -34,6 +39,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(violation) => {
             eprintln!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn replay(file: &str) -> ExitCode {
+    let text = std::fs::read(file).map_err(|error| error.to_string());
+    match text.and_then(|text| sim::replay(&text)) {
+        Ok(turns) => {
+            println!("sim: {turns} turns: the same decisions, and the same end");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("sim: {file}: {message}");
             ExitCode::FAILURE
         }
     }
@@ -107,6 +126,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         one: None,
         keep: None,
         mutant: None,
+        replay: None,
     };
     while let Some(flag) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{flag} needs a value"));
@@ -118,6 +138,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--seeds" => arguments.seeds = number(value()?)?,
             "--first" => arguments.first = number(value()?)?,
             "--seed" => arguments.one = Some(number(value()?)?),
+            "--replay" => arguments.replay = Some(value()?),
             "--keep" => {
                 let text = value()?;
                 let places = text.split(',').filter(|place| *place != "none");

@@ -51,8 +51,9 @@ impl Memory {
     }
 
     /// A run is over. `stops`: of commands that may end a run, so far.
-    pub(crate) fn run_ended(&mut self, run: &Run, stops: u64) {
+    pub(crate) fn run_ended(&mut self, run: &Run, stops: u64, now: Timestamp) {
         self.next = None;
+        self.failures_ever += u32::from(run.has_prepared_too_long(now));
         let rules = &run.definition.rules;
         let (Some(service), Some(ended)) = (&rules.service, run.told.ended) else {
             return;
@@ -61,7 +62,7 @@ impl Memory {
         // A run killed for its start_timeout failed, however it ended.
         self.failures_ever += u32::from(!ended.success || run.asked_to_stop() || !cleaned);
         // A restart that waits for its turn to stop the unit makes any end the one that was asked for.
-        let cancelled = !run.spawned && run.hook_killed;
+        let cancelled = !run.spawned && run.start_cancelled;
         let cause = run.told.started.is_some() && run.steps[slot(HookKind::PostStart)].failed;
         if run.asked_to_stop() || self.stops != stops || cancelled || cause || !cleaned {
             // Whether it was a failure, or served long enough to begin anew, is for the core to say.
@@ -144,8 +145,10 @@ pub(crate) fn has_a_reason_to_stop(run: &Run, now: Timestamp) -> bool {
     let Some(started) = told.started else {
         return now.since(told.began) >= service.start_timeout_ms.min(1_000);
     };
-    let unready =
-        (!run.is_serving() || run.ends()) && now.since(started) >= rules.readiness.timeout_ms;
+    // A success that came after its time may have been given up already: then it has made nothing ready.
+    let doubtful = told.probe_failures_most > told.probe_failures;
+    let unready = (!run.is_serving() || run.ends() || doubtful)
+        && now.since(started) >= rules.readiness.timeout_ms;
     let late = service
         .runtime_max_ms
         .is_some_and(|ms| now.since(started) >= ms);
@@ -157,15 +160,24 @@ pub(crate) fn has_a_reason_to_stop(run: &Run, now: Timestamp) -> bool {
             .hooks(HookKind::PostStart)
             .iter()
             .any(|hook| hook.on_failure == HookFailure::Fail && run.hook_killed);
-    late || unready || silent || step_failed || is_unhealthy(run)
+    late || unready || silent || step_failed || may_be_unhealthy(run)
 }
 
 /// Its probes have failed so often that something has to follow.
 pub(crate) fn is_unhealthy(run: &Run) -> bool {
+    has_failed_probes(run, run.told.probe_failures)
+}
+
+/// Its probes may have failed so often that something has to follow.
+pub(crate) fn may_be_unhealthy(run: &Run) -> bool {
+    has_failed_probes(run, run.told.probe_failures_most)
+}
+
+fn has_failed_probes(run: &Run, failures: u32) -> bool {
     let Some(plan) = &run.definition.plan else {
         return false;
     };
     let open = u32::from(run.told.probe_answered < run.told.probe_asked);
-    let bad = run.told.probe_failures + open >= plan.retries;
+    let bad = failures + open >= plan.retries;
     bad && plan.on_unhealthy != OnUnhealthy::None
 }

@@ -1,17 +1,21 @@
 //! What must hold, whatever happens: judged from what the supervisor was told and what it did, not from its reasons.
 
+mod start;
+mod stop;
+mod turn;
+
 use crate::at_rest::{stopped_along, unit_at_rest};
 use crate::kernel::Kernel;
-use crate::known::{is_active, is_completed, is_healthy, is_job, is_ready, name, rules, wanted_up};
-use crate::memory::{Memory, NextStart, has_a_reason_to_stop, is_unhealthy};
+use crate::known::{is_job, name, rules, wanted_up};
+use crate::memory::{Memory, is_unhealthy};
 use crate::run::Run;
 use crate::units;
 use std::collections::{BTreeMap, BTreeSet};
 use supervisor::{
-    Action, Event, Goal, HealthStatus, Link, Need, Outcome, Plan, RunId, SHUTDOWN_GRACE_MS, State,
+    Action, Event, Goal, HealthStatus, Notice, Outcome, Plan, RunId, SHUTDOWN_GRACE_MS, State,
     Supervisor, Timestamp, UnitId,
 };
-use unit::{Concurrency, OnUnhealthy};
+use unit::Concurrency;
 
 /// What a ticket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) struct Oracle {
     pub(crate) complete: bool,
     /// As told by `Changed`.
     states: Vec<State>,
+    /// Whether each unit was wanted up when this turn began.
+    wanted: Vec<bool>,
     /// Those that have entered `Failed` or `Finished` in this turn.
     ended: Vec<UnitId>,
     /// When a unit was last started by another one's end.
@@ -48,6 +54,10 @@ pub(crate) struct Oracle {
     starts_at_end: BTreeMap<RunId, u64>,
     /// Commands that may be what a run of the unit is for.
     asked: BTreeMap<UnitId, u64>,
+    /// Runs that are being prepared, with their places and until when they may be.
+    preparing: BTreeMap<RunId, (UnitId, Timestamp)>,
+    /// Those that others of their template have to wait for: they are being restarted or replaced.
+    turns: BTreeSet<UnitId>,
     any_conflicts: bool,
     any_triggers: bool,
     /// Jobs, by number and program, that were on disk as completed when this boot began, and nobody has asked for since.
@@ -66,12 +76,15 @@ impl Oracle {
             shutdown: None,
             complete: false,
             states: Vec::new(),
+            wanted: Vec::new(),
             ended: Vec::new(),
             triggered: BTreeMap::new(),
             times: BTreeSet::new(),
             begun: BTreeMap::new(),
             starts_at_end: BTreeMap::new(),
             asked: BTreeMap::new(),
+            preparing: BTreeMap::new(),
+            turns: BTreeSet::new(),
             any_conflicts: false,
             any_triggers: false,
             completed: BTreeSet::new(),
@@ -128,6 +141,15 @@ impl Oracle {
                     .is_some_and(|timer| timer.concurrency == Concurrency::Replace);
                 self.stops += u64::from(replaces);
             }
+            Event::Notified {
+                run,
+                notice: Notice::ExtendTimeout(ms),
+                ..
+            } => {
+                if let Some((_, until)) = self.preparing.get_mut(run) {
+                    *until = (*until).max(now.plus(*ms));
+                }
+            }
             Event::Exited { run, .. }
             | Event::SpawnFailed { run, .. }
             | Event::HookEnded { run, .. } => {
@@ -172,7 +194,7 @@ impl Oracle {
         action: &Action,
     ) -> Result<(), String> {
         match action {
-            Action::Prepare { unit, .. } => self.sees_prepare(world, kernel, *unit),
+            Action::Prepare { unit, run } => self.sees_prepare(world, kernel, *unit, *run),
             Action::Spawn { unit, .. } => wanted_up(world, *unit),
             Action::Terminate { unit, .. } => self.sees_stop(world, kernel, *unit),
             Action::RunHook { unit, hook, .. }
@@ -207,6 +229,8 @@ impl Oracle {
                 let (one, other) = (self.memories.remove(unit), self.memories.remove(successor));
                 self.memories.extend(other.map(|memory| (*unit, memory)));
                 self.memories.extend(one.map(|memory| (*successor, memory)));
+                // The new version has got ready; nobody waits for the end of the old one.
+                self.turns.remove(successor);
                 Ok(())
             }
             Action::RemoveUnit { unit } => {
@@ -250,270 +274,11 @@ impl Oracle {
         }
     }
 
-    fn sees_prepare(
-        &mut self,
-        world: &Supervisor,
-        kernel: &Kernel,
-        unit: UnitId,
-    ) -> Result<(), String> {
-        self.judge_prepare(world, kernel, unit)?;
-        self.judge_group(world, kernel, unit)?;
-        self.judge_time(world, unit)?;
-        let (starts, stops, now) = (self.starts, self.stops, kernel.now);
-        let memory = self.memories.entry(unit).or_default();
-        memory.stops = stops;
-        memory.forget(starts);
-        let service = rules(world, unit)?.service.as_ref().ok_or("a target")?;
-        if memory.is_over_limit(service, now) {
-            return Err("it starts more often than start_limit allows".to_owned());
-        }
-        memory.begun.push_back(now);
-        *self.begun.entry(unit).or_default() += 1;
-        Ok(())
-    }
-
-    fn judge_prepare(
-        &self,
-        world: &Supervisor,
-        kernel: &Kernel,
-        unit: UnitId,
-    ) -> Result<(), String> {
-        wanted_up(world, unit)?;
-        for link in world.graph().after(unit) {
-            self.judge_link(world, kernel, link)?;
-        }
-        for other in world.graph().conflicts(unit) {
-            let has_run = kernel.at(*other).is_some_and(|run| !run.release_asked);
-            if has_run {
-                let other = name(world, *other);
-                return Err(format!("it starts while {other}, its rival, has a run"));
-            }
-        }
-        for other in world.graph().requisite(unit) {
-            if !is_active(world, kernel, *other) {
-                let other = name(world, *other);
-                return Err(format!(
-                    "it starts, but {other}, its requisite, is not active"
-                ));
-            }
-        }
-        let own = rules(world, unit)?;
-        let done = (units::number(&own.name), own.program);
-        if !self.any_triggers
-            && own.timer.is_none()
-            && is_job(own)
-            && self.completed.contains(&done)
-        {
-            return Err("it runs again though it was completed before this boot".to_owned());
-        }
-        let Some(memory) = self
-            .memories
-            .get(&unit)
-            .filter(|memory| memory.starts == self.starts)
-        else {
-            return Ok(());
-        };
-        match memory.next {
-            Some(NextStart::Never(why)) if own.timer.is_none() && !self.any_triggers => {
-                Err(format!("it starts again by itself though {why}"))
-            }
-            Some(NextStart::NotBefore(at))
-                if kernel.now < at && own.timer.is_none() && !self.any_triggers =>
-            {
-                Err(format!("its back-off lasts until {} ms", at.0))
-            }
-            Some(NextStart::NotBefore(_) | NextStart::Never(_)) | None => Ok(()),
-        }
-    }
-
-    fn judge_link(&self, world: &Supervisor, kernel: &Kernel, link: &Link) -> Result<(), String> {
-        let other = || name(world, link.unit);
-        let met = match link.need {
-            Need::Ready => is_ready(world, kernel, link.unit),
-            Need::Active => is_active(world, kernel, link.unit),
-            Need::Completed => is_completed(world, kernel, link.unit),
-            Need::Healthy => is_healthy(world, kernel, link.unit),
-        };
-        // What another unit's end in this very turn has started again was there when this one began.
-        let begun_since = world.run(link.unit) != kernel.at(link.unit).map(|run| run.run);
-        if self.any_triggers && begun_since {
-            return Ok(());
-        }
-        if link.required && !met {
-            return Err(format!(
-                "it starts, but {}, which it requires and comes after, is not there: {:?}",
-                other(),
-                link.need
-            ));
-        }
-        let failures = self
-            .memories
-            .get(&link.unit)
-            .map_or(0, |memory| memory.failures_ever);
-        let hopeful = failures < supervisor::FAILURES_STUCK;
-        let timed = rules(world, link.unit)?.timer.is_some();
-        let on_its_way = !timed
-            && kernel.at(link.unit).is_some_and(Run::is_on_its_way)
-            && !matches!(world.state(link.unit), State::PostStop { .. });
-        if hopeful && world.goal(link.unit) == Goal::Up && on_its_way {
-            return Err(format!(
-                "it starts while {}, which it comes after, is on its way",
-                other()
-            ));
-        }
-        Ok(())
-    }
-
     /// A set is in force from now on.
     pub(crate) fn learns(&mut self, plan: &Plan) {
         self.any_conflicts = !plan.edges.conflicts.is_empty();
         // What a trigger has started stays so when another set has none any more.
         self.any_triggers |= !plan.edges.on_failure.is_empty() || !plan.edges.on_success.is_empty();
-    }
-
-    /// A run of a timed unit has something that it is for: a time, a command, a failure before.
-    fn judge_time(&self, world: &Supervisor, unit: UnitId) -> Result<(), String> {
-        let own = rules(world, unit)?;
-        let calendar = own
-            .timer
-            .as_ref()
-            .is_some_and(|it| !it.on_calendar.is_empty());
-        let bound = !world.graph().binds_to(unit).is_empty();
-        if !calendar || self.any_triggers || bound {
-            return Ok(());
-        }
-        let times = self.times.range((unit, i64::MIN)..=(unit, i64::MAX));
-        let failures = self.memories.get(&unit).map_or(0, |it| it.failures_ever);
-        let asked = self.asked.get(&unit).copied().unwrap_or_default();
-        let most = times.count() as u64 + asked + u64::from(failures);
-        let begun = self.begun.get(&unit).copied().unwrap_or_default();
-        if begun >= most {
-            return Err(format!("its run {} is for no time of its timer", begun + 1));
-        }
-        Ok(())
-    }
-
-    /// No more of a template than `max_parallel` are on their way.
-    fn judge_group(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-        let own = rules(world, unit)?;
-        let Some(replica) = &own.replica else {
-            return Ok(());
-        };
-        let mut most = replica.max_parallel;
-        let mut on_their_way = 1;
-        for (place, other) in (0u32..).zip(world.rules()) {
-            let place = UnitId(place);
-            let Some(of) = &other.replica else { continue };
-            if of.template != replica.template || place == unit {
-                continue;
-            }
-            most = most.max(of.max_parallel);
-            let failures = self.memories.get(&place);
-            let hopeful =
-                failures.map_or(0, |memory| memory.failures_ever) < supervisor::FAILURES_STUCK;
-            let cleans_up = matches!(world.state(place), State::PostStop { .. });
-            let wanted = world.goal(place) == Goal::Up && !cleans_up;
-            let under_way = kernel.at(place).is_some_and(|run| {
-                // One that was stopped and is wanted again takes its turn when it starts.
-                run.is_on_its_way() && !run.asked_to_stop() && !run.told.skipped
-            });
-            on_their_way += u32::from(wanted && under_way && hopeful);
-        }
-        if on_their_way > most {
-            return Err(format!(
-                "{on_their_way} of its template are on their way, and max_parallel is {most}"
-            ));
-        }
-        Ok(())
-    }
-
-    fn sees_kill(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-        let Some(run) = kernel.at(unit) else {
-            return Ok(());
-        };
-        let Some(asked_at) = run.terminated_at else {
-            return self.sees_stop(world, kernel, unit);
-        };
-        let service = run.definition.rules.service.as_ref();
-        let service = service.ok_or("a target is killed")?;
-        let kill_only = run
-            .definition
-            .plan
-            .as_ref()
-            .is_some_and(|plan| plan.on_unhealthy == OnUnhealthy::Kill && is_unhealthy(run));
-        // The rules may have changed since: then the shortest stop_timeout that the worlds have is the limit.
-        let least = if self.stops == 0 {
-            service.stop_timeout_ms
-        } else {
-            50
-        };
-        let early = kernel.now < asked_at.plus(least.min(service.stop_timeout_ms));
-        if early && !self.budget_is_spent(kernel.now) && !kill_only {
-            return Err("it is killed before its stop_timeout".to_owned());
-        }
-        Ok(())
-    }
-
-    /// The first signal of a stop. One that has not started is used by nobody, so it needs no order.
-    fn sees_stop(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
-        let Some(run) = kernel.at(unit) else {
-            return Ok(());
-        };
-        if world.goal(unit) == Goal::Up {
-            return self.judge_reason(world, kernel, unit, run);
-        }
-        if run.told.started.is_none() || self.budget_is_spent(kernel.now) || run.asked_to_stop() {
-            return Ok(());
-        }
-        // A run that fails is ended at once, whoever comes after it.
-        if has_a_reason_to_stop(run, kernel.now) {
-            return Ok(());
-        }
-        let later = world.graph().before(unit).iter().map(|link| link.unit);
-        let mut stopping = later.filter(|other| world.goal(*other) == Goal::Down);
-        let runs = |other: &UnitId| {
-            kernel
-                .at(*other)
-                .is_some_and(|run| run.alive && run.told.ended.is_none() && run.spawned)
-        };
-        match stopping.find(runs) {
-            Some(other) => Err(format!(
-                "it is stopped before {}, which comes after it",
-                name(world, other)
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Nothing that serves is stopped for nothing.
-    fn judge_reason(
-        &self,
-        world: &Supervisor,
-        kernel: &Kernel,
-        unit: UnitId,
-        run: &Run,
-    ) -> Result<(), String> {
-        let asked = self
-            .memories
-            .get(&unit)
-            .is_none_or(|memory| memory.stops != self.stops);
-        let bound = !world.graph().binds_to(unit).is_empty();
-        // Stopped for a rival, and started again by the end of something else, all in one turn.
-        let turned = self.any_conflicts && self.any_triggers;
-        let timer = rules(world, unit)?.timer.as_ref();
-        let replaced = timer.is_some_and(|timer| {
-            timer.concurrency == Concurrency::Replace && timer.on_calendar.is_empty()
-        });
-        if replaced
-            || turned
-            || asked
-            || bound
-            || has_a_reason_to_stop(run, kernel.now)
-            || run.asked_to_stop()
-        {
-            return Ok(());
-        }
-        Err("it is stopped, and nothing is wrong with it".to_owned())
     }
 
     fn budget_is_spent(&self, now: Timestamp) -> bool {
@@ -532,7 +297,7 @@ impl Oracle {
         let memory = self.memories.entry(unit).or_default();
         memory.forget(starts);
         if let Some(run) = kernel.at(unit) {
-            memory.run_ended(run, stops);
+            memory.run_ended(run, stops, kernel.now);
             // One that was interrupted is made up for.
             if run.asked_to_stop() || run.told.ended.is_none() {
                 *self.asked.entry(unit).or_default() += 1;
@@ -594,12 +359,19 @@ impl Oracle {
         kernel: &Kernel,
         event: Option<&Event>,
     ) -> Result<(), String> {
+        self.forget_turns(world, kernel);
+        let places = u32::try_from(world.graph().len()).unwrap_or(u32::MAX);
+        let goals = (0..places).map(|place| world.goal(UnitId(place)));
+        self.wanted.clear();
+        self.wanted.extend(goals.map(|goal| goal == Goal::Up));
         match event {
             Some(Event::Stop { units, .. }) if self.shutdown.is_none() => {
                 stopped_along(world, units)?;
             }
             Some(Event::Probed { run, .. }) => {
-                if let Some(known) = kernel.runs.get(run) {
+                // Who gets another one twice has nothing to do: what was put off by a stop that was taken back comes with
+                // the next.
+                if let Some(known) = kernel.runs.get(run).filter(|it| it.told.probe_heard) {
                     self.judge_health(world, known)?;
                 }
             }
@@ -672,7 +444,19 @@ impl Oracle {
     }
 
     /// After a turn in which deadlines were served.
-    pub(crate) fn after_timeout(&self, world: &Supervisor, now: Timestamp) -> Result<(), String> {
+    pub(crate) fn after_timeout(
+        &mut self,
+        world: &Supervisor,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let waits = |run: &RunId, unit: UnitId| matches!(world.state(unit), State::Preparing { run: it, .. } if it == run);
+        self.preparing.retain(|run, (unit, _)| waits(run, *unit));
+        if let Some((unit, _)) = self.preparing.values().find(|(_, until)| *until <= now) {
+            return Err(format!(
+                "{} is being prepared for longer than its start_timeout",
+                name(world, *unit)
+            ));
+        }
         if let Some(at) = world.next_deadline()
             && at <= now
         {

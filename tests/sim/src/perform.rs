@@ -92,6 +92,11 @@ impl Kernel {
         } else {
             chance.between(0, 80)
         };
+        if slow && chance.per_mille(500) {
+            self.counts.extensions += 1;
+            let notice = Notice::ExtendTimeout(chance.between(500, 20_000));
+            self.report(50, Event::Notified { unit, run, notice });
+        }
         let event = if self.calm {
             Event::Prepared { unit, run }
         } else if chance.per_mille(behaviour.prepare_fails) {
@@ -114,7 +119,9 @@ impl Kernel {
     fn run_hook(&mut self, unit: UnitId, run: RunId, hook: Hook) -> Judged {
         let known = self.current(unit, run)?;
         let at_its_time = match hook.kind {
-            HookKind::PreStart => known.told.prepared && !known.spawned,
+            HookKind::PreStart => {
+                known.told.prepared && known.told.ended.is_none() && !known.spawned
+            }
             HookKind::PostStart => known.told.started.is_some() && known.told.ended.is_none(),
             HookKind::PreStop => {
                 known.told.started.is_some()
@@ -144,6 +151,15 @@ impl Kernel {
         let hangs = !self.calm && chance.per_mille(behaviour.hook_hangs);
         let delay_ms = if hangs { 5_000 } else { chance.between(0, 80) };
         self.counts.failed_hooks += u64::from(!success);
+        let lost = hook.kind == HookKind::PreStart
+            && !self.calm
+            && chance.per_mille(behaviour.preparation_lost);
+        if lost {
+            self.counts.lost_preparations += 1;
+            let reason = "launcher: killed by SIGKILL".to_owned();
+            let lost_ms = chance.between(0, 80);
+            self.report(lost_ms, Event::PrepareFailed { unit, run, reason });
+        }
         if inside && !known.alive {
             // The container has gone in the meantime: the step finds nothing to enter.
             return self.end_hook(run, hook, false);
@@ -159,6 +175,7 @@ impl Kernel {
             return Err(format!("{hook} is killed, and does not run"));
         }
         known.hook_killed = true;
+        known.start_cancelled |= hook.kind == HookKind::PreStart;
         self.plan(
             5,
             Happening::HookEnds {
@@ -201,8 +218,10 @@ impl Kernel {
 
     fn spawn(&mut self, unit: UnitId, run: RunId) -> Judged {
         let known = self.current(unit, run)?;
-        if known.spawned || !known.told.prepared {
-            return Err("a spawn of a run that has been spawned or is not prepared".to_owned());
+        if known.spawned || !known.told.prepared || known.told.ended.is_some() {
+            return Err(
+                "a spawn of a run that has been spawned or is not prepared (any more)".to_owned(),
+            );
         }
         if !known.has_passed(HookKind::PreStart) {
             return Err("a spawn before the steps of pre_start have passed".to_owned());
@@ -377,6 +396,7 @@ impl Kernel {
         }
         known.release_asked = true;
         let known = known.clone();
+        self.counts.prepare_timeouts += u64::from(known.has_prepared_too_long(self.now));
         self.frozen.remove(&run);
         let delay_ms = self.chance(9, &known).between(0, 40);
         let unit = known.first_place;
@@ -431,6 +451,7 @@ impl Kernel {
             told.answered(now, &plan, true);
         }
         told.probe_asked = probe;
+        told.probe_until = now.plus(timeout_ms + PROBE_GRACE_MS);
         let known = known.clone();
         self.counts.probes += 1;
         let mut chance = crate::Chance::of(self.seed, &[24, run.0, probe]);

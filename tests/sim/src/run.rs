@@ -37,6 +37,8 @@ pub(crate) struct Run {
     /// The step that runs, in a container of its own or in this one.
     pub(crate) hook: Option<Hook>,
     pub(crate) hook_killed: bool,
+    /// A step before its container was to end early, whatever has run since.
+    pub(crate) start_cancelled: bool,
     /// Steps of each list that have ended, as told, and whether one of them counts as a failure.
     pub(crate) steps: [Steps; 4],
     pub(crate) pausing: bool,
@@ -65,8 +67,14 @@ pub(crate) struct Told {
     /// Number of the last probe that was asked, and of the last one that was answered.
     pub(crate) probe_asked: u64,
     pub(crate) probe_answered: u64,
-    /// In a row, of those that count; a probe that is never answered is a failure.
+    /// The latest answer was one to an open probe.
+    pub(crate) probe_heard: bool,
+    /// When the last probe that was asked may be given up.
+    pub(crate) probe_until: Timestamp,
+    /// In a row, of those that count; a probe that is never answered is a failure. At least, and at most: of an answer that
+    /// comes too late nobody can say from outside whether it was waited for.
     pub(crate) probe_failures: u32,
+    pub(crate) probe_failures_most: u32,
     pub(crate) probe_successes: u32,
     pub(crate) ever_succeeded: bool,
     pub(crate) ever_healthy: bool,
@@ -120,6 +128,13 @@ impl Run {
 
     pub(crate) fn asked_to_stop(&self) -> bool {
         self.terminated_at.is_some() || self.killed || self.steps[slot(HookKind::PreStop)].begun > 0
+    }
+
+    /// Nobody has said that it is prepared, or why it can't be, though its time for that is over.
+    pub(crate) fn has_prepared_too_long(&self, now: Timestamp) -> bool {
+        let service = self.definition.rules.service.as_ref();
+        let silent = !self.told.prepared && !self.told.skipped && self.told.ended.is_none();
+        silent && service.is_some_and(|it| now.since(self.told.began) >= it.start_timeout_ms)
     }
 
     /// Its command is meant to end.

@@ -1,9 +1,11 @@
 //! One simulated life of a machine.
 
+use crate::at_rest::stays_down;
 use crate::counts::Counts;
 use crate::kernel::Kernel;
 use crate::known::name;
 use crate::oracle::Oracle;
+use crate::rewind::Rewind;
 use crate::scenario::{Command, Scenario, some_units};
 use crate::{Chance, units};
 use std::collections::BTreeMap;
@@ -87,6 +89,7 @@ pub fn run(
         turns: 0,
         boot: Timestamp(0),
         actions: Vec::new(),
+        rewind: Rewind::is_for(scenario.seed).then(Rewind::default),
     };
     world.boot();
     let commands = kept
@@ -133,6 +136,8 @@ struct World {
     turns: u64,
     boot: Timestamp,
     actions: Vec<Action>,
+    /// Its decisions are made again from time to time.
+    rewind: Option<Rewind>,
 }
 
 type Judged = Result<(), String>;
@@ -165,6 +170,7 @@ impl World {
             self.supervisor.plant(mutant);
         }
         self.supervisor.set_machine_seed(self.kernel.seed);
+        self.rewind.iter_mut().for_each(Rewind::forget);
         self.oracle = Oracle::new();
         self.oracle.learns(&self.plan);
         self.homes.clear();
@@ -224,18 +230,11 @@ impl World {
         self.command(&Command::Reexecute)?;
 
         let units = self.some(chance);
+        let stopped_at = self.kernel.now;
         self.command(&Command::Stop(units.clone()))?;
         self.come_to_rest()?;
         let places = self.places(&units);
-        let up = places
-            .iter()
-            .find(|unit| self.supervisor.goal(**unit) == Goal::Up);
-        if let Some(unit) = up {
-            return Err(format!(
-                "{} is up after its stop",
-                name(&self.supervisor, *unit)
-            ));
-        }
+        stays_down(&self.supervisor, &self.kernel, &places, stopped_at)?;
         let number = chance.next();
         self.command(&Command::Apply(number))?;
         self.come_to_rest()
@@ -522,6 +521,7 @@ impl World {
         let mut actions = std::mem::take(&mut self.actions);
         actions.clear();
         let applied = self.supervisor.apply(now, &plan, ticket, &mut actions);
+        self.rewind.iter_mut().for_each(Rewind::forget);
         self.actions = actions;
         if let Some(applied) = applied {
             self.homes.clear();
@@ -580,7 +580,10 @@ impl World {
         if self.turns.is_multiple_of(1 + units / 4) {
             self.oracle.check_all(&self.supervisor)?;
         }
-        Ok(())
+        match &mut self.rewind {
+            Some(rewind) => rewind.look(&mut self.supervisor),
+            None => Ok(()),
+        }
     }
 
     fn reexecute(&mut self) -> Judged {

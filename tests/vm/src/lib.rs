@@ -10,7 +10,8 @@
 //! Invariants:
 //! - No test needs another, and none leaves anything but its folder `target/keelson/tests/NAME`, with the console's log.
 //! - Times are printed, never asserted: limits of time only tell a machine that is slow from one that hangs.
-//! - The image is that of `cargo boot`, with the demo's Redis in it: its busybox is the only other program that is needed.
+//! - The image is that of `cargo boot`, with the demo's Redis in it: its busybox is the only other program that is needed,
+//!   but for `actor` (its own folder), which says and does what a shell can't.
 //!
 //! `KEELSON_LONG=1` repeats what is done a few times as often as `docs/proofs.md` claims.
 //!
@@ -19,6 +20,8 @@
 mod checks;
 mod disk;
 mod guest;
+mod hardware_clock;
+mod load;
 mod prepared;
 mod redis;
 mod terminal;
@@ -27,10 +30,11 @@ mod text;
 pub use checks::{Checks, measured, progress, until};
 pub use disk::{StatePartition, digest};
 pub use guest::{Guest, Setup};
-pub use prepared::{artefacts, demo_archive, demo_units};
+pub use load::{Load, Outcome};
+pub use prepared::{actor_archive, artefacts, build, demo_archive, demo_units};
 pub use redis::Redis;
 pub use terminal::in_a_terminal;
-pub use text::{REDIS, container};
+pub use text::{ACTOR, REDIS, actor, container};
 
 /// How often something is repeated: `few` in every run, `many` with `KEELSON_LONG=1`.
 #[must_use]

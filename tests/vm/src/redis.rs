@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// An answer takes this long only when there will be none.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A Redis behind a port of this host's loopback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub(crate) use unit::*;
 
 use crate::document::{Document, Part};
 use crate::reader::{Reader, Table, Text};
-use crate::{Diagnostic, Supported, merge};
+use crate::{Diagnostic, merge};
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -60,13 +60,12 @@ pub(crate) enum Contents {
 pub(crate) fn read(
     document: &Document<'_>,
     contents: Contents,
-    supported: Supported,
 ) -> (Option<UnitFile>, Vec<Diagnostic>) {
     let parsed = match parse(document) {
         Ok(parsed) => parsed,
         Err(errors) => return (None, errors),
     };
-    let mut reader = Reader::new(document, supported);
+    let mut reader = Reader::new(document);
     let mut top = reader.open("", 0..0, &parsed);
     if let Some(schema) = reader.integer(&mut top, "schema") {
         let version = *schema.get_ref();

@@ -32,6 +32,25 @@ pub(crate) fn validate(check: &mut Check<'_>, table: &ConditionTable) -> Conditi
     }
 }
 
+/// A target or a timer starts nothing itself that could be skipped.
+pub(crate) fn only_of_containers(check: &mut Check<'_>, table: &ConditionTable) {
+    let lists = [&table.path_exists, &table.kernel_cmdline];
+    let lists = lists.into_iter().flatten().map(toml::Spanned::span);
+    let memory = table.memory_min.iter().map(toml::Spanned::span);
+    let labels = table.label.iter().map(|(name, _)| name.span());
+    if let Some(span) = lists
+        .chain(memory)
+        .chain(labels)
+        .min_by_key(|span| span.start)
+    {
+        check.refuse(
+            &span,
+            "only containers have a condition",
+            "put it into the containers that this unit starts",
+        );
+    }
+}
+
 pub(crate) fn profiles(check: &mut Check<'_>, table: &UnitTable) -> Vec<String> {
     each(check, "unit.profiles", &table.profiles, profile)
 }

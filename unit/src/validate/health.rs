@@ -4,12 +4,10 @@ use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{HealthTable, HttpTable, UnitFile};
 use crate::reader::Text;
-use crate::{Health, HttpProbe, Network, NetworkMode, OnUnhealthy, Probe};
+use crate::{Health, HealthPlan, HttpProbe, Network, NetworkMode, OnUnhealthy, Probe};
 use std::ops::Range;
 use toml::Spanned;
 
-/// A probe is at least a connection; ten a second of one unit are enough.
-const INTERVAL_MS_MIN: u64 = 100;
 /// More would hide that the unit is ill.
 const COUNT_MAX: u32 = 1000;
 /// Status codes of HTTP: RFC 9110, section 15.
@@ -52,14 +50,18 @@ pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile, network: &Network
     Health {
         disable: is(&table.disable).unwrap_or(false),
         probe: probe.map(|(probe, _, _)| probe),
-        interval_ms: check.duration("health.interval", table.interval.as_ref(), INTERVAL_MS_MIN),
+        interval_ms: check.duration(
+            "health.interval",
+            table.interval.as_ref(),
+            HealthPlan::INTERVAL_MS_MIN,
+        ),
         timeout_ms: check.duration("health.timeout", table.timeout.as_ref(), 1),
         retries: check.integer("health.retries", table.retries.as_ref(), 1..=COUNT_MAX),
         start_period_ms: check.duration("health.start_period", table.start_period.as_ref(), 0),
         start_interval_ms: check.duration(
             "health.start_interval",
             table.start_interval.as_ref(),
-            INTERVAL_MS_MIN,
+            HealthPlan::INTERVAL_MS_MIN,
         ),
         success_threshold: check
             .integer(

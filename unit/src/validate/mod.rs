@@ -20,7 +20,7 @@ use crate::check::Check;
 use crate::document::Document;
 use crate::draft::Draft;
 use crate::file::UnitFile;
-use crate::{ContainerUnit, Diagnostic, Replica, Supported, Unit, UnitKind, UnitName};
+use crate::{ContainerUnit, Diagnostic, Replica, Unit, UnitKind, UnitName};
 use std::collections::BTreeMap;
 
 /// What one instance of a file is called, and which one it is.
@@ -36,9 +36,8 @@ pub(crate) fn container(
     document: &Document<'_>,
     file: &UnitFile,
     instance: &Instance,
-    supported: Supported,
 ) -> (Draft, Vec<Diagnostic>) {
-    let mut check = Check::new(document, supported, instance.name.instance());
+    let mut check = Check::new(document, instance.name.instance());
     let network = container::network(&mut check, &file.network);
     let offset = replicas::port_offset(&mut check, file, instance);
     let (ports, choices) = ports::validate(&mut check, &file.ports, offset, network.mode);
@@ -77,9 +76,8 @@ pub(crate) fn target(
     document: &Document<'_>,
     file: &UnitFile,
     name: UnitName,
-    supported: Supported,
 ) -> (Draft, Vec<Diagnostic>) {
-    let check = Check::new(document, supported, None);
+    let check = Check::new(document, None);
     let instance = Instance {
         name,
         replica: None,
@@ -92,9 +90,8 @@ pub(crate) fn timer(
     document: &Document<'_>,
     file: &UnitFile,
     name: UnitName,
-    supported: Supported,
 ) -> (Draft, Vec<Diagnostic>) {
-    let mut check = Check::new(document, supported, None);
+    let mut check = Check::new(document, None);
     let (timer, unit) = timer::of_file(&mut check, file, &name);
     let instance = Instance {
         name,
@@ -112,6 +109,9 @@ fn finish(
     kind: UnitKind,
     choices: BTreeMap<usize, u16>,
 ) -> (Draft, Vec<Diagnostic>) {
+    if !matches!(kind, UnitKind::Container(_)) {
+        conditions::only_of_containers(&mut check, &file.unit.condition);
+    }
     let (dependencies, wanted_by) = dependencies::validate(&mut check, &instance.name, &file.unit);
     let unit = Unit {
         name: instance.name.clone(),

@@ -6,16 +6,15 @@ use crate::document::Document;
 use crate::fault::Fault;
 use crate::file::UnitFile;
 use crate::resolve::UNITS_MAX;
-use crate::{Diagnostic, Replica, Supported, UnitName};
+use crate::{Diagnostic, Replica, UnitName};
 
 /// All instances of `base` (`redis@`), or why there is none.
 pub(crate) fn instances(
     document: &Document<'_>,
     file: &UnitFile,
     base: &str,
-    supported: Supported,
 ) -> (Vec<Instance>, Vec<Diagnostic>) {
-    let mut check = Check::new(document, supported, None);
+    let mut check = Check::new(document, None);
     let replicas = file.replicas.as_ref().map(|replicas| replicas.get_ref());
     let count = replicas.and_then(|replicas| replicas.count.as_ref());
     let explicit = replicas

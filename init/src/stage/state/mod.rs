@@ -27,13 +27,12 @@ const MEMORY_STATE_OPTIONS: &str = "mode=0755,size=50%";
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     let result = if is_wished_in_memory(boot) {
-        Err(StageError::text(
-            "keelson.state=memory on the kernel command line",
-        ))
+        console::say("state: in memory, by keelson.state=memory on the kernel command line");
+        Ok(())
     } else {
         on_disk(boot)
     };
-    if result.is_err() {
+    if boot.state_device.is_none() {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(
             Some("tmpfs"),
@@ -81,8 +80,12 @@ fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
         let _ = nix::mount::umount(sys::paths::STATE);
         return Err(error);
     }
-    file_system::grow(&found)?;
     boot.state_device = Some(device);
+    if let Err(error) = file_system::grow(&found) {
+        console::warn(format_args!(
+            "{error}: the state partition stays at its size"
+        ));
+    }
     Ok(())
 }
 

@@ -16,6 +16,7 @@ const LOOK_AGAIN_MS: u64 = 20;
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) disk: PathBuf,
+    pub(super) disk_bytes: u64,
     pub(super) sector_size: u32,
     pub(super) table: Table,
     pub(super) health: Health,
@@ -40,12 +41,8 @@ pub(super) fn wait() -> Result<Found, StageError> {
             }
         }
         let waited = since_boot_ms().saturating_sub(start);
-        let hope = if foreign.is_empty() {
-            has_storage_controller()
-        } else {
-            false
-        };
-        if !hope || waited >= CONTROLLER_WAIT_MS {
+        // Beside the disks that are there, another one may be on its way.
+        if waited >= CONTROLLER_WAIT_MS || !has_storage_controller() {
             return Err(if foreign.is_empty() {
                 StageError::text("no disk: attach one that was written from the disk image")
             } else {
@@ -129,6 +126,7 @@ fn look(disk: &Path) -> Result<Option<Found>, StageError> {
     }
     Ok(Some(Found {
         disk: disk.to_owned(),
+        disk_bytes: bytes,
         sector_size,
         table,
         health,
@@ -155,6 +153,10 @@ pub(super) fn grow(mut found: Found) -> Found {
 }
 
 fn try_grow(found: &Found) -> Result<Option<(Table, Partition)>, StageError> {
+    let grown = found.table.grown(found.disk_bytes);
+    if grown.is_none() && found.health == Health::Sound {
+        return Ok(None);
+    }
     let name = found.disk.display().to_string();
     let failed = |error: std::io::Error| StageError::io(name.clone(), error);
     let mut disk = OpenOptions::new()
@@ -162,11 +164,6 @@ fn try_grow(found: &Found) -> Result<Option<(Table, Partition)>, StageError> {
         .write(true)
         .open(&found.disk)
         .map_err(failed)?;
-    let bytes = sys::block::size(&disk).map_err(failed)?;
-    let grown = found.table.grown(bytes);
-    if grown.is_none() && found.health == Health::Sound {
-        return Ok(None);
-    }
     if found.health != Health::Sound {
         console::warn(format_args!(
             "{name}: one copy of the partition table was bad ({:?}): written anew",

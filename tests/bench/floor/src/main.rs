@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! kernel ─▶ floor-init ─┬─ floor=bare    one line, what it uses, power off
-//!                       └─ floor=redis   modules, the machine's disk, a fixed address ─▶ redis-server as PID 1
+//!                       └─ floor=redis   modules, the machine's disk, a fixed address ─▶ redis-server as PID 1,
+//!                                         N of them with floor_instances=N, on one port after the other
 //!                                         └─ a child says after a while what all of it uses, and ends
 //! ```
 //!
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     say("init");
     // What the kernel does not know of its command line it gives to init as environment (kernel-parameters.rst).
     let error = match std::env::var("floor").as_deref() {
-        Ok("redis") => redis::start(),
+        Ok("redis") => redis::start(instances()),
         Ok(_) | Err(_) => bare().err(),
     };
     if let Some(error) = error {
@@ -42,6 +43,12 @@ fn main() -> ExitCode {
     }
     println!("floor: {}", power::end(PowerAction::PowerOff));
     ExitCode::FAILURE
+}
+
+/// `floor_instances=N`
+fn instances() -> u16 {
+    let text = std::env::var("floor_instances").unwrap_or_default();
+    text.parse().unwrap_or(1)
 }
 
 fn bare() -> io::Result<()> {

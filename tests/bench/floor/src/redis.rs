@@ -14,6 +14,8 @@ use store::Store;
 const MODULES: &str = "/modules";
 /// The third partition of the only disk (docs/architecture.md, "The disk").
 const STATE: &str = "/dev/vda3";
+/// The others follow.
+const FIRST_PORT: u16 = 6379;
 /// What the demo's units run.
 const IMAGE: &str = "docker.io/library/redis:latest";
 /// Where programs, libraries and the loader are in a layer of Debian's.
@@ -40,9 +42,9 @@ impl From<Failed> for io::Error {
     }
 }
 
-/// Become Redis. Returns only the reason why not.
-pub(crate) fn start() -> Option<io::Error> {
-    match prepare() {
+/// Become Redis, with others as children. Returns only the reason why not.
+pub(crate) fn start(instances: u16) -> Option<io::Error> {
+    match prepare(instances) {
         Ok(mut command) => {
             say("redis");
             Some(command.exec())
@@ -51,7 +53,7 @@ pub(crate) fn start() -> Option<io::Error> {
     }
 }
 
-fn prepare() -> Result<Command, Failed> {
+fn prepare(instances: u16) -> Result<Command, Failed> {
     let step = |step: &str| {
         let step = step.to_owned();
         move |source| Failed { step, source }
@@ -70,11 +72,15 @@ fn prepare() -> Result<Command, Failed> {
         .arg(REPORT)
         .spawn()
         .map_err(step("reporter"))?;
-    redis().map_err(step("redis"))
+    for port in (FIRST_PORT..).take(instances.into()).skip(1) {
+        let other = redis(port).and_then(|mut command| command.spawn());
+        other.map_err(step("another redis"))?;
+    }
+    redis(FIRST_PORT).map_err(step("redis"))
 }
 
 /// The image's own command, its program started by its own loader: the layers need not become one tree for that.
-fn redis() -> io::Result<Command> {
+fn redis(port: u16) -> io::Result<Command> {
     let store = Store::at(Path::new(sys::paths::IMAGES));
     let image = store
         .image(IMAGE)
@@ -95,7 +101,8 @@ fn redis() -> io::Result<Command> {
         .arg("--library-path")
         .arg(find(LIBRARIES)?)
         .arg(find(&format!("{PROGRAMS}/{name}"))?)
-        .args(words);
+        .args(words)
+        .args(["--port", &port.to_string()]);
     // What it says would go over an emulated serial line.
     let null = File::options().read(true).write(true).open("/dev/null")?;
     command

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::initramfs::Initramfs;
 use super::measured::{Measured, Usage};
-use super::pong;
+use super::pong::{self, Pongs};
 use super::prepare::Prepared;
 use crate::Failure;
 use qemu::{Line, Machine, Wanted};
@@ -58,14 +58,17 @@ pub(crate) fn bare(prepared: &Prepared) -> Result<Measured, Failure> {
     Floor::read(&machine)?.measured(&facts, None)
 }
 
-pub(crate) fn redis(prepared: &Prepared) -> Result<Measured, Failure> {
-    let machine = start(prepared.floor("redis").forward(Wanted::tcp(REDIS_PORT)))?;
+pub(crate) fn redis(prepared: &Prepared, instances: u16) -> Result<Measured, Failure> {
+    let ports: Vec<u16> = (REDIS_PORT..).take(instances.into()).collect();
+    let options = prepared
+        .floor("redis")
+        .kernel_argument(format!("floor_instances={instances}"))
+        .forwards(ports.iter().map(|port| Wanted::tcp(*port)));
+    let machine = start(options)?;
     machine.wait_for("floor: redis at ", TIMEOUT)?;
-    let port = machine.host_port(REDIS_PORT).ok_or("no forwarded port")?;
-    let pong = pong::first(port, TIMEOUT).map_err(|_| no_answer(&machine))?;
-    let pong = pong - machine.started();
+    let pongs = pong::of(&machine, &ports, TIMEOUT, |_| no_answer(&machine))?;
     let facts = machine.wait_for(FACTS, TIMEOUT)?;
-    let measured = Floor::read(&machine)?.measured(&facts, Some(pong));
+    let measured = Floor::read(&machine)?.measured(&facts, pongs);
     // Its disk is mounted read-only: nothing is lost.
     machine.cut_power()?;
     measured
@@ -108,14 +111,13 @@ impl Floor {
         })
     }
 
-    fn measured(&self, facts: &Line, pong: Option<Duration>) -> Result<Measured, Failure> {
-        let pong = pong.map(|at| self.clock.at_wall(at));
+    fn measured(&self, facts: &Line, pongs: Option<Pongs>) -> Result<Measured, Failure> {
         Ok(Measured {
             init: self.clock.at_guest(self.init_ms),
             network: None,
             first_unit: None,
-            first_pong: pong,
-            all_pongs: pong,
+            first_pong: pongs.map(|pongs| self.clock.at_wall(pongs.first)),
+            all_pongs: pongs.map(|pongs| self.clock.at_wall(pongs.all)),
             usage: usage(&facts.text).ok_or_else(|| format!("not understood: {}", facts.text))?,
             power_off: None,
         })

@@ -8,7 +8,7 @@ use crate::Failure;
 use control::reply::{Reply, Top};
 use control::request::Request;
 use qemu::{Line, Machine, Wanted};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Host port of the first instance; the others follow.
 const FIRST_PORT: u16 = 7001;
@@ -37,7 +37,9 @@ pub(crate) fn boot(prepared: &Prepared, units: u16) -> Result<Measured, Failure>
     }
     let machine = Machine::boot(options)?;
     wait(&machine, NETWORK)?;
-    let pongs = pongs(&machine, &ports)?;
+    let pongs = pong::of(&machine, &ports, TIMEOUT, |silent| {
+        no_answer(&machine, silent)
+    })?;
     wait(&machine, LAST_DRIVERS)?;
     std::thread::sleep(SETTLED);
     let usage = usage(&machine)?;
@@ -97,34 +99,6 @@ fn stamped(line: &Line) -> Option<Moment> {
         guest_ms: rest.strip_suffix(" ms")?.parse().ok()?,
         wall_ms: milliseconds(line.at),
     })
-}
-
-/// Since the start of QEMU.
-#[derive(Clone, Copy, Debug)]
-struct Pongs {
-    first: Duration,
-    all: Duration,
-}
-
-/// The first instance is asked from the network on, the others from its answer on.
-fn pongs(machine: &Machine, ports: &[u16]) -> Result<Option<Pongs>, Failure> {
-    let host_ports: Option<Vec<u16>> = ports.iter().map(|port| machine.host_port(*port)).collect();
-    let host_ports = host_ports.ok_or("a port is not forwarded")?;
-    let Some((first, others)) = host_ports.split_first() else {
-        return Ok(None);
-    };
-    let silent = |silent: Silent| no_answer(machine, &silent);
-    let first = pong::first(*first, TIMEOUT).map_err(silent)?;
-    let all = if others.is_empty() {
-        first
-    } else {
-        pong::all(others, TIMEOUT).map_err(silent)?
-    };
-    let since_start = |at: Instant| at - machine.started();
-    Ok(Some(Pongs {
-        first: since_start(first),
-        all: since_start(all),
-    }))
 }
 
 /// Which units are silent, with what the machine thinks of them.

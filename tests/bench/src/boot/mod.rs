@@ -3,7 +3,7 @@
 //! ```text
 //! prepare ─▶ disk, booted once so that the images are loaded (steady state)
 //!    │
-//!    ├─ run 1 … N, in turns:  floor bare · floor redis · Keelson with 0, 1, 5, 50 units
+//!    ├─ run 1 … N, in turns:  floor bare · floor redis, 1 and 5 · Keelson with 0, 1, 5, 50 units
 //!    │                           console lines, pongs, top, power-off ─▶ Measured
 //!    └─ medians ─▶ report ─▶ standard output, docs/performance.md
 //! ```
@@ -90,7 +90,8 @@ fn boot_all(
     prepared: &Prepared,
     options: &Options,
 ) -> Result<(BTreeMap<Shape, Vec<Measured>>, usize), Failure> {
-    let mut shapes = vec![Shape::FloorBare, Shape::FloorRedis];
+    let floor = |instances| Shape::FloorRedis { instances };
+    let mut shapes = vec![Shape::FloorBare, floor(1), floor(5)];
     shapes.extend(
         options
             .units
@@ -136,7 +137,7 @@ fn repeated(crashes: usize) -> String {
 fn measure(prepared: &Prepared, shape: Shape) -> Result<Measured, Failure> {
     match shape {
         Shape::FloorBare => floor::bare(prepared),
-        Shape::FloorRedis => floor::redis(prepared),
+        Shape::FloorRedis { instances } => floor::redis(prepared, instances),
         Shape::Keelson { units } => keelson::boot(prepared, units),
     }
 }

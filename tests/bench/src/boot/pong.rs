@@ -4,6 +4,8 @@
 //! listens on refuses at once, and is asked again; one that is slow to answer is asked beside that, but never more than a
 //! few times at once, so that asking is not what keeps a busy machine from answering.
 
+use crate::Failure;
+use qemu::Machine;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -27,8 +29,45 @@ pub(crate) struct Silent {
     pub(crate) ports: Vec<u16>,
 }
 
+/// Since the start of QEMU.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pongs {
+    pub(crate) first: Duration,
+    pub(crate) all: Duration,
+}
+
+/// Ports of a guest: the first is asked from now on, the others from its answer on. `None`: there is none to ask. What is
+/// known of a machine that is silent, `no_answer` says.
+pub(crate) fn of(
+    machine: &Machine,
+    ports: &[u16],
+    timeout: Duration,
+    no_answer: impl Fn(&Silent) -> Failure,
+) -> Result<Option<Pongs>, Failure> {
+    let host_ports: Option<Vec<u16>> = ports.iter().map(|port| machine.host_port(*port)).collect();
+    let host_ports = host_ports.ok_or("a port is not forwarded")?;
+    let times = answers(&host_ports, timeout).map_err(|silent| no_answer(&silent))?;
+    Ok(times.map(|(first, all)| Pongs {
+        first: first - machine.started(),
+        all: all - machine.started(),
+    }))
+}
+
+fn answers(ports: &[u16], timeout: Duration) -> Result<Option<(Instant, Instant)>, Silent> {
+    let Some((first, others)) = ports.split_first() else {
+        return Ok(None);
+    };
+    let first = self::first(*first, timeout)?;
+    let all = if others.is_empty() {
+        first
+    } else {
+        all(others, timeout)?
+    };
+    Ok(Some((first, all)))
+}
+
 /// When the first answer came on a port of loopback.
-pub(crate) fn first(port: u16, timeout: Duration) -> Result<Instant, Silent> {
+fn first(port: u16, timeout: Duration) -> Result<Instant, Silent> {
     let deadline = Instant::now() + timeout;
     let mut waiting: Vec<(TcpStream, Instant)> = Vec::new();
     while Instant::now() < deadline {
@@ -60,7 +99,7 @@ pub(crate) fn first(port: u16, timeout: Duration) -> Result<Instant, Silent> {
 }
 
 /// When the last of the ports had answered; a few are asked at a time.
-pub(crate) fn all(ports: &[u16], timeout: Duration) -> Result<Instant, Silent> {
+fn all(ports: &[u16], timeout: Duration) -> Result<Instant, Silent> {
     let deadline = Instant::now() + timeout;
     let silent: Mutex<VecDeque<u16>> = Mutex::new(ports.iter().copied().collect());
     let lock = || silent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -120,7 +120,7 @@ fn size_table(sizes: &[Size]) -> String {
 
 /// What was aimed at, beside what came out. A row whose boots were not asked for is left out.
 fn aims(medians: &Medians, sizes: &[Size]) -> String {
-    let floor = medians.get(&Shape::FloorRedis);
+    let floor = medians.get(&Shape::FloorRedis { instances: 1 });
     let keelson = |units| medians.get(&Shape::Keelson { units });
     let guest = |measured: Option<&Measured>| Some(measured?.all_pongs?.guest_ms);
     let later = |later: Option<u64>, sooner: Option<u64>| Some(later?.saturating_sub(sooner?));
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn an_aim_is_measured_against_the_floor_of_the_same_run() {
         let medians = Medians::from([
-            (Shape::FloorRedis, measured(2000, 40 << 20)),
+            (Shape::FloorRedis { instances: 1 }, measured(2000, 40 << 20)),
             (Shape::Keelson { units: 1 }, measured(2440, 49 << 20)),
         ]);
         let text = aims(&medians, &[]);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_a_system_does_not_have_is_a_dash() {
-        let medians = Medians::from([(Shape::FloorRedis, measured(2000, 0))]);
+        let medians = Medians::from([(Shape::FloorRedis { instances: 1 }, measured(2000, 0))]);
         let text = times(&medians);
         let line = text.lines().last().unwrap();
         assert!(line.contains("1.00 / 1.50"), "{line}");

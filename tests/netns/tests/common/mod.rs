@@ -121,26 +121,45 @@ pub(crate) fn ask_udp(socket: &UdpSocket, address: Ipv4Addr, port: u16) -> Strin
 
 /// Number of nftables rules in a namespace, asked of the kernel (`NFT_MSG_GETRULE`).
 pub(crate) fn rules(place: &Namespace) -> usize {
-    const NFT_MSG_NEWRULE: u16 = 10 << 8 | 6;
-    const NFT_MSG_GETRULE: u16 = 10 << 8 | 7;
+    const NFT_MSG_NEWRULE: u8 = 6;
+    const NFT_MSG_GETRULE: u8 = 7;
+    nftables(place, NFT_MSG_GETRULE, NFT_MSG_NEWRULE).len()
+}
+
+/// The attributes of each nftables table in a namespace, among them its handle: one that is deleted and made again has
+/// another (`NFT_MSG_GETTABLE`).
+pub(crate) fn tables(place: &Namespace) -> Vec<Vec<u8>> {
+    const NFT_MSG_NEWTABLE: u8 = 0;
+    const NFT_MSG_GETTABLE: u8 = 1;
+    nftables(place, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE)
+}
+
+/// Attributes of all objects of a kind, IPv4.
+fn nftables(place: &Namespace, get: u8, new: u8) -> Vec<Vec<u8>> {
+    const SUBSYSTEM: u8 = 10;
     const REQUEST_DUMP: u16 = 0x301;
+    /// `struct nlmsghdr` and `struct nfgenmsg`.
+    const HEADS_BYTES: usize = 20;
     use nix::sys::socket::{MsgFlags, recv, send};
     use std::os::fd::AsRawFd;
+    let kind = |message| u16::from_be_bytes([SUBSYSTEM, message]);
     let socket =
         place.run(|| sys::netlink::open(sys::netlink::Protocol::Netfilter, 0).expect("netlink"));
     let mut request = Vec::new();
     request.extend_from_slice(&20_u32.to_ne_bytes());
-    request.extend_from_slice(&NFT_MSG_GETRULE.to_ne_bytes());
+    request.extend_from_slice(&kind(get).to_ne_bytes());
     request.extend_from_slice(&REQUEST_DUMP.to_ne_bytes());
     request.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
     send(socket.as_raw_fd(), &request, MsgFlags::empty()).expect("ask");
     let mut buffer = vec![0; 1 << 16];
-    let mut found = 0;
+    let mut found = Vec::new();
     while let Ok(bytes) = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
         let mut rest = &buffer[..bytes];
         while let Some(head) = rest.first_chunk::<6>() {
             let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            found += usize::from(u16::from_ne_bytes([head[4], head[5]]) == NFT_MSG_NEWRULE);
+            if u16::from_ne_bytes([head[4], head[5]]) == kind(new) {
+                found.extend(rest.get(HEADS_BYTES..length).map(<[u8]>::to_vec));
+            }
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
     }

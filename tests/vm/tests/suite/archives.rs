@@ -147,3 +147,29 @@ pub(crate) fn renamed(whole: &[u8], reference: &str) -> Vec<u8> {
     *bytes = index.to_string().into_bytes();
     archive(&files)
 }
+
+/// The same layers under another name, with changes to the `config` object of the image's configuration.
+pub(crate) fn with_config(whole: &[u8], reference: &str, change: impl Fn(&mut Value)) -> Vec<u8> {
+    let mut files = files(whole);
+    let mut manifest = manifest(&files);
+    let mut config = json(
+        &files,
+        &blob(manifest["config"]["digest"].as_str().unwrap()),
+    );
+    change(&mut config["config"]);
+    let config = config.to_string().into_bytes();
+    manifest["config"]["digest"] = sha256(&config).into();
+    manifest["config"]["size"] = config.len().into();
+    let manifest = manifest.to_string().into_bytes();
+    let mut index = json(&files, "index.json");
+    let mut named = index["manifests"][0].clone();
+    named["digest"] = sha256(&manifest).into();
+    named["size"] = manifest.len().into();
+    named["annotations"]["org.opencontainers.image.ref.name"] = reference.into();
+    index["manifests"] = serde_json::json!([named]);
+    files.retain(|(name, _)| name != "index.json");
+    files.push(("index.json".to_owned(), index.to_string().into_bytes()));
+    files.push((blob(&sha256(&config)), config));
+    files.push((blob(&sha256(&manifest)), manifest));
+    archive(&files)
+}

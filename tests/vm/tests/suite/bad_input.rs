@@ -52,13 +52,16 @@ fn bad_input_is_named_with_what_to_do_and_good_units_run() {
             guest.says("STATE IS IN MEMORY");
             let told = guest.told(&["status"]);
             assert!(told.contains("STATE IS IN MEMORY"), "{told}");
-            let console = guest.console();
-            assert!(!console.contains("TOO LITTLE MEMORY"), "{console}");
+            guest.has_not_said(&["TOO LITTLE MEMORY"]);
         },
     );
     checks.that("good units run beside bad ones", || {
         guest.answers(PORT);
         assert_eq!(guest.status("good").state, "running");
+    });
+    checks.that("where nothing is probed, no prober runs", || {
+        let told = guest.told(&["top"]);
+        assert!(told.contains("netd") && !told.contains("prober"), "{told}");
     });
     unit_rules(&mut checks, &guest);
     archive_rules(&mut checks, &guest);

@@ -42,7 +42,10 @@ fn fifty_instances_of_one_template_all_answer_in_4_gib() {
             .unwrap()
             .into_iter()
             .filter(|unit| unit.kind == "container")
-            .map(|unit| unit.address)
+            .map(|unit| {
+                unit.address
+                    .unwrap_or_else(|| panic!("{} has none", unit.name))
+            })
             .collect();
         addresses.sort();
         addresses.dedup();

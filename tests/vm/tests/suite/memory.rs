@@ -46,8 +46,7 @@ fn a_machine_of_128_mib_with_a_disk_runs_one_unit() {
     checks.that("the machine is well: the least is enough", || {
         let told = guest.told(&["status"]);
         assert!(told.contains("well"), "{told}");
-        let console = guest.console();
-        assert!(!console.contains("TOO LITTLE MEMORY"), "{console}");
+        guest.has_not_said(&["TOO LITTLE MEMORY"]);
     });
     checks.that("power-off is in order, and the disk clean", || {
         guest.power_off();

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 use vm::{Checks, Guest};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// On a machine with a state partition, a free hot-plug slot, and the unit `probe`.
 pub(crate) fn rules(checks: &mut Checks, guest: &Guest) {

@@ -60,6 +60,22 @@ pub(crate) fn rules(checks: &mut Checks, guest: &Guest) {
             assert!(chart.contains(word), "no `{word}` in the chart");
         }
     });
+    checks.that(
+        "programs go by their names, all but PID 1 are one file, and what only the boot needed is gone",
+        || {
+            let top: serde_json::Value =
+                serde_json::from_str(&guest.told(&["top", "--json"])).unwrap();
+            let programs = top["programs"].as_array().unwrap();
+            let called = |name: &str| programs.iter().any(|program| program["name"] == name);
+            for name in ["init", "netd", "logd", "relay"] {
+                assert!(called(name), "no {name} in {top}");
+            }
+            let files = guest.shell("probe", "cd /machine/bin; find . -type f | sort");
+            assert_eq!(files, "./init\n./programs");
+            let links = guest.shell("probe", "cd /machine/bin; for link in netd launcher keelctl; do readlink $link; done");
+            assert_eq!(links, "programs\nprograms\nprograms");
+        },
+    );
     checks.that("keelctl on the machine does what it does here", || {
         let names = guest.shell("probe", "/machine/bin/keelctl ps -q");
         assert!(names.lines().any(|name| name == "redis@1"), "{names}");

@@ -1,0 +1,43 @@
+//! Which of the two languages an expression is in.
+
+use crate::error::{ParseError, Word};
+use crate::schedule::Schedule;
+use crate::{EXPRESSION_BYTES_MAX, cron, words};
+
+impl Schedule {
+    /// Read an expression of either language (see the head of this crate).
+    ///
+    /// # Errors
+    /// The first mistake, with its place.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        if text.len() > EXPRESSION_BYTES_MAX {
+            let message = format!("a calendar expression of {} bytes", text.len());
+            let hint = format!("at most {EXPRESSION_BYTES_MAX}; `on_calendar` takes several");
+            return Err(Word::new(text).error(message, hint));
+        }
+        let words = Word::new(text).words();
+        let cron_only = |word: &Word<'_>| word.text.chars().all(|c| !":~".contains(c));
+        let numeric = |word: &Word<'_>| {
+            let bare = !word.text.contains("..") && word.text.matches('-').count() < 2;
+            bare && word.text.chars().all(|c| "0123456789*/,-?".contains(c))
+        };
+        match words.as_slice() {
+            [] => Err(Word::new(text).error(
+                "an empty calendar expression".to_owned(),
+                "write as \"daily\", \"Mon..Fri 09:00\" or \"0 9 * * 1-5\"",
+            )),
+            [word] if word.text.starts_with('@') => cron::named(*word),
+            [word, extra, ..] if word.text.starts_with('@') => {
+                cron::named(*word)?;
+                let message = format!("\"{}\" after {}", extra.text, word.text);
+                Err(extra.error(
+                    message,
+                    "a word with @ stands alone; the time zone has its own key",
+                ))
+            }
+            [_, _, _, _, _, ..] if words.iter().all(cron_only) => cron::parse(&words),
+            [_, _, ..] if words.iter().all(numeric) => Err(cron::count(&words)),
+            _ => words::parse(&words),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! OCI image layout (OCI image-spec, image-layout.md): `index.json` → manifests → configuration and layers.
+
+use super::contents::{Contents, parse};
+use super::docker;
+use super::name::blob_name;
+use crate::program::error::StoreError;
+use crate::program::limits::{IMAGES_MAX, INDEX_DEPTH_MAX};
+use crate::program::media_type::{self, Document};
+use crate::program::plan::{ImagePlan, LayerPlan, describe, layer_label};
+use crate::{Digest, Reference};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+pub(super) const INDEX_NAME: &str = "index.json";
+
+/// The whole reference, as containerd and Docker write it.
+const NAME_FULL: &str = "io.containerd.image.name";
+/// The whole reference or only a tag, depending on who wrote it.
+const NAME: &str = "org.opencontainers.image.ref.name";
+/// On entries that are about an image, not images.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+    size: u64,
+    platform: Option<Platform>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Platform {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    variant: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+impl Descriptor {
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Lower is better; `None`: not for this machine. Unknown platforms are settled by the configuration.
+    fn rank(&self) -> Option<u8> {
+        if self.annotation(REFERENCE_TYPE).is_some() {
+            return None;
+        }
+        let Some(platform) = &self.platform else {
+            return Some(1);
+        };
+        if platform.os != "linux" || platform.architecture != "amd64" {
+            return None;
+        }
+        match platform.variant.as_deref() {
+            None | Some("" | "v1") => Some(0),
+            // x86-64-v2 and above need a CPU that this machine may not be.
+            Some(_) => Some(2),
+        }
+    }
+
+    fn shown_platform(&self) -> String {
+        match &self.platform {
+            Some(platform) => format!("{}/{}", platform.os, platform.architecture),
+            None => "unknown".to_owned(),
+        }
+    }
+}
+
+/// The images of an OCI layout.
+pub(super) fn plan(contents: &Contents) -> Result<Vec<ImagePlan>, StoreError> {
+    let index: Index = parse(&contents.document(INDEX_NAME, "the index")?, INDEX_NAME)?;
+    if index.manifests.len() > IMAGES_MAX {
+        return Err(StoreError::Limit {
+            what: "the index".to_owned(),
+            limit: format!("{IMAGES_MAX} images"),
+        });
+    }
+    let tags = docker::tags_by_config(contents)?;
+    let mut plans: Vec<ImagePlan> = Vec::new();
+    let candidates: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|entry| entry.rank().is_some())
+        .collect();
+    if candidates.is_empty() {
+        let found = index
+            .manifests
+            .iter()
+            .map(Descriptor::shown_platform)
+            .collect();
+        return Err(if index.manifests.is_empty() {
+            StoreError::NotAnArchive {
+                reason: "its index names no image".to_owned(),
+            }
+        } else {
+            StoreError::WrongPlatform {
+                what: "the archive".to_owned(),
+                found,
+            }
+        });
+    }
+    for entry in candidates {
+        let mut names = Vec::from_iter(name_of(entry)?);
+        let image = match names.first() {
+            Some(name) => name.to_string(),
+            None => format!("image {}", entry.digest.short()),
+        };
+        let manifest = select(contents, entry, &image, 0)?;
+        let plan = match plans.iter_mut().find(|plan| plan.digest == manifest.digest) {
+            Some(known) => known,
+            None => {
+                plans.push(image_plan(contents, &manifest, &image)?);
+                let Some(added) = plans.last_mut() else {
+                    continue;
+                };
+                added
+            }
+        };
+        if names.is_empty() {
+            names.extend(tags.get(&plan.config_digest).into_iter().flatten().cloned());
+        }
+        names.retain(|name| !plan.names.contains(name));
+        plan.names.append(&mut names);
+    }
+    Ok(plans)
+}
+
+/// Follows indexes down to the manifest for this machine.
+fn select(
+    contents: &Contents,
+    entry: &Descriptor,
+    image: &str,
+    depth: usize,
+) -> Result<Descriptor, StoreError> {
+    let unsupported = |detail: String| StoreError::Unsupported {
+        what: image.to_owned(),
+        detail,
+    };
+    match media_type::document(&entry.media_type) {
+        Some(Document::Manifest) => return Ok(entry.clone()),
+        Some(Document::Index) => {}
+        None => {
+            return Err(unsupported(format!(
+                "`{}` is not a container image",
+                entry.media_type.escape_debug()
+            )));
+        }
+    }
+    if depth >= INDEX_DEPTH_MAX {
+        return Err(unsupported(format!(
+            "its indexes nest deeper than {INDEX_DEPTH_MAX}"
+        )));
+    }
+    let what = format!("the index of {image}");
+    let index: Index = parse(&contents.verified_document(&entry.digest, &what)?, &what)?;
+    let mut ranked: Vec<(u8, &Descriptor)> = index
+        .manifests
+        .iter()
+        .filter_map(|entry| Some((entry.rank()?, entry)))
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    // An archive may hold only one of the platforms that its index lists.
+    let mut best = ranked.first().map(|(_, entry)| *entry);
+    for (_, entry) in &ranked {
+        if contents.find(&blob_name(&entry.digest))?.is_some() {
+            best = Some(entry);
+            break;
+        }
+    }
+    match best {
+        Some(entry) => select(contents, entry, image, depth + 1),
+        None => Err(StoreError::WrongPlatform {
+            what: image.to_owned(),
+            found: index
+                .manifests
+                .iter()
+                .map(Descriptor::shown_platform)
+                .collect(),
+        }),
+    }
+}
+
+fn image_plan(
+    contents: &Contents,
+    entry: &Descriptor,
+    image: &str,
+) -> Result<ImagePlan, StoreError> {
+    let what = format!("the manifest of {image}");
+    let bytes = contents.verified_document(&entry.digest, &what)?;
+    let manifest: Manifest = parse(&bytes, &what)?;
+    if !media_type::is_config(&manifest.config.media_type) {
+        let detail = format!(
+            "`{}` is not a container image",
+            manifest.config.media_type.escape_debug()
+        );
+        return Err(StoreError::Unsupported {
+            what: image.to_owned(),
+            detail,
+        });
+    }
+    let config = contents.verified_document(
+        &manifest.config.digest,
+        &format!("the configuration of {image}"),
+    )?;
+    let described = describe(&config, manifest.layers.len(), image)?;
+    let count = manifest.layers.len();
+    let pairs = manifest.layers.iter().zip(described.diff_ids).enumerate();
+    let layers = pairs.map(|(index, (layer, diff_id))| {
+        layer_plan(contents, layer, diff_id, layer_label(index, count, image))
+    });
+    Ok(ImagePlan {
+        names: Vec::new(),
+        digest: entry.digest.clone(),
+        manifest: bytes,
+        config_digest: manifest.config.digest,
+        config,
+        created: described.created,
+        layers: layers.collect::<Result<_, _>>()?,
+    })
+}
+
+fn layer_plan(
+    contents: &Contents,
+    layer: &Descriptor,
+    diff_id: Digest,
+    label: String,
+) -> Result<LayerPlan, StoreError> {
+    if !media_type::is_layer(&layer.media_type) {
+        let detail = format!(
+            "layers of type `{}` are not supported",
+            layer.media_type.escape_debug()
+        );
+        return Err(StoreError::Unsupported {
+            what: label,
+            detail,
+        });
+    }
+    let blob = contents.find(&blob_name(&layer.digest))?;
+    if let Some(blob) = blob.as_ref().filter(|blob| blob.size() != layer.size) {
+        let what = format!(
+            "{label} has {} bytes, its manifest says {}",
+            blob.size(),
+            layer.size
+        );
+        return Err(StoreError::Truncated { what });
+    }
+    Ok(LayerPlan {
+        label,
+        diff_id,
+        digest: layer.digest.clone(),
+        blob_size: layer.size,
+        blob,
+    })
+}
+
+/// The name that an index gives an image, if it is one.
+///
+/// The annotation of the specification often holds no more than a tag. `latest`, or what begins with a digit, is
+/// taken for that, since no image is called so; any other word is a name.
+fn name_of(entry: &Descriptor) -> Result<Option<Reference>, StoreError> {
+    if let Some(name) = entry.annotation(NAME_FULL) {
+        return name.parse().map(Some).map_err(StoreError::Reference);
+    }
+    match entry.annotation(NAME) {
+        None | Some("" | "latest") => Ok(None),
+        Some(tag)
+            if !tag.contains(['/', ':'])
+                && tag.starts_with(|first: char| first.is_ascii_digit()) =>
+        {
+            Ok(None)
+        }
+        Some(name) => name.parse().map(Some).map_err(StoreError::Reference),
+    }
+}

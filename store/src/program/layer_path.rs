@@ -1,0 +1,57 @@
+//! The names of a layer's entries as paths below the layer's root.
+
+use crate::program::limits::PATH_BYTES_MAX;
+
+/// A path of an archive as a path below the layer's root: without `.`, doubled and leading slashes. Empty: the root.
+pub(crate) fn inner_path(path: &[u8]) -> Result<Vec<u8>, &'static str> {
+    if path.len() >= PATH_BYTES_MAX {
+        return Err("its path is longer than 4096 bytes");
+    }
+    let mut inner = Vec::with_capacity(path.len());
+    for component in path.split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => continue,
+            b".." => return Err("its path leads out of the layer (`..`)"),
+            name => {
+                if !inner.is_empty() {
+                    inner.push(b'/');
+                }
+                inner.extend_from_slice(name);
+            }
+        }
+    }
+    Ok(inner)
+}
+
+/// Folder and name; `None` for the root.
+pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    if path.is_empty() {
+        return None;
+    }
+    Some(match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    })
+}
+
+pub(crate) fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_root() {
+        assert_eq!(inner_path(b"./usr//bin/./x/").unwrap(), b"usr/bin/x");
+        assert_eq!(inner_path(b"/etc/passwd").unwrap(), b"etc/passwd");
+        assert_eq!(inner_path(b"./").unwrap(), b"");
+        for bad in [&b".."[..], b"../x", b"a/../../x", b"/..", b"a/.."] {
+            assert!(inner_path(bad).is_err());
+        }
+        assert!(inner_path(&[b'a'; 4096]).is_err());
+        assert_eq!(split(b"a/b/c"), Some((&b"a/b"[..], &b"c"[..])));
+        assert_eq!(split(b"a"), Some((&b""[..], &b"a"[..])));
+    }
+}

@@ -1,0 +1,136 @@
+//! Extension headers of a tar archive: what they say replaces or adds to the fields of the header after them
+//! (POSIX.1-2017, pax, "pax Extended Header"; GNU tar's long names).
+
+use crate::program::tarball::Time;
+
+/// What extension headers say about the entry that follows them.
+#[derive(Default)]
+pub(crate) struct Extension {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) uid: Option<u64>,
+    pub(crate) gid: Option<u64>,
+    pub(crate) mtime: Option<Time>,
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) sparse: bool,
+}
+
+impl Extension {
+    /// Reads the `length key=value` lines of a pax header.
+    pub(crate) fn read_pax(&mut self, document: &[u8]) -> Result<(), &'static str> {
+        let mut rest = document;
+        while !rest.is_empty() {
+            let (key, value, after) =
+                pax_record(rest).ok_or("its pax header is not `length key=value` lines")?;
+            self.apply(key, value)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        match key {
+            b"path" | b"linkpath" if value.contains(&0) => return Err("its name contains a NUL"),
+            b"path" => self.path = Some(value.to_vec()),
+            b"linkpath" => self.link = Some(value.to_vec()),
+            b"size" => self.size = Some(decimal(value).ok_or("its pax size is not a number")?),
+            b"uid" => self.uid = Some(decimal(value).ok_or("its pax uid is not a number")?),
+            b"gid" => self.gid = Some(decimal(value).ok_or("its pax gid is not a number")?),
+            b"mtime" => self.mtime = Some(pax_time(value).ok_or("its pax mtime is not a time")?),
+            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
+            _ => {
+                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                    self.attributes.push((name.to_vec(), value.to_vec()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `25 path=usr/bin/something\n`, the length counting all of it: key, value, what follows.
+fn pax_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
+    let length = usize::try_from(decimal(&bytes[..space])?).ok()?;
+    let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    Some((&record[..equals], &record[equals + 1..], &bytes[length..]))
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// `1350244992.023960108`, perhaps negative.
+fn pax_time(text: &[u8]) -> Option<Time> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: i64 = whole.parse().ok()?;
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    let nanoseconds: u32 = digits.parse().ok()?;
+    if whole.starts_with('-') && nanoseconds > 0 {
+        return Some(Time {
+            seconds: seconds.checked_sub(1)?,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        });
+    }
+    Some(Time {
+        seconds,
+        nanoseconds,
+    })
+}
+
+/// The content of a GNU long name.
+pub(crate) fn cut_at_nul(mut text: Vec<u8>) -> Vec<u8> {
+    let end = text
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(text.len());
+    text.truncate(end);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_give_length_key_and_value() {
+        let mut extension = Extension::default();
+        extension
+            .read_pax(b"12 path=a=b\n20 mtime=-1.25\n")
+            .unwrap_err();
+        extension
+            .read_pax(b"12 path=a=b\n15 mtime=-1.25\n13 linkpath=\n")
+            .unwrap();
+        assert_eq!(extension.path.as_deref(), Some(&b"a=b"[..]));
+        assert_eq!(extension.link.as_deref(), Some(&b""[..]));
+        assert_eq!(
+            extension.mtime,
+            Some(Time {
+                seconds: -2,
+                nanoseconds: 750_000_000
+            })
+        );
+        for bad in [
+            &b"0 \n"[..],
+            b"5 a=b",
+            b"99 path=x\n",
+            b"path=x\n",
+            b"9 size=x\n",
+            b"-9 path=x\n",
+            b"3 \n",
+        ] {
+            assert!(
+                Extension::default().read_pax(bad).is_err(),
+                "{}",
+                bad.escape_ascii()
+            );
+        }
+    }
+}
