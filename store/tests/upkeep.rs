@@ -51,6 +51,46 @@ fn an_archive_of_the_release_is_loaded_once() {
 }
 
 #[test]
+fn images_of_the_release_and_of_the_operator_are_loaded_at_the_same_time() {
+    const ARCHIVES: usize = 60;
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let release = folder.path().join("preload");
+    fs::create_dir(&release).unwrap();
+    let items: Vec<_> = (0..ARCHIVES)
+        .map(|number| {
+            let archive = small_image(&format!("own{number}"), b"x").oci();
+            let file = format!("{number}.tar");
+            fs::write(release.join(&file), &archive).unwrap();
+            serde_json::json!({"file": file, "sha256": hex(&archive)})
+        })
+        .collect();
+    fs::write(
+        release.join("index.json"),
+        serde_json::json!(items).to_string(),
+    )
+    .unwrap();
+    let other = folder.write("other.tar", &small_image("other", b"y").oci());
+    let mut preload = folder
+        .command()
+        .args(["preload", "--from", release.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while preload.try_wait().unwrap().is_none() {
+        folder.run(&["load", other.to_str().unwrap()]).succeeded();
+    }
+    let preload = preload.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&preload.stderr);
+    assert!(preload.status.success(), "{told}");
+    assert_eq!(folder.names("preloaded").len(), ARCHIVES);
+    assert_eq!(folder.names("refs").len(), ARCHIVES + 1);
+}
+
+#[test]
 fn the_list_says_what_is_here() {
     if !is_root("unpacking images") {
         return;

@@ -23,8 +23,29 @@ pub(crate) fn load(
     source: &Source,
     name: Option<&Reference>,
 ) -> Result<Vec<ImageRecord>, StoreError> {
+    change(tree, |transaction| prepare(tree, transaction, source, name))
+}
+
+/// Loads what `source` holds, and with it writes the file `mark`, whose text tells of what was loaded.
+pub(crate) fn load_marked(
+    tree: &Tree,
+    source: &Source,
+    mark: &Path,
+    text: impl FnOnce(&[ImageRecord]) -> String,
+) -> Result<Vec<ImageRecord>, StoreError> {
+    change(tree, |transaction| {
+        let records = prepare(tree, transaction, source, None)?;
+        transaction.add_mark(mark.to_owned(), text(&records).as_bytes())?;
+        Ok(records)
+    })
+}
+
+fn change(
+    tree: &Tree,
+    prepare: impl FnOnce(&mut Transaction) -> Result<Vec<ImageRecord>, StoreError>,
+) -> Result<Vec<ImageRecord>, StoreError> {
     let mut transaction = Transaction::begin(tree)?;
-    match prepare(tree, &mut transaction, source, name) {
+    match prepare(&mut transaction) {
         Ok(records) => transaction.commit().map(|()| records),
         Err(error) => Err(transaction.classify(error)),
     }

@@ -6,9 +6,8 @@
 
 use crate::program::archive::Source;
 use crate::program::error::StoreError;
-use crate::program::load::load;
+use crate::program::load::load_marked;
 use crate::program::progress::say;
-use crate::program::transaction::replace_file;
 use crate::{Digest, Tree};
 use serde::Deserialize;
 use std::fs;
@@ -43,16 +42,18 @@ fn preload_one(tree: &Tree, folder: &Path, file: &str, digest: &Digest) -> Resul
         return Ok(());
     }
     say(&format!("loading {file}"));
-    let records = load(tree, &Source::Path(folder.join(file)), None)?;
-    let names: Vec<&str> = records
-        .iter()
-        .map(|record| record.reference.as_str())
-        .collect();
+    let source = Source::Path(folder.join(file));
+    let records = load_marked(tree, &source, &remembered, |records| {
+        let names: Vec<&str> = records
+            .iter()
+            .map(|record| record.reference.as_str())
+            .collect();
+        serde_json::json!({ "file": file, "references": names }).to_string()
+    })?;
     for record in &records {
         say(&format!("loaded {} {}", record.reference, record.digest));
     }
-    let text = serde_json::json!({ "file": file, "references": names }).to_string();
-    replace_file(tree, &remembered, text.as_bytes())
+    Ok(())
 }
 
 fn read_index(folder: &Path) -> Result<Vec<(String, Digest)>, StoreError> {

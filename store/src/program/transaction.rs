@@ -2,8 +2,9 @@
 //! place in an order that a power cut can interrupt anywhere.
 //!
 //! ```text
-//! write tmp/… ─▶ syncfs ─▶ rename blobs, layers ─▶ fsync their folders ─▶ rename references ─▶ fsync their folder
+//! write tmp/… ─▶ syncfs ─▶ rename blobs, layers ─▶ references ─▶ marks          (each: then fsync of their folders)
 //! ```
+//! A mark says that all before it is done: that an archive of the release was loaded.
 
 use crate::program::error::StoreError;
 use crate::program::meter::Meter;
@@ -20,6 +21,7 @@ pub(crate) struct Transaction {
     meter: Meter,
     moves: Vec<(PathBuf, PathBuf)>,
     references: Vec<(PathBuf, PathBuf)>,
+    marks: Vec<(PathBuf, PathBuf)>,
     _writing: Lock,
 }
 
@@ -55,6 +57,7 @@ impl Transaction {
             meter,
             moves: Vec::new(),
             references: Vec::new(),
+            marks: Vec::new(),
             _writing: writing,
         })
     }
@@ -105,6 +108,15 @@ impl Transaction {
         Ok(())
     }
 
+    /// A file that comes when all else is there.
+    pub(crate) fn add_mark(&mut self, target: PathBuf, bytes: &[u8]) -> Result<(), StoreError> {
+        let name = format!("mark-{}", self.marks.len());
+        let temporary = self.tree.temporary().join(name);
+        self.write(&temporary, bytes)?;
+        self.marks.push((temporary, target));
+        Ok(())
+    }
+
     /// Makes all of it durable and visible.
     pub(crate) fn commit(mut self) -> Result<(), StoreError> {
         let root = self.tree.root().to_owned();
@@ -113,9 +125,14 @@ impl Transaction {
         rename_all(std::mem::take(&mut self.moves))?;
         sync_folder(&self.tree.blobs())?;
         sync_folder(&self.tree.layers())?;
-        let references = std::mem::take(&mut self.references);
-        rename_all(references)?;
-        sync_folder(&self.tree.references())
+        rename_all(std::mem::take(&mut self.references))?;
+        sync_folder(&self.tree.references())?;
+        let marks = std::mem::take(&mut self.marks);
+        if marks.is_empty() {
+            return Ok(());
+        }
+        rename_all(marks)?;
+        sync_folder(&self.tree.preloaded())
     }
 
     /// What an error of this change means for the operator: a full or read-only disk is told as such. To be asked
@@ -138,22 +155,13 @@ impl Drop for Transaction {
     }
 }
 
-/// Writes a small file durably in the place of an older one.
-pub(crate) fn replace_file(tree: &Tree, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let temporary = tree.temporary().join("file");
-    let written = write_new(&temporary, bytes).and_then(|()| File::open(&temporary)?.sync_all());
-    written.map_err(|error| StoreError::io("cannot write", &temporary, error))?;
-    rename_all(vec![(temporary, path.to_owned())])?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| StoreError::io("cannot sync", folder, error))
 }
 
 /// Empties `tmp/`: only the holder of the writer's lock writes there, so all of it is left over.
-pub(crate) fn clean(tree: &Tree) -> Result<(), StoreError> {
+fn clean(tree: &Tree) -> Result<(), StoreError> {
     let folder = tree.temporary();
     let failed = |error| StoreError::io("cannot clean", &folder, error);
     for entry in fs::read_dir(&folder).map_err(failed)? {
