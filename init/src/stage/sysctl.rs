@@ -1,5 +1,6 @@
 //! Kernel settings that a container host wants otherwise than a workstation (Documentation/admin-guide/sysctl).
 
+use crate::cmdline::Cmdline;
 use crate::console;
 use std::fs;
 
@@ -23,11 +24,26 @@ const SETTINGS: [(&str, &str); 11] = [
     ("kernel/sysrq", "0"),
 ];
 
+/// Who gets huge pages (Documentation/admin-guide/mm/transhuge.rst).
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+/// Whoever asks for them by madvise(2). With the distribution's `always`, each thread's stack and each small heap may take
+/// 2 MiB of its container's limit, which is zeroed first; Redis and MongoDB warn of it.
+const FOR_WHO_ASKS: &str = "madvise";
+/// The kernel command line's word, which decides.
+const HUGE_PAGES_WORD: &str = "transparent_hugepage";
+
 /// A setting that this kernel does not have is said, and no reason to stop.
-pub(super) fn apply() {
+pub(super) fn apply(cmdline: &Cmdline) {
     for (file, value) in SETTINGS {
         if let Err(error) = fs::write(format!("/proc/sys/{file}"), value) {
             console::warn(format_args!("sysctl {file} = {value}: {error}"));
         }
+    }
+    // A kernel without them has no such file.
+    if !cmdline.has(HUGE_PAGES_WORD)
+        && fs::exists(HUGE_PAGES).unwrap_or(false)
+        && let Err(error) = fs::write(HUGE_PAGES, FOR_WHO_ASKS)
+    {
+        console::warn(format_args!("{HUGE_PAGES} = {FOR_WHO_ASKS}: {error}"));
     }
 }

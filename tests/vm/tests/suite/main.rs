@@ -29,3 +29,10 @@ mod site;
 mod steps;
 mod timers;
 mod trouble;
+
+/// Who gets transparent huge pages: the word in brackets (transhuge.rst).
+fn huge_pages(guest: &vm::Guest, unit: &str) -> String {
+    let text = guest.shell(unit, "cat /sys/kernel/mm/transparent_hugepage/enabled");
+    let chosen = text.split(['[', ']']).nth(1);
+    chosen.unwrap_or_default().to_owned()
+}

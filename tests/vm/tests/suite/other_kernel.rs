@@ -69,6 +69,7 @@ fn another_kernel_runs_a_machine_that_leaves_its_disk_alone() {
         .release(&artefacts)
         .own_disk(1 << 30)
         .kernel_argument("keelson.state=memory")
+        .kernel_argument("transparent_hugepage=always")
         .units([
             container("redis", "[[ports]]\npublish = \"7001:6379\"\n"),
             (
@@ -101,6 +102,9 @@ fn another_kernel_runs_a_machine_that_leaves_its_disk_alone() {
         guest.says("state: in memory, by keelson.state=memory");
         let told = guest.told(&["status"]);
         assert!(!told.contains("STATE IS IN MEMORY"), "{told}");
+    });
+    checks.that("the kernel command line says who gets huge pages", || {
+        assert_eq!(crate::huge_pages(&guest, "redis"), "always");
     });
     checks.that("power-off is in order, and the disk is as it was", || {
         guest.power_off();

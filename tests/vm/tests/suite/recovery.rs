@@ -79,6 +79,9 @@ fn a_machine_comes_back_from_a_panic_a_cut_and_a_disk_that_hangs() {
         let name = guest.shell("probe", "cat /run/keelson/etc/upper/hostname");
         assert_eq!(name, "wren.example");
     });
+    checks.that("huge pages go to who asks for them", || {
+        assert_eq!(crate::huge_pages(&guest, "probe"), "madvise");
+    });
     let armed = watchdog_is_armed(&mut checks, &guest);
     modules::rules(&mut checks, &guest);
     let seed = seed_rules(&mut checks, &guest);
