@@ -1,7 +1,7 @@
 //! PID 1 ◀▶ `netd`: one JSON message per `SOCK_SEQPACKET` datagram on descriptor 3.
 //!
 //! `netd` sends `Ready` once the machine's network is up (or `Degraded`, when there is no link or no lease yet; it
-//! goes on trying and sends `Ready` later). PID 1 begins with a `Held` per
+//! goes on trying and sends `Ready` later). PID 1 begins with `Kept`, a `Held` per
 //! attached run and `Synced`.
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ use unit::{NetworkMode, Port, UnitName};
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum NetRequest {
+    /// What the machine has kept can be read: its state is mounted, and it has its name. No server is asked for an address
+    /// before that.
+    Kept,
     /// At the start of a connection, one for each run that holds a network; its namespace rides along.
     /// (One message each: a datagram carries at most 253 descriptors, unix(7).)
     Held(AttachRequest),

@@ -1,13 +1,13 @@
 //! Kernel modules in three waves, so that nothing waits for what it does not need.
 //!
 //! ```text
-//! PID 1:    storage ─▶ state ─▶ units ─────────▶ event loop ─▶ units are ready ─▶ child: everything else ─▶ shelf
-//! child:    storage, file system ─▶ (state) ─▶ power button
-//! child:    network ───────────────────────────▶ netd
+//! PID 1:    state ─▶ units ──▶ event loop ─▶ units are ready ─▶ child: everything else ─▶ shelf
+//! copies:   storage ─▶ network ─▶ netd
+//!           file system ─▶ power button
 //! ```
 //!
-//! Storage is loaded by PID 1 itself, before there is an event loop, and by a child that has begun with it a little sooner. The other waves are children, `/sbin/modload` by
-//! name, which is this program (see `main`); the kernel itself sorts out two of them that want the same module.
+//! The first two waves are loaded by copies of PID 1 (`first_drivers`); the last by a child, `modload` by name, which is this
+//! program (see `main`). The kernel itself sorts out two that want the same module.
 //! No unit waits for the last wave, so it does not take processors from starting units: it begins a moment after they are
 //! ready, and when they are not, [`REST_AT_LATEST_MS`] after the others.
 
@@ -31,15 +31,10 @@ use sys::pidfd::Ended;
 /// `modload`'s other work.
 /// When the boot is over, and nobody waits: the random seed, and the shelf.
 const AFTERWARDS: &CStr = c"afterwards";
-const STATE: &CStr = c"state";
+const REST: &CStr = c"rest";
 const BUSES: &str = "/sys/bus";
 /// What QEMU hands units over by; of ACPI's many devices the only one that is wanted early.
 const FIRMWARE_CONFIGURATION: &str = "/sys/bus/acpi/devices/QEMU0002:00";
-/// How somebody at the machine turns it off, which is heard while the units start. Nobody waits for the child that loads
-/// the file system, so it loads these too.
-const POWER_BUTTON: [&str; 2] = ["button", "evdev"];
-/// Names of the modules that every container network needs, one per line.
-const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
 /// The release's root, writable, on this descriptor of the child.
 const RELEASE_ROOT: i32 = 3;
 
@@ -77,20 +72,6 @@ pub(crate) enum Wave {
 }
 
 impl Wave {
-    fn name(self) -> &'static CStr {
-        match self {
-            Self::Storage => c"storage",
-            Self::Network => c"network",
-            Self::Rest => c"rest",
-        }
-    }
-
-    fn of(name: &str) -> Option<Self> {
-        let all = [Self::Storage, Self::Network, Self::Rest];
-        all.into_iter()
-            .find(|wave| wave.name().to_str() == Ok(name))
-    }
-
     /// Where its devices are; None: everywhere. A machine has hundreds of devices that are neither a disk nor a network
     /// card, and to look at each of them costs more than to load a driver.
     fn buses(self) -> Option<&'static [&'static str]> {
@@ -128,73 +109,65 @@ impl Wave {
     }
 }
 
-/// Load what drives the devices that are there. Loading a bus driver brings new devices: look again until none is new.
-pub(crate) fn cold_plug(modules: &mut ModuleIndex, wave: Wave) {
+/// Load what drives the devices that are there, wave after wave, and say of each when it is over. Loading a bus driver
+/// brings new devices: look again until none is new.
+pub(crate) fn cold_plug(modules: &mut ModuleIndex, waves: &[Wave], mut over: impl FnMut(Wave)) {
     let mut seen = HashSet::new();
-    loop {
-        let fresh = aliases(wave, |alias| {
-            wave.wants(alias) && seen.insert(alias.to_owned())
-        });
-        if fresh.is_empty() {
-            return;
-        }
-        let wanted: BTreeSet<String> = fresh
-            .iter()
-            .flat_map(|alias| modules.resolve(alias))
-            .collect();
-        for module in wanted {
-            if let Err(error) = modules.load(&module) {
-                // ENODEV: the driver looked and this is not its device.
-                if error.source.raw_os_error() != Some(nix::libc::ENODEV) {
-                    log::warn!("{error}");
+    let mut there = aliases(waves);
+    for wave in waves {
+        loop {
+            let fresh = there
+                .iter()
+                .filter(|alias| wave.wants(alias) && seen.insert(String::clone(alias)));
+            let wanted: BTreeSet<String> = fresh.map(|alias| modules.resolve(alias)).fold(
+                BTreeSet::new(),
+                |mut all, found| {
+                    all.extend(found);
+                    all
+                },
+            );
+            if wanted.is_empty() {
+                break;
+            }
+            for module in wanted {
+                if let Err(error) = modules.load(&module) {
+                    // ENODEV: the driver looked and this is not its device.
+                    if error.source.raw_os_error() != Some(nix::libc::ENODEV) {
+                        log::warn!("{error}");
+                    }
                 }
             }
+            there = aliases(waves);
         }
+        over(*wave);
     }
 }
 
-/// `modalias` of every device on the wave's buses that is wanted (Documentation/ABI/testing/sysfs-bus-pci and its like).
-fn aliases(wave: Wave, mut wanted: impl FnMut(&str) -> bool) -> Vec<String> {
+/// `modalias` of every device on the waves' buses (Documentation/ABI/testing/sysfs-bus-pci and its like).
+fn aliases(waves: &[Wave]) -> Vec<String> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         fs::read_dir(path)
             .map(|found| found.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default()
     };
-    let buses = match wave.buses() {
+    let some: Option<BTreeSet<&str>> = waves.iter().try_fold(BTreeSet::new(), |mut all, wave| {
+        all.extend(wave.buses()?);
+        Some(all)
+    });
+    let buses = match some {
         Some(buses) => buses.iter().map(|bus| Path::new(BUSES).join(bus)).collect(),
         None => folders(Path::new(BUSES)),
     };
-    let firmware = match wave {
-        Wave::Storage => Some(Path::new(FIRMWARE_CONFIGURATION).to_owned()),
-        Wave::Network | Wave::Rest => None,
-    };
+    let firmware = waves.contains(&Wave::Storage);
+    let firmware = firmware.then(|| Path::new(FIRMWARE_CONFIGURATION).to_owned());
     buses
         .iter()
         .flat_map(|bus| folders(&bus.join("devices")))
         .chain(firmware)
         .filter_map(|device| fs::read_to_string(device.join("modalias")).ok())
-        .filter_map(|alias| {
-            let alias = alias.trim();
-            (!alias.is_empty() && wanted(alias)).then(|| alias.to_owned())
-        })
+        .map(|alias| alias.trim().to_owned())
+        .filter(|alias| !alias.is_empty())
         .collect()
-}
-
-/// Start the child that loads a wave.
-///
-/// # Errors
-/// As clone3(2).
-pub(crate) fn spawn_wave(wave: Wave, root: Option<&OwnedFd>) -> io::Result<Child> {
-    spawn_modload(wave.name(), root)
-}
-
-/// Start the child that loads the file system of the state partition, which is the largest of all modules, while PID 1 looks
-/// for the partition; and then what drives the power button.
-///
-/// # Errors
-/// As clone3(2).
-pub(crate) fn spawn_file_system(root: Option<&OwnedFd>) -> io::Result<Child> {
-    spawn_modload(STATE, root)
 }
 
 /// Start this program as `modload WHAT`.
@@ -220,19 +193,19 @@ fn spawn_modload(what: &CStr, root: Option<&OwnedFd>) -> io::Result<Child> {
     })
 }
 
-/// `modload WAVE`, `modload state` or `modload shelf`: the child's side.
+/// `modload rest` and `modload afterwards`: the child's side.
 pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     sys::kmsg::install("modload");
-    let Some(what) = arguments.next() else {
-        return ExitCode::FAILURE;
-    };
     let root = sys::descriptor::inherited(RELEASE_ROOT).ok();
+    let what = arguments.next().unwrap_or_default();
     if AFTERWARDS.to_str() == Ok(&what) {
         let _ = sys::process::yield_to_others();
         renew_seed();
         return fill_shelf(root.as_ref());
     }
-    let wave = Wave::of(&what);
+    if REST.to_str() != Ok(&what) {
+        return ExitCode::FAILURE;
+    }
     let mut modules = match crate::stage::module_index() {
         Ok(modules) => modules,
         Err(error) => {
@@ -240,26 +213,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match wave {
-        // Cards first: the machine's own address takes longest.
-        Some(wave) => cold_plug(&mut modules, wave),
-        // A disk answers slowly, and PID 1 comes to it a little later.
-        None => cold_plug(&mut modules, Wave::Storage),
-    }
-    let list = match wave {
-        Some(Wave::Network) => fs::read_to_string(BOOT_LIST).unwrap_or_default(),
-        Some(Wave::Storage | Wave::Rest) => String::new(),
-        None if STATE.to_str() == Ok(&what) => {
-            let names = crate::stage::FILE_SYSTEM.iter().chain(&POWER_BUTTON);
-            names.map(|name| format!("{name}\n")).collect()
-        }
-        None => return ExitCode::FAILURE,
-    };
-    for name in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if let Err(error) = modules.load(name) {
-            log::warn!("{error}");
-        }
-    }
+    cold_plug(&mut modules, &[Wave::Rest], |_| {});
     if let Some(root) = root {
         for path in modules.take_loaded() {
             crate::stage::free(&root, &path);
@@ -384,7 +338,7 @@ impl Machine {
         }
         let at_ms = since_boot_ms();
         self.rest = Rest::Begun { at_ms };
-        match spawn_wave(Wave::Rest, self.boot.release_root.as_ref()) {
+        match spawn_modload(REST, self.boot.release_root.as_ref()) {
             Ok(child) => {
                 let wave = Wave::Rest;
                 self.children.insert(child.pid, ChildKind::Drivers { wave });

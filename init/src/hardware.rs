@@ -2,13 +2,16 @@
 
 use crate::carried;
 use crate::console;
+use crate::drivers::Rest;
 use crate::helper::Helper;
 use crate::hotplug::has_control_port;
+use crate::limits;
 use crate::machine::Machine;
 use crate::power_button::PowerButton;
 use crate::source::{HelperKind, Source};
 use crate::watchdog::FedWatchdog;
 use serde::{Deserialize, Serialize};
+use sys::clock::since_boot_ms;
 use sys::epoll::Interest;
 use sys::power::PowerAction;
 use sys::uevent::UeventSocket;
@@ -52,8 +55,16 @@ impl Machine {
         let idle = |helper: &Helper| {
             helper.kind == kind && helper.pid.is_none() && helper.start_at.is_none()
         };
-        if has_control_port() && self.helpers.iter().any(idle) {
-            self.start_helper(kind);
+        if !has_control_port() || !self.helpers.iter().any(idle) {
+            return;
+        }
+        if self.rest == Rest::Done {
+            return self.start_helper(kind);
+        }
+        // Nobody talks to a machine in its first second, and its units have a use for the processors.
+        let at = since_boot_ms().saturating_add(limits::RELAY_DELAY_MS);
+        if let Some(relay) = self.helpers.iter_mut().find(|helper| helper.kind == kind) {
+            relay.start_at = Some(at);
         }
     }
 

@@ -14,8 +14,8 @@ use sys::pidfd::Ended;
 const MESSAGE_BYTES_MAX: usize = 192 << 10;
 
 impl Machine {
-    /// netd was started by a stage, and gets its first word when the drivers that container networks need are there. logd
-    /// has nothing to read yet, and the first containers can use its share of the processors.
+    /// netd was started by a stage, and gets its first word of runs when the drivers that container networks need are there.
+    /// logd has nothing to read yet, and the first containers can use its share of the processors.
     pub(crate) fn adopt_helpers(&mut self) {
         let now = since_boot_ms();
         for helper in &mut self.helpers {

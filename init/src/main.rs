@@ -41,6 +41,7 @@ mod dump;
 mod durable;
 mod exec;
 mod explain;
+mod first_drivers;
 mod flip;
 mod gasp;
 mod handover;

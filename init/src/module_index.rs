@@ -1,9 +1,8 @@
 //! Which module drives what: kmod's text indexes (modules.dep(5), modules.alias, modules.softdep), loaded in order of
 //! need.
 //!
-//! The release carries only the closure of what it can use, so the whole index is some hundred kilobytes of text. Three
-//! programs read it at every boot for a few lookups each: the texts stay as they are, sorted by the image builder, and a
-//! lookup is a binary search.
+//! The release carries only the closure of what it can use, so the whole index is some hundred kilobytes of text, read for a
+//! few lookups: it stays as the image builder has sorted it, and a lookup is a binary search.
 
 use crate::shelf::Shelf;
 use crate::sorted_lines::SortedLines;
@@ -16,10 +15,10 @@ use std::path::{Path, PathBuf};
 pub(crate) struct ModuleIndex {
     folder: PathBuf,
     /// `FILE: FILE FILE…`, the file relative to `folder`, and what must be loaded before it; by name.
-    modules: SortedLines,
-    /// `alias PATTERN NAME`
-    aliases: SortedLines,
-    /// `softdep NAME pre: NAME… post: NAME…`
+    modules: String,
+    /// `alias PATTERN NAME`, by byte.
+    aliases: String,
+    /// `softdep NAME pre: NAME… post: NAME…`, by name.
     softdeps: String,
     loaded: HashSet<String>,
     /// Files that have been loaded since [`ModuleIndex::take_loaded`].
@@ -73,12 +72,12 @@ fn by_name(one: &str, other: &str) -> std::cmp::Ordering {
 const ALIAS: &str = "alias ";
 
 impl ModuleIndex {
-    /// From the texts of `modules.dep`, `modules.alias` and `modules.softdep`.
+    /// From the texts of `modules.dep`, `modules.alias` and `modules.softdep`, in the order that the fields have.
     pub(crate) fn parse(folder: &Path, dep: String, alias: String, softdep: String) -> Self {
         Self {
             folder: folder.to_owned(),
-            modules: SortedLines::new(dep, |one, other| by_name(stem(one), stem(other))),
-            aliases: SortedLines::new(alias, str::cmp),
+            modules: dep,
+            aliases: alias,
             softdeps: softdep,
             ..Self::default()
         }
@@ -91,23 +90,27 @@ impl ModuleIndex {
 
     /// The line of a module in `modules.dep`.
     fn line(&self, name: &str) -> Option<&str> {
-        self.modules.equal(|line| by_name(stem(line), name)).next()
+        let lines = SortedLines::new(&self.modules).equal(|line| by_name(stem(line), name));
+        lines.iter().next()
     }
 
     fn module(&self, name: &str) -> Option<Module> {
         let (file, needs) = self.line(name)?.split_once(':')?;
         let mut needs: Vec<String> = needs.split_whitespace().map(name_of).collect();
-        for line in self.softdeps.lines() {
-            let mut words = line.split_whitespace();
-            let of_this = words.next() == Some("softdep")
-                && words.next().is_some_and(|word| by_name(word, name).is_eq());
-            if of_this {
-                let before = words
-                    .skip_while(|word| *word != "pre:")
-                    .skip(1)
-                    .take_while(|word| *word != "post:");
-                needs.extend(before.map(normalise));
-            }
+        let of_line = |line: &str| {
+            line.split(' ')
+                .nth(1)
+                .map(str::to_owned)
+                .unwrap_or_default()
+        };
+        let softdeps = SortedLines::new(&self.softdeps);
+        for line in softdeps.equal(|line| by_name(&of_line(line), name)).iter() {
+            let before = line
+                .split_whitespace()
+                .skip_while(|word| *word != "pre:")
+                .skip(1)
+                .take_while(|word| *word != "post:");
+            needs.extend(before.map(normalise));
         }
         Some(Module {
             file: file.trim().to_owned(),
@@ -120,23 +123,24 @@ impl ModuleIndex {
         if self.line(alias).is_some() {
             return vec![normalise(alias)];
         }
-        let (mut found, bus) = (Vec::new(), bus(alias));
-        let of_bus = |line: &str| {
-            let entry = line.strip_prefix(ALIAS).unwrap_or(line);
-            entry.get(..bus.len()).unwrap_or(entry).cmp(bus)
-        };
-        let entries = self.aliases.equal(of_bus);
-        for (pattern, module) in entries
-            .filter_map(|line| line.strip_prefix(ALIAS))
-            .filter_map(|entry| entry.split_once(' '))
-        {
-            if matches_glob(pattern, alias) {
-                let module = normalise(module);
-                if !found.contains(&module) {
-                    found.push(module);
-                }
-            }
+        // A pattern is literal up to its first wildcard, so it is among the lines that begin as the alias does: those that go
+        // on with a wildcard are tried, then the others are narrowed down by the alias's next byte.
+        let mut found = Vec::new();
+        let mut lines = SortedLines::new(&self.aliases);
+        for (at, byte) in ALIAS.bytes().enumerate() {
+            lines = with_byte(lines, at, byte);
         }
+        let ends = alias.bytes().chain([b' ']);
+        for (at, byte) in (ALIAS.len()..).zip(ends) {
+            if lines.is_empty() {
+                break;
+            }
+            for wildcard in *b"*?[" {
+                take_matching(with_byte(lines, at, wildcard), alias, &mut found);
+            }
+            lines = with_byte(lines, at, byte);
+        }
+        take_matching(lines, alias, &mut found);
         found
     }
 
@@ -215,11 +219,22 @@ pub(crate) fn is_live(module: &str) -> bool {
     std::fs::read_to_string(state).is_ok_and(|state| state.trim() == "live")
 }
 
-/// What the patterns for this alias begin with: `pci` of `pci:v00001AF4…`. (ACPI's have a star before the colon,
-/// `acpi*:PNP0C0C:*`.) What has no bus, such as `fs-ext4` or `net-pf-10`, is found by its first word.
-fn bus(alias: &str) -> &str {
-    let end = alias.find([':', '-']).unwrap_or(alias.len());
-    alias.get(..end).unwrap_or(alias)
+/// Of lines that are the same up to there, those that go on with this byte.
+fn with_byte(lines: SortedLines<'_>, at: usize, byte: u8) -> SortedLines<'_> {
+    lines.equal(|line| line.as_bytes().get(at).cmp(&Some(&byte)))
+}
+
+/// The modules of those lines of `modules.alias` whose pattern fits.
+fn take_matching(lines: SortedLines<'_>, alias: &str, found: &mut Vec<String>) {
+    let entries = lines.iter().filter_map(|line| line.strip_prefix(ALIAS));
+    for (pattern, module) in entries.filter_map(|entry| entry.split_once(' ')) {
+        if matches_glob(pattern, alias) {
+            let module = normalise(module);
+            if !found.contains(&module) {
+                found.push(module);
+            }
+        }
+    }
 }
 
 /// fnmatch(3) as kmod uses it: `*`, `?` and `[…]`.
@@ -307,11 +322,41 @@ mod tests {
     }
 
     #[test]
+    fn patterns_are_found_wherever_their_first_wildcard_is() {
+        let mut aliases = [
+            "alias * all",
+            "alias pci:v*d*sv*sd*bc01sc06i01* by-class",
+            "alias pci:v00001AF4d*sv*sd*bc*sc*i* by-vendor",
+            "alias pci:v00001AF4d00001041sv*sd*bc*sc*i* by-device",
+            "alias pci:v0000[01]AF4d*sv*sd*bc*sc*i* by-set",
+            "alias pci:v00008086d*sv*sd*bc*sc*i* other",
+            "alias pci:v00001AF? by-query",
+            "alias pci:v00001AF4 exact",
+            "alias pci:v00001AF4d longer",
+        ];
+        aliases.sort_unstable();
+        let text = aliases.join("\n") + "\n";
+        let index = ModuleIndex::parse(Path::new("/m"), String::new(), text, String::new());
+        let found = |alias: &str| {
+            let mut found = index.resolve(alias);
+            found.sort();
+            found
+        };
+        let disk = "pci:v00001AF4d00001041sv00001AF4sd00001100bc01sc06i01";
+        assert_eq!(
+            found(disk),
+            ["all", "by_class", "by_device", "by_set", "by_vendor"]
+        );
+        assert_eq!(found("pci:v00001AF4"), ["all", "by_query", "exact"]);
+        assert_eq!(found("usb:x"), ["all"]);
+    }
+
+    #[test]
     fn a_device_finds_its_module_and_a_name_finds_itself() {
         let index = ModuleIndex::parse(
             Path::new("/m"),
             "kernel/drivers/virtio_blk.ko.xz: kernel/a/virtio-ring.ko\nkernel/a/virtio-ring.ko:\n".into(),
-            "alias virtio:d00000002v* virtio_blk\nalias net-pf-16-proto-16-family-ovs openvswitch\n# comment\n".into(),
+            "alias net-pf-16-proto-16-family-ovs openvswitch\nalias virtio:d00000002v* virtio_blk\n".into(),
             "softdep virtio_blk pre: crc32c post: x\n".into(),
         );
         assert_eq!(index.resolve("virtio:d00000002v00001AF4"), ["virtio_blk"]);

@@ -156,7 +156,7 @@ impl Machine {
         }
     }
 
-    /// netd's first word, when the drivers that container networks need are there.
+    /// netd's first word of runs, when the drivers that container networks need are there.
     pub(crate) fn begin_network(&mut self) {
         let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
         let runs = self
@@ -175,17 +175,17 @@ impl Machine {
         self.network_has_started();
     }
 
-    /// The stage `network` is that of the present netd.
+    /// The stage `network` is that of the present netd, from its first word on.
     fn network_has_started(&mut self) {
-        let netd = |helper: &&Helper| helper.kind == HelperKind::Netd;
-        self.network.started_ms = self.helpers.iter().find(netd).map(|netd| netd.started_ms);
+        let at = self.boot.network_since_ms.take();
+        self.network.started_ms = Some(at.unwrap_or_else(since_boot_ms));
     }
 
     /// A new netd: everything it has to know.
     pub(crate) fn brief_netd(&mut self) {
         self.network.briefed = true;
         self.network_has_started();
-        let mut messages = Vec::new();
+        let mut messages = vec![(NetRequest::Kept, None)];
         for attachment in self.network.attachments.values() {
             if let Some(attached) = &attachment.attached {
                 let namespace = attached.namespace.as_ref();

@@ -6,7 +6,7 @@
 
 use super::{Boot, StageError};
 use crate::console;
-use crate::drivers::{self, Wave};
+use crate::first_drivers;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 use std::fs::{self, File};
@@ -79,15 +79,7 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     if let Err(error) = crate::modprobe::install() {
         console::warn(format_args!("modules that the kernel asks for: {error}"));
     }
-    // The event loop reaps it; where it can't be started, the stage `state` does its work.
-    if let Err(error) = drivers::spawn_file_system(boot.release_root.as_ref()) {
-        log::warn!("modload: {error}");
-    }
-    // The network's drivers are on their way while everything else is made ready.
-    match drivers::spawn_wave(Wave::Network, boot.release_root.as_ref()) {
-        Ok(child) => boot.network_drivers = Some((child, sys::clock::since_boot_ms())),
-        Err(error) => console::warn(format_args!("drivers of the network: {error}")),
-    }
+    begin_drivers(boot)?;
     let _ = nix::sys::stat::umask(Mode::from_bits_retain(0o022));
     for folder in [sys::paths::RUN, sys::paths::RUN_UNITS] {
         fs::create_dir_all(folder).map_err(|error| StageError::io(folder, error))?;
@@ -99,8 +91,27 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
         ));
     }
     raise_descriptor_limit();
-    super::sysctl::apply();
+    super::sysctl::apply(&boot.cmdline);
     cgroups()
+}
+
+/// They are on their way while everything else is made ready.
+fn begin_drivers(boot: &mut Boot) -> Result<(), StageError> {
+    boot.modules = super::modules::index()?;
+    let started_ms = sys::clock::since_boot_ms();
+    match first_drivers::of_devices(&mut boot.modules, boot.release_root.as_ref()) {
+        Ok((child, storage)) => {
+            boot.network_drivers = Some((child, started_ms));
+            boot.storage_drivers = Some(storage);
+        }
+        Err(error) => console::warn(format_args!("drivers of the network: {error}")),
+    }
+    // The event loop reaps it.
+    if let Err(error) = first_drivers::of_file_system(&mut boot.modules, boot.release_root.as_ref())
+    {
+        log::warn!("drivers of the state's file system: {error}");
+    }
+    Ok(())
 }
 
 fn leave_rootfs() -> Result<(), StageError> {

@@ -12,6 +12,12 @@ const MACHINE_ID: &str = "/var/machine/id";
 const HOSTNAME: &str = "/var/machine/hostname";
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
+    let result = identify(boot);
+    super::netd::begin(boot);
+    result
+}
+
+fn identify(boot: &mut Boot) -> Result<(), StageError> {
     use_seed(boot);
     boot.machine_id = machine_id()?;
     let etc = Path::new("/etc/machine-id");

@@ -1,7 +1,7 @@
 //! Boot as a list of named stages, each with what its failure does.
 //!
 //! ```text
-//! early → root → modules → state → identity → clock → netd → units → (event loop)
+//! early → root → modules → netd → state → identity → clock → units → (event loop)
 //! ```
 //! To add one: a file here with a function `fn(&mut Boot) -> Result<(), StageError>`, and a row in [`STAGES`].
 
@@ -22,6 +22,7 @@ pub(crate) use state::FILE_SYSTEM;
 use crate::carried;
 use crate::cmdline::Cmdline;
 use crate::console;
+use crate::first_drivers::Storage;
 use crate::gasp;
 use crate::health::StateHome;
 use crate::helper::Helper;
@@ -67,6 +68,11 @@ const STAGES: [Stage; 8] = [
         on_failure: OnFailure::GoOn,
     },
     Stage {
+        name: "netd",
+        run: netd::run,
+        on_failure: OnFailure::GoOn,
+    },
+    Stage {
         name: "state",
         run: state::run,
         on_failure: OnFailure::GoOn,
@@ -79,11 +85,6 @@ const STAGES: [Stage; 8] = [
     Stage {
         name: "clock",
         run: clock::run,
-        on_failure: OnFailure::GoOn,
-    },
-    Stage {
-        name: "netd",
-        run: netd::run,
         on_failure: OnFailure::GoOn,
     },
     Stage {
@@ -113,9 +114,14 @@ pub(crate) struct Boot {
     /// The child that loads the network's drivers, and when it was started.
     #[serde(with = "carried")]
     pub network_drivers: Option<(sys::clone::Child, u64)>,
+    /// Of no use after the boot.
+    #[serde(skip)]
+    pub storage_drivers: Option<Storage>,
     /// It was started before there was an event loop.
     pub netd: Option<Helper>,
-    /// The first netd has been told that it may make the containers' network.
+    /// When the first netd was told that it may ask for an address.
+    pub network_since_ms: Option<u64>,
+    /// It has been told that it may make the containers' network, too.
     pub network_begun: bool,
 }
 

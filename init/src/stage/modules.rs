@@ -1,13 +1,17 @@
-//! Drivers of disks, which the next stage needs; everything else is loaded beside the boot (`drivers`).
+//! Drivers of disks, which the next stage needs: a copy of PID 1 has begun with them (`first_drivers`).
 
 use super::{Boot, StageError};
 use crate::drivers::{self, Wave};
+use crate::first_drivers::Storage;
 use crate::module_index::ModuleIndex;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
-    drivers::cold_plug(&mut boot.modules, Wave::Storage);
+    let storage = boot.storage_drivers.take();
+    if !storage.is_some_and(Storage::wait) {
+        drivers::cold_plug(&mut boot.modules, &[Wave::Storage], |_| {});
+    }
     for path in boot.modules.take_loaded() {
         boot.free(&path);
     }

@@ -1,5 +1,5 @@
-//! netd: its program starts, asks for a lease and makes the bridge, while the units are read. The event loop takes it over
-//! (`Machine::adopt_helpers`).
+//! netd: its program starts while the state is mounted, asks for a lease when the machine has its name, and makes the bridge
+//! while the units are read. The event loop takes it over (`Machine::adopt_helpers`).
 
 use super::{Boot, StageError};
 use crate::helper::Helper;
@@ -19,14 +19,21 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     // Where it fails, the event loop tries again.
     netd.start(since_boot_ms(), null.as_fd(), log.as_fd())
         .map_err(|error| StageError::io("netd", error))?;
-    if drivers_are_there(boot)
-        && let Ok(word) = serde_json::to_vec(&NetRequest::Synced)
-    {
-        // At a boot no run holds a network: that is all there is to say before it makes the bridge and its rules.
-        boot.network_begun = netd.send(word, &[]).is_ok();
-    }
     boot.netd = Some(netd);
     Ok(())
+}
+
+/// The state is mounted and the machine has its name. What can't be said now the event loop says.
+pub(super) fn begin(boot: &mut Boot) {
+    let drivers_are_there = drivers_are_there(boot);
+    let Some(netd) = &mut boot.netd else { return };
+    let mut say = |word: NetRequest| {
+        let word = serde_json::to_vec(&word).map_err(std::io::Error::from);
+        word.and_then(|word| netd.send(word, &[])).is_ok()
+    };
+    boot.network_since_ms = Some(since_boot_ms());
+    // At a boot no run holds a network: that is all there is to say before it makes the bridge and its rules.
+    boot.network_begun = say(NetRequest::Kept) && drivers_are_there && say(NetRequest::Synced);
 }
 
 /// The child that loads the network's drivers has ended; the event loop hears how.

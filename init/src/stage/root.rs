@@ -7,7 +7,6 @@ use std::fs;
 const LAYERS: &str = "/run/keelson/etc";
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
-    boot.modules = super::modules::index()?;
     boot.modules
         .load("overlay")
         .map_err(|error| StageError::text(error.to_string()))?;

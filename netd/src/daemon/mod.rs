@@ -10,8 +10,8 @@
 //! leaves everything as it is.
 //!
 //! The machine's own link comes first: while a DHCP server thinks, the bridge, the firewall and the first containers
-//! are made. They are made when PID 1 has said its first word, so that this program may be started before the drivers
-//! that they need.
+//! are made. This program may be started before the state is mounted and before the drivers are there: it asks for an
+//! address when PID 1 has said that what the machine has kept can be read, and makes the bridge at PID 1's first word of runs.
 
 mod notices;
 mod own_link;
@@ -23,7 +23,7 @@ use crate::containers::Containers;
 use crate::dhcp::port::DhcpPort;
 use crate::lease_file;
 use crate::link;
-use crate::machine::{Event, Listening, Machine, Outset};
+use crate::machine::{Event, Kept, Listening, Machine, Outset};
 use crate::namespace::Namespaces;
 use crate::netlink::Socket;
 use crate::netlink::route::{self, Link};
@@ -44,7 +44,7 @@ use sys::epoll::Interest;
 const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// While an answer of a DHCP server is to be expected, nothing else is begun.
 const DHCP_QUIET: Duration = Duration::from_millis(20);
-/// So long after PID 1's first word containers wait for the name servers of the machine's first lease: most leases are
+/// So long after PID 1's first word of runs containers wait for the name servers of the machine's first lease: most leases are
 /// there by then, and a machine without a network is not kept from starting.
 const SETTLE_WAIT_MS: u64 = 2_000;
 
@@ -54,7 +54,7 @@ pub(crate) struct Daemon {
     buffer: Vec<u8>,
     places: Places,
     started_ms: u64,
-    /// When PID 1 said its first word.
+    /// When PID 1 said its first word of runs.
     begun_ms: Option<u64>,
     notices: Socket,
     route: Socket,
@@ -63,7 +63,7 @@ pub(crate) struct Daemon {
     dhcp: Option<(Listening, DhcpPort)>,
     /// For containers to come; theirs as soon as there are any.
     namespaces: Option<Namespaces>,
-    /// None until PID 1 has said its first word.
+    /// None until PID 1 has said its first word of runs.
     containers: Option<Containers>,
     waiting: VecDeque<Waiting>,
     /// When the link of a former run went last.
@@ -87,9 +87,7 @@ impl Daemon {
         let mut route = Socket::route()?;
         let outset = Outset {
             wish: wish(&places),
-            hostname: hostname(),
             found: route::addresses(&mut route)?,
-            remembered: lease_file::read(&places.lease()),
             seed: RandomState::new().hash_one(now_ms),
         };
         let mut daemon = Self {
@@ -220,6 +218,15 @@ impl Daemon {
         if let Err(error) = done {
             log::warn!("{error}");
         }
+    }
+
+    /// What was kept can be read.
+    fn read_what_was_kept(&mut self) {
+        let kept = Kept {
+            hostname: hostname(),
+            remembered: lease_file::read(&self.places.lease()),
+        };
+        self.tell_machine(Event::Kept(&kept));
     }
 
     fn make_containers(&mut self) -> Result<Containers, Box<dyn Error>> {

@@ -79,6 +79,7 @@ impl Daemon {
             }
         };
         match request {
+            NetRequest::Kept => self.read_what_was_kept(),
             NetRequest::Held(request) => {
                 let namespace = descriptors.pop();
                 let namespace = namespace.as_ref().map(AsFd::as_fd);
@@ -113,7 +114,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Made at PID 1's first word.
+    /// Made at PID 1's first word of runs.
     fn containers(&mut self) -> Result<&mut Containers, Box<dyn Error>> {
         let containers = match self.containers.take() {
             Some(containers) => containers,

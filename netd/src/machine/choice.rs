@@ -19,7 +19,7 @@ impl Machine {
 
     /// The link in use stays in use while it works; otherwise the first candidate with a carrier takes its place.
     pub(super) fn choose(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        if self.retry_at_ms.is_some_and(|at| now_ms < at) {
+        if self.kept.is_none() || self.retry_at_ms.is_some_and(|at| now_ms < at) {
             return;
         }
         self.retry_at_ms = None;
@@ -65,7 +65,7 @@ impl Machine {
                     .map(|found| found.address)
                     .next()
                     .or_else(|| Some(self.remembered_of(link)?.address));
-                let hostname = self.outset.hostname.clone();
+                let hostname = self.kept.as_ref().and_then(|kept| kept.hostname.clone());
                 let seed = self.outset.seed ^ now_ms;
                 Some(Client::new(now_ms, link.mac, hostname, wanted, seed))
             }

@@ -21,11 +21,7 @@ impl Machine {
         let found = found.map(|found| Subnet::of(found.address, found.prefix));
         let wished = match &self.outset.wish {
             Wish::Static { config, .. } => Some(config.network()),
-            Wish::Dhcp { .. } => self
-                .outset
-                .remembered
-                .as_ref()
-                .map(RememberedLease::network),
+            Wish::Dhcp { .. } => self.remembered().map(RememberedLease::network),
             Wish::Off => None,
         };
         let has = self.config().map(LinkConfig::network);
@@ -63,8 +59,11 @@ impl Machine {
     }
 
     pub(super) fn remembered_of(&self, link: &Link) -> Option<&RememberedLease> {
-        let remembered = self.outset.remembered.as_ref();
-        remembered.filter(|lease| lease.is_of(link.mac))
+        self.remembered().filter(|lease| lease.is_of(link.mac))
+    }
+
+    fn remembered(&self) -> Option<&RememberedLease> {
+        self.kept.as_ref()?.remembered.as_ref()
     }
 
     /// The lease in force, when it is another than the one to be remembered up to now.
@@ -73,10 +72,10 @@ impl Machine {
         chosen.client.as_ref()?;
         let link = self.links.get(&chosen.link)?;
         let lease = RememberedLease::new(link.mac, chosen.config.as_ref()?);
-        if self.outset.remembered.as_ref() == Some(&lease) {
+        if self.remembered() == Some(&lease) {
             return None;
         }
-        self.outset.remembered = Some(lease.clone());
+        self.kept.get_or_insert_default().remembered = Some(lease.clone());
         Some(lease)
     }
 }

@@ -39,7 +39,9 @@ const CONFIGURE_RETRY_MS: u64 = 10_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
-    /// PID 1 has said its first word: from here on it is worth telling that there is no link.
+    /// From here on a link may be chosen.
+    Kept(&'a Kept),
+    /// PID 1 has said its first word of runs: from here on it is worth telling that there is no link.
     Begin,
     /// New, or changed.
     Link(&'a Link),
@@ -88,17 +90,24 @@ pub(crate) struct Listening {
 #[derive(Clone, Debug)]
 pub(crate) struct Outset {
     pub(crate) wish: Wish,
-    pub(crate) hostname: Option<String>,
     /// Addresses found on links: a restart asks for the same again.
     pub(crate) found: Vec<LinkAddress>,
-    pub(crate) remembered: Option<RememberedLease>,
     pub(crate) seed: u64,
+}
+
+/// What the machine has kept of former boots.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) hostname: Option<String>,
+    pub(crate) remembered: Option<RememberedLease>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Machine {
     outset: Outset,
-    /// When PID 1 said its first word.
+    /// Until it is known, no link is chosen.
+    kept: Option<Kept>,
+    /// When PID 1 said its first word of runs.
     begun_ms: Option<u64>,
     links: BTreeMap<u32, Link>,
     chosen: Option<Chosen>,
@@ -121,6 +130,7 @@ impl Machine {
     pub(crate) fn new(outset: Outset) -> Self {
         Self {
             outset,
+            kept: None,
             begun_ms: None,
             links: BTreeMap::new(),
             chosen: None,
@@ -131,6 +141,9 @@ impl Machine {
 
     pub(crate) fn handle(&mut self, now_ms: u64, event: Event<'_>, actions: &mut Vec<Action>) {
         match event {
+            Event::Kept(kept) => {
+                self.kept.get_or_insert_with(|| kept.clone());
+            }
             Event::Begin => {
                 self.begun_ms.get_or_insert(now_ms);
             }

@@ -31,14 +31,22 @@ fn machine_with(command_line: &str, remembered: Option<RememberedLease>) -> Mach
 }
 
 fn not_begun(command_line: &str, remembered: Option<RememberedLease>) -> Machine {
-    let outset = Outset {
-        wish: wish(command_line).unwrap(),
-        hostname: None,
-        found: Vec::new(),
+    let mut machine = nothing_read(command_line);
+    let hostname = None;
+    let kept = Kept {
+        hostname,
         remembered,
-        seed: 7,
     };
-    Machine::new(outset)
+    handle(&mut machine, 0, Event::Kept(&kept));
+    machine
+}
+
+fn nothing_read(command_line: &str) -> Machine {
+    Machine::new(Outset {
+        wish: wish(command_line).unwrap(),
+        found: Vec::new(),
+        seed: 7,
+    })
 }
 
 fn handle(machine: &mut Machine, now_ms: u64, event: Event<'_>) -> Vec<Action> {
@@ -70,6 +78,24 @@ fn a_link_is_brought_up_and_chosen_once_it_has_a_carrier() {
         (listening.name.as_str(), listening.has_address),
         ("eth0", false)
     );
+}
+
+#[test]
+fn nobody_is_asked_for_an_address_before_what_was_kept_can_be_read() {
+    let mut machine = nothing_read("");
+    let up = handle(&mut machine, 0, Event::Link(&link(2, false)));
+    assert_eq!(up, [Action::BringUp { link: 2 }]);
+    assert_eq!(handle(&mut machine, 5, Event::Link(&link(2, true))), []);
+    assert_eq!(machine.listening(), None);
+    let kept = Kept {
+        hostname: Some("keel".into()),
+        remembered: None,
+    };
+    let actions = handle(&mut machine, 9, Event::Kept(&kept));
+    let [Action::Broadcast(message)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert!(message.windows(4).any(|bytes| bytes == b"keel"));
 }
 
 #[test]

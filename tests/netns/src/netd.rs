@@ -53,12 +53,14 @@ impl Netd {
                 .stdin(Stdio::from(theirs))
                 .spawn()
         });
-        Self {
+        let netd = Self {
             child: child.expect("netd"),
             socket: ours,
             news: VecDeque::new(),
             started,
-        }
+        };
+        netd.send(&NetRequest::Kept, &[]);
+        netd
     }
 
     /// # Panics

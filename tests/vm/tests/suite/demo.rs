@@ -91,7 +91,7 @@ fn boot_rules(checks: &mut Checks, guest: &Guest) {
             .map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default())
             .collect();
         let first = [
-            "early", "root", "modules", "state", "identity", "clock", "netd", "units",
+            "early", "root", "modules", "netd", "state", "identity", "clock", "units",
         ];
         assert_eq!(stages.get(..first.len()), Some(&first[..]), "{stages:?}");
         guest.says("keelson: stage network ok");
