@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
+use sys::clock::since_boot_ms;
 use sys::pidfd::Ended;
 use sys::program::Fork;
 
@@ -26,6 +27,9 @@ use sys::program::Fork;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Aside {
     purpose: Purpose,
+    pid: i32,
+    /// When it is given up.
+    pub(crate) until_ms: u64,
     #[serde(with = "carried")]
     answer: File,
 }
@@ -65,8 +69,13 @@ impl Machine {
             Ok((file, Fork::Parent(child))) => {
                 let id = self.id();
                 self.children.insert(child.pid, ChildKind::Aside { id });
-                let answer = File::from(file);
-                self.asides.insert(id, Aside { purpose, answer });
+                let aside = Aside {
+                    purpose,
+                    pid: child.pid,
+                    until_ms: since_boot_ms().saturating_add(limits::ASIDE_MS),
+                    answer: File::from(file),
+                };
+                self.asides.insert(id, aside);
             }
             Err(error) => {
                 log::warn!("no copy of PID 1 can be made: {error}; it does the work itself");
@@ -91,6 +100,7 @@ impl Machine {
         let Some(Aside {
             purpose,
             mut answer,
+            ..
         }) = self.asides.remove(&id)
         else {
             return;
@@ -110,6 +120,18 @@ impl Machine {
             ))),
         };
         self.answered(purpose, answer);
+    }
+
+    /// A copy that waits in the kernel for a disk may not even end when it is killed; whoever waits for it is told, and
+    /// others have their turn.
+    pub(crate) fn aside_timeouts(&mut self, now: u64) {
+        let late = self.asides.extract_if(.., |_, aside| aside.until_ms <= now);
+        for (_, aside) in late.collect::<Vec<_>>() {
+            crate::helpers::kill(aside.pid);
+            let seconds = limits::ASIDE_MS / 1000;
+            let error = format!("it was not done after {seconds} s: does a disk not answer?");
+            self.answered(aside.purpose, Err(io::Error::other(error)));
+        }
     }
 
     fn answered(&mut self, purpose: Purpose, answer: io::Result<Vec<u8>>) {

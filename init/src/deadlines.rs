@@ -18,7 +18,9 @@ impl Machine {
         let ending = self.ending.as_ref().and_then(|ending| ending.deadline_ms);
         let freezing = self.freezing.values();
         let freezing = freezing.map(|freezing| freezing.deadline_ms);
+        let asides = self.asides.values().map(|aside| aside.until_ms);
         helpers
+            .chain(asides)
             .chain(freezing)
             .chain(self.probes.deadline_ms())
             .chain(releases)
@@ -73,6 +75,7 @@ impl Machine {
         for id in silent {
             self.close(id);
         }
+        self.aside_timeouts(now);
         self.step_timeouts(now);
         self.notify_timeouts(now);
         self.flip_timeouts(now);

@@ -33,8 +33,9 @@ use sys::pidfd::Ended;
 const AFTERWARDS: &CStr = c"afterwards";
 const REST: &CStr = c"rest";
 const BUSES: &str = "/sys/bus";
-/// What QEMU hands units over by; of ACPI's many devices the only one that is wanted early.
-const FIRMWARE_CONFIGURATION: &str = "/sys/bus/acpi/devices/QEMU0002:00";
+/// Of ACPI's many devices those that are wanted early: what QEMU hands units over by, and the bus on which Hyper-V has its
+/// disks and cards.
+const EARLY_ACPI: [&str; 3] = ["QEMU0002:00", "VMBUS:00", "VMBus:00"];
 /// The release's root, writable, on this descriptor of the child.
 const RELEASE_ROOT: i32 = 3;
 
@@ -97,7 +98,9 @@ impl Wave {
                         "virtio:d00000008",
                         "scsi:",
                         "xen:vbd",
-                        "acpi:QEMU0002",
+                        "acpi:QEMU0002:",
+                        "acpi:VMBUS:",
+                        "acpi:VMBus:",
                         "vmbus:",
                     ])
             }
@@ -158,12 +161,13 @@ fn aliases(waves: &[Wave]) -> Vec<String> {
         Some(buses) => buses.iter().map(|bus| Path::new(BUSES).join(bus)).collect(),
         None => folders(Path::new(BUSES)),
     };
-    let firmware = waves.contains(&Wave::Storage);
-    let firmware = firmware.then(|| Path::new(FIRMWARE_CONFIGURATION).to_owned());
+    let acpi = Path::new(BUSES).join("acpi/devices");
+    let early = EARLY_ACPI.iter().map(|name| acpi.join(name));
+    let early = early.filter(|_| waves.contains(&Wave::Storage));
     buses
         .iter()
         .flat_map(|bus| folders(&bus.join("devices")))
-        .chain(firmware)
+        .chain(early)
         .filter_map(|device| fs::read_to_string(device.join("modalias")).ok())
         .map(|alias| alias.trim().to_owned())
         .filter(|alias| !alias.is_empty())
@@ -379,6 +383,7 @@ mod tests {
     fn each_device_has_its_wave() {
         let disk = "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01";
         let card = "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00";
+        assert!(Wave::Storage.wants("acpi:VMBUS:") && !Wave::Storage.wants("acpi:PNP0C0C:"));
         let virtio = "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00";
         assert!(Wave::Storage.wants(disk) && !Wave::Network.wants(disk));
         assert!(Wave::Network.wants(card) && !Wave::Storage.wants(card));

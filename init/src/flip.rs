@@ -7,6 +7,7 @@
 //!
 //! In that moment the old version takes the connections that had just come to it, and answers what it was asked.
 
+use crate::console;
 use crate::limits;
 use crate::machine::Machine;
 use control::net::NetRequest;
@@ -62,6 +63,12 @@ impl Machine {
         let mut flips = self.network.flips.iter();
         if let Some(at) = flips.position(|flip| flip.to == run && flip.is_asked()) {
             let Flip { unit, .. } = self.network.flips.remove(at);
+            if let Some(name) = self.network.unit_of(run).cloned() {
+                // On its way back to the old version nobody but its operator is left who could hear of it.
+                let message = format!("published ports do not lead to run {}: {message}", run.0);
+                console::warn(format_args!("{name}: {message}"));
+                self.note(&name, run.0, message);
+            }
             let failure = Some(message);
             self.event(Event::Flipped { unit, run, failure });
         }

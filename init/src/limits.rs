@@ -22,6 +22,8 @@ pub(crate) const IMAGE_LOAD_MS_MAX: u64 = 600_000;
 pub(crate) const JOB_OUTPUT_BYTES_MAX: usize = 4 << 20;
 /// Pipes of ended runs whose output logd has not yet written. Beyond it the oldest are closed, and that is said.
 pub(crate) const ENDED_PIPES_MAX: usize = 1024;
+/// Lines of the system's own about units that wait for logd while it is not there: some for each of hundreds of units.
+pub(crate) const NOTES_MAX: usize = 1024;
 /// A netd that died so often without making one network is not waited for: who waits is told, and tries again by its own
 /// back-off.
 pub(crate) const NETD_DEATHS_MAX: u32 = 3;
@@ -86,6 +88,9 @@ pub(crate) const PORT_PAUSE_MS: u64 = 5;
 pub(crate) const PORT_PAUSE_MAX_MS: u64 = 250;
 /// A container is frozen within milliseconds, unless one of its processes waits in the kernel for a device.
 pub(crate) const FREEZE_TIMEOUT_MS: u64 = 5_000;
+/// What a copy of PID 1 works out takes milliseconds, or seconds for thousands of files; one that takes longer waits for a
+/// disk that does not answer.
+pub(crate) const ASIDE_MS: u64 = 60_000;
 /// The program that sees whether a handover can be read takes milliseconds.
 pub(crate) const HANDOVER_CHECK_MS: u64 = 20_000;
 /// Bytes of what it says.

@@ -12,7 +12,7 @@ use control::log::{LogReply, LogRequest};
 use control::reply::Reply;
 use control::request::LogsRequest;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use supervisor::RunId;
@@ -24,6 +24,9 @@ pub(crate) struct Logs {
     pipes: BTreeMap<u64, Pipes>,
     /// Those that logd has not answered, by connection.
     queries: BTreeMap<u64, Query>,
+    /// For a logd that is not there.
+    #[serde(default)]
+    notes: VecDeque<LogRequest>,
     pub flushed: bool,
 }
 
@@ -67,8 +70,10 @@ impl Logs {
     /// What a new logd is told, with copies of the descriptors.
     ///
     /// The queries that its predecessor has begun come first: their readers go on where they were before the first line is
-    /// added or a file is turned over. Those that nobody has begun come after the pipes, whose lines they want to see.
-    fn briefing(&self) -> Vec<(LogRequest, Vec<OwnedFd>)> {
+    /// added or a file is turned over. Those that nobody has begun come after the pipes and the notes, whose lines they want
+    /// to see.
+    fn briefing(&mut self) -> Vec<(LogRequest, Vec<OwnedFd>)> {
+        let notes = std::mem::take(&mut self.notes);
         let begun = self.queries.iter().filter(|(_, query)| query.has_begun());
         let others = self.queries.iter().filter(|(_, query)| !query.has_begun());
         let ask = |(id, query): (&u64, &Query)| {
@@ -87,9 +92,18 @@ impl Logs {
         begun
             .filter_map(ask)
             .chain(self.pipes.iter().filter_map(lend))
+            .chain(notes.into_iter().map(|note| (note, Vec::new())))
             .chain(others.filter_map(ask))
             .collect()
     }
+}
+
+/// Of notes for a logd that is not there, the latest are kept.
+fn keep_note(notes: &mut VecDeque<LogRequest>, note: LogRequest) {
+    if notes.len() >= limits::NOTES_MAX {
+        notes.pop_front();
+    }
+    notes.push_back(note);
 }
 
 impl Machine {
@@ -117,14 +131,17 @@ impl Machine {
 
     /// A line of the system's own among a unit's output.
     pub(crate) fn note(&mut self, unit: &UnitName, run: u64, message: String) {
-        self.tell_logd(
-            &LogRequest::Note {
-                unit: unit.clone(),
-                run,
-                message,
-            },
-            &[],
-        );
+        let note = LogRequest::Note {
+            unit: unit.clone(),
+            run,
+            message,
+        };
+        let mut helpers = self.helpers.iter();
+        if helpers.any(|helper| helper.kind == HelperKind::Logd && helper.socket.is_some()) {
+            self.tell_logd(&note, &[]);
+        } else {
+            keep_note(&mut self.logs.notes, note);
+        }
     }
 
     /// A new logd: all pipes again, and the queries that its predecessor left open.
@@ -242,12 +259,24 @@ mod tests {
         };
         let lent = keep(3, &pipes);
         logs.pipes.insert(3, pipes);
+        let note = |number: usize| LogRequest::Note {
+            unit: UnitName::new("web").unwrap(),
+            run: 7,
+            message: number.to_string(),
+        };
+        for number in 0..=limits::NOTES_MAX {
+            keep_note(&mut logs.notes, note(number));
+        }
         let (requests, descriptors): (Vec<_>, Vec<_>) = logs.briefing().into_iter().unzip();
         let query = |id| LogRequest::Query {
             id,
             query: asked.clone(),
         };
-        assert_eq!(requests, [query(2), lent, query(1)]);
-        assert!(descriptors.iter().all(|copies| copies.len() == 2));
+        let notes = (1..=limits::NOTES_MAX).map(note);
+        let expected = [query(2), lent].into_iter().chain(notes).chain([query(1)]);
+        assert_eq!(requests, expected.collect::<Vec<_>>());
+        let lent = |copies: &&Vec<OwnedFd>| copies.len() == 2;
+        assert_eq!(descriptors.iter().filter(lent).count(), 3);
+        assert!(logs.notes.is_empty());
     }
 }

@@ -298,9 +298,13 @@ impl Machine {
         true
     }
 
-    /// What an action makes visible, such as an answer to an operator, is on the disk before.
+    /// What an operator is answered is on the disk before. Nobody else hears of it before the end of the turn, when it is
+    /// written anyway: of many jobs that end at once, once.
     pub(crate) fn carry_out(&mut self, actions: Vec<Action>) {
-        self.keep_record();
+        let is_answer = |action: &Action| matches!(action, Action::Reply { .. });
+        if actions.iter().any(is_answer) {
+            self.keep_record();
+        }
         self.actions.extend(actions);
     }
 

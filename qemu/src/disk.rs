@@ -31,6 +31,8 @@ pub enum DiskPace {
 pub enum DiskInterface {
     VirtioBlk,
     VirtioScsi,
+    /// SATA.
+    Ahci,
     Nvme,
 }
 
@@ -94,6 +96,10 @@ impl Disk {
                     format!("virtio-scsi-pci,id=scsi{index}"),
                 ]);
                 format!("scsi-hd,bus=scsi{index}.0,drive=disk{index}")
+            }
+            DiskInterface::Ahci => {
+                arguments.extend(["-device".to_owned(), format!("ahci,id=ahci{index}")]);
+                format!("ide-hd,bus=ahci{index}.0,drive=disk{index}")
             }
             DiskInterface::Nvme => format!("nvme,drive=disk{index},serial=keelson{index}"),
         };

@@ -94,14 +94,14 @@ impl Setup {
         self.disk(path)
     }
 
-    /// The same behind an NVMe controller, which shows it a while after its driver was loaded.
+    /// The same behind another controller, which shows it a while after its driver was loaded.
     ///
     /// # Panics
     /// When it can't be made.
     #[must_use]
-    pub fn own_nvme_disk(mut self, bytes: u64) -> Self {
+    pub fn own_disk_behind(mut self, interface: DiskInterface, bytes: u64) -> Self {
         let disk = Disk {
-            interface: DiskInterface::Nvme,
+            interface,
             ..Disk::at(self.new_disk(bytes))
         };
         self.options = self.options.disk(disk);

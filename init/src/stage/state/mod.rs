@@ -62,7 +62,7 @@ fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
         let loaded = boot.modules.load(module);
         loaded.map_err(|error| StageError::text(error.to_string()))?;
     }
-    let found = partition::wait()?;
+    let found = partition::wait(&mut boot.modules)?;
     file_system::check(&found.device)?;
     let found = partition::grow(found);
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;

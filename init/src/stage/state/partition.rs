@@ -1,6 +1,8 @@
 //! Where the state partition is, and how far it reaches.
 
 use crate::console;
+use crate::drivers::{self, Wave};
+use crate::module_index::ModuleIndex;
 use crate::stage::StageError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -24,8 +26,9 @@ pub(super) struct Found {
     pub(super) device: PathBuf,
 }
 
-/// Look at every disk, again and again while a controller may still bring one.
-pub(super) fn wait() -> Result<Found, StageError> {
+/// Look at every disk, again and again while a controller may still bring one: with SCSI, SATA and NVMe that is a while after
+/// its driver was loaded, and the disk may need another driver.
+pub(super) fn wait(modules: &mut ModuleIndex) -> Result<Found, StageError> {
     let start = since_boot_ms();
     loop {
         let mut foreign = Vec::new();
@@ -52,6 +55,7 @@ pub(super) fn wait() -> Result<Found, StageError> {
                 ))
             });
         }
+        drivers::cold_plug(modules, &[Wave::Storage], |_| {});
         #[expect(
             clippy::disallowed_methods,
             reason = "the event loop has not begun: there is nothing else to do"

@@ -242,6 +242,14 @@ fn kill_rules(checks: &mut Checks, guest: &Guest) {
 
 fn helper_rules(checks: &mut Checks, guest: &Guest) {
     checks.that(
+        "a start is told in the unit's log, though logd starts after the units",
+        || {
+            let lines = guest.told(&["--json", "logs", "redis@1"]);
+            let starts = lines.matches("\"message\":\"started\"").count();
+            assert!(starts > 0, "{lines}");
+        },
+    );
+    checks.that(
         "a killed logd loses no line and disturbs no container",
         || {
             let runs = runs_but(guest, "");

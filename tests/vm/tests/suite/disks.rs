@@ -1,6 +1,6 @@
 //! Disks that are not as they should be: foreign, full, damaged.
 
-use qemu::FindingKind;
+use qemu::{DiskInterface, FindingKind};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -77,7 +77,7 @@ fn foreign_disks_are_never_written() {
     drop(guest);
     let guest = Setup::named(SCENARIO)
         .disk(&disks[1])
-        .own_nvme_disk(1 << 30)
+        .own_disk_behind(DiskInterface::Nvme, 1 << 30)
         .units([keeper()])
         .port(PORT)
         .boot();
@@ -113,6 +113,33 @@ fn foreign_table(path: &std::path::Path) {
     for (offset, bytes) in [layout.backup, layout.primary] {
         disk.write_all_at(&bytes, offset).unwrap();
     }
+}
+
+/// Their disks come after their drivers, by themselves, and need a driver of their own.
+#[test]
+fn disks_of_scsi_and_sata_controllers_hold_the_state() {
+    const SCENARIO: &str = "controllers";
+    let mut checks = Checks::of(SCENARIO);
+    for (interface, name) in [
+        (DiskInterface::VirtioScsi, "virtio-scsi"),
+        (DiskInterface::Ahci, "AHCI"),
+    ] {
+        let guest = Setup::named(SCENARIO)
+            .own_disk_behind(interface, 1 << 30)
+            .units([keeper()])
+            .port(PORT)
+            .boot();
+        checks.that(&format!("a disk behind {name} holds the state"), || {
+            guest.ready();
+            guest.answers(PORT);
+            guest.has_said(&["stage state ok", "sda3: file system is now"]);
+        });
+        checks.that("power-off is in order, and the log is clean", || {
+            guest.power_off();
+            guest.serial_log_is_clean(&[]);
+        });
+    }
+    checks.end();
 }
 
 #[test]
