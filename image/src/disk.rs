@@ -5,7 +5,7 @@ use crate::error::{BuildError, at, content};
 use crate::{cpio, digest, esp, sparse, state};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use sys::gpt::{self, Guid, Table};
 
 const SECTOR: u32 = 512;
@@ -101,10 +101,15 @@ pub fn create(image: &Path, path: &Path, bytes: u64) -> Result<(), BuildError> {
             least,
         });
     }
-    let _ = std::fs::remove_file(path);
-    let disk = File::create_new(path).map_err(at(path))?;
-    disk.set_len(bytes).map_err(at(path))?;
-    sparse::copy(image, &disk, path, 0)
+    // Half a disk would be used from then on.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".incoming");
+    let temporary = PathBuf::from(temporary);
+    let _ = std::fs::remove_file(&temporary);
+    let disk = File::create_new(&temporary).map_err(at(&temporary))?;
+    disk.set_len(bytes).map_err(at(&temporary))?;
+    sparse::copy(image, &disk, &temporary, 0)?;
+    std::fs::rename(&temporary, path).map_err(at(path))
 }
 
 /// Make a qcow2 file of a disk.
@@ -175,7 +180,10 @@ mod tests {
             "the two disks differ"
         );
         let grown = folder.join("grown.raw");
+        let interrupted = folder.join("grown.raw.incoming");
+        std::fs::write(&interrupted, b"half").unwrap();
         create(&paths[0], &grown, 4 << 30).unwrap();
+        assert!(!interrupted.exists());
         let mut disk = File::open(&grown).unwrap();
         let (table, health) = gpt::read(&mut disk, 4 << 30, SECTOR).unwrap();
         assert_eq!(health, gpt::Health::Sound);

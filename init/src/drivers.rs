@@ -61,8 +61,16 @@ pub(crate) enum Rest {
     Done,
 }
 
-/// Which devices get their drivers.
+/// Of the boot's drivers, what one child loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// Disks and the network.
+    First,
+    Rest,
+}
+
+/// Which devices get their drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wave {
     /// Disks, and what hands units over to a virtual machine.
     Storage,
@@ -261,22 +269,18 @@ fn fill_shelf(root: Option<&OwnedFd>) -> ExitCode {
 }
 
 impl Machine {
-    /// The child that loads the network's drivers was started by a stage; containers' networks come after it.
-    pub(crate) fn await_network_drivers(&mut self) {
-        match &self.boot.network_drivers {
+    /// The copy that loads the network's drivers was started by a stage; containers' networks come after it.
+    pub(crate) fn await_first_drivers(&mut self) {
+        match &self.boot.first_drivers {
             Some((child, _)) => {
-                self.children.insert(
-                    child.pid,
-                    ChildKind::Drivers {
-                        wave: Wave::Network,
-                    },
-                );
+                self.children
+                    .insert(child.pid, ChildKind::Drivers { part: Part::First });
             }
-            None => self.network_drivers_are_there(),
+            None => self.first_drivers_are_there(),
         }
     }
 
-    fn network_drivers_are_there(&mut self) {
+    fn first_drivers_are_there(&mut self) {
         self.begin_network();
         self.rest = Rest::Due {
             at_ms: since_boot_ms().saturating_add(REST_AT_LATEST_MS),
@@ -286,7 +290,7 @@ impl Machine {
         }
     }
 
-    pub(crate) fn drivers_ended(&mut self, wave: Wave, ended: Ended) {
+    pub(crate) fn drivers_ended(&mut self, part: Part, ended: Ended) {
         let done = match ended {
             Ended::Code(0) => Ok(()),
             Ended::Code(code) => Err(format!("modload exited with status {code}")),
@@ -295,15 +299,14 @@ impl Machine {
                 unit::signal::display(signal)
             )),
         };
-        match wave {
-            Wave::Storage => {}
-            Wave::Network => {
-                let started = self.boot.network_drivers.take().map(|(_, at)| at);
+        match part {
+            Part::First => {
+                let started = self.boot.first_drivers.take().map(|(_, at)| at);
                 let start_ms = started.unwrap_or_else(since_boot_ms);
                 self.boot.stage_ended("drivers", start_ms, done);
-                self.network_drivers_are_there();
+                self.first_drivers_are_there();
             }
-            Wave::Rest => {
+            Part::Rest => {
                 if let Rest::Begun { at_ms } = self.rest {
                     self.boot.stage_ended("more-drivers", at_ms, done);
                 }
@@ -344,8 +347,8 @@ impl Machine {
         self.rest = Rest::Begun { at_ms };
         match spawn_modload(REST, self.boot.release_root.as_ref()) {
             Ok(child) => {
-                let wave = Wave::Rest;
-                self.children.insert(child.pid, ChildKind::Drivers { wave });
+                let part = Part::Rest;
+                self.children.insert(child.pid, ChildKind::Drivers { part });
             }
             Err(error) => {
                 console::warn(format_args!("drivers: {error}"));

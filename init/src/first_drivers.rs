@@ -8,13 +8,16 @@
 //!
 //! A copy has the module index that PID 1 has read, so that nothing is read, looked for or started twice.
 
+use crate::console;
 use crate::drivers::{Wave, cold_plug};
 use crate::module_index::ModuleIndex;
 use crate::stage::FILE_SYSTEM;
 use std::fs;
 use std::io::{self, PipeReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 use sys::clone::Child;
+use sys::epoll::Interest;
 use sys::program::{Fork, exit_at_once, fork};
 
 /// How somebody at the machine turns it off, which is heard while the units start. Nobody waits for the copy that loads the
@@ -25,6 +28,10 @@ const BOOT_LIST: &str = "/usr/lib/keelson/modules.boot";
 
 /// What the copy that loads disks' drivers writes when it has done so.
 const THERE: u8 = b'1';
+/// A controller looks for its disks in milliseconds, or in seconds where it is large; then it is told what is waited for.
+const TAKES_LONG: Duration = Duration::from_secs(5);
+/// One that takes longer hangs, and the machine goes on without it.
+const HANGS: Duration = Duration::from_secs(60);
 
 /// Says when the drivers of disks are there.
 #[derive(Debug)]
@@ -32,11 +39,38 @@ pub(crate) struct Storage {
     copy: PipeReader,
 }
 
+/// How the wait for them has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    There,
+    /// The copy has ended before: nobody loads them.
+    Ended,
+    /// It goes on, with a driver that does not come to an end.
+    Hangs,
+}
+
 impl Storage {
-    /// Wait for it. False: the copy has ended before.
-    pub(crate) fn wait(mut self) -> bool {
+    pub(crate) fn wait(self) -> Waited {
+        self.wait_for(TAKES_LONG, HANGS)
+    }
+
+    fn wait_for(mut self, takes_long: Duration, hangs: Duration) -> Waited {
+        if !self.has_come(takes_long) {
+            console::warn("drivers of disks: waiting for a controller that takes long");
+            if !self.has_come(hangs.saturating_sub(takes_long)) {
+                return Waited::Hangs;
+            }
+        }
         let mut word = [0];
-        self.copy.read_exact(&mut word).is_ok() && word == [THERE]
+        match self.copy.read_exact(&mut word) {
+            Ok(()) if word == [THERE] => Waited::There,
+            Ok(()) | Err(_) => Waited::Ended,
+        }
+    }
+
+    fn has_come(&self, within: Duration) -> bool {
+        let watched = [(self.copy.as_fd(), Interest::Read)];
+        sys::poll::wait(&watched, Some(within)).map_or(true, |ready| !ready.is_empty())
     }
 }
 
@@ -100,5 +134,23 @@ fn load_all<'a>(modules: &mut ModuleIndex, names: impl Iterator<Item = &'a str>)
         if let Err(error) = modules.load(name) {
             log::warn!("{error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_waited_for_until_their_drivers_are_there_or_nobody_loads_them_any_more() {
+        let wait = |copy| Storage { copy }.wait_for(Duration::ZERO, Duration::from_millis(20));
+        let (copy, mut storage) = io::pipe().unwrap();
+        storage.write_all(&[THERE]).unwrap();
+        assert_eq!(wait(copy), Waited::There);
+        let (copy, storage) = io::pipe().unwrap();
+        drop(storage);
+        assert_eq!(wait(copy), Waited::Ended);
+        let (copy, _storage) = io::pipe().unwrap();
+        assert_eq!(wait(copy), Waited::Hangs);
     }
 }

@@ -197,7 +197,7 @@ impl Machine {
     /// When the kernel refuses to wait: there is nothing left to do.
     pub(crate) fn run(mut self) -> io::Result<End> {
         self.adopt_helpers();
-        self.await_network_drivers();
+        self.await_first_drivers();
         self.start_preload();
         self.discard_left_layers();
         let record = crate::record::read();

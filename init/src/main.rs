@@ -61,6 +61,7 @@ mod logs;
 mod machine;
 mod modprobe;
 mod module_index;
+mod module_words;
 mod network;
 mod notice;
 mod notify;

@@ -4,6 +4,7 @@
 //! The release carries only the closure of what it can use, so the whole index is some hundred kilobytes of text, read for a
 //! few lookups: it stays as the image builder has sorted it, and a lookup is a binary search.
 
+use crate::module_words::{ModuleWords, normalise};
 use crate::shelf::Shelf;
 use crate::sorted_lines::SortedLines;
 use std::collections::HashSet;
@@ -20,6 +21,8 @@ pub(crate) struct ModuleIndex {
     aliases: String,
     /// `softdep NAME pre: NAME… post: NAME…`, by name.
     softdeps: String,
+    /// What the kernel command line says of modules.
+    words: ModuleWords,
     loaded: HashSet<String>,
     /// Files that have been loaded since [`ModuleIndex::take_loaded`].
     used: Vec<PathBuf>,
@@ -45,11 +48,6 @@ impl fmt::Display for ModuleError {
 }
 
 impl std::error::Error for ModuleError {}
-
-/// kmod's rule: `-` and `_` are the same in names.
-fn normalise(name: &str) -> String {
-    name.replace('-', "_")
-}
 
 /// Of a file, or of a line that begins with one; not normalised.
 fn stem(file: &str) -> &str {
@@ -81,6 +79,11 @@ impl ModuleIndex {
             softdeps: softdep,
             ..Self::default()
         }
+    }
+
+    #[must_use]
+    pub(crate) fn with_words(self, words: ModuleWords) -> Self {
+        Self { words, ..self }
     }
 
     /// Nothing has been read, or it was given back.
@@ -141,6 +144,7 @@ impl ModuleIndex {
             lines = with_byte(lines, at, byte);
         }
         take_matching(lines, alias, &mut found);
+        found.retain(|module| !self.words.is_blacklisted(module));
         found
     }
 
@@ -181,7 +185,8 @@ impl ModuleIndex {
             if is_live(&name) {
                 continue;
             }
-            match sys::module::load(&path, c"") {
+            let parameters = self.words.parameters(&name);
+            match sys::module::load(&path, &parameters) {
                 Ok(()) => self.used.push(path),
                 Err(_) if is_live(&name) => {}
                 // A soft dependency that this processor has no use for; a hard one will be missed by name.
@@ -189,7 +194,8 @@ impl ModuleIndex {
                 }
                 // Not on "unknown symbol", which is the same number.
                 Err(_) if !path.exists() => {
-                    let loaded = Shelf::of(&self.folder).and_then(|shelf| shelf.load(&module.file));
+                    let loaded = Shelf::of(&self.folder)
+                        .and_then(|shelf| shelf.load(&module.file, &parameters));
                     loaded.map_err(|source| ModuleError {
                         module: name,
                         source,
@@ -293,6 +299,7 @@ fn match_one(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cmdline::Cmdline;
 
     #[test]
     fn globs_match_as_kmod_matches_them() {
@@ -349,6 +356,8 @@ mod tests {
         );
         assert_eq!(found("pci:v00001AF4"), ["all", "by_query", "exact"]);
         assert_eq!(found("usb:x"), ["all"]);
+        let words = ModuleWords::of(&Cmdline::parse("modprobe.blacklist=by-query,exact"));
+        assert_eq!(index.with_words(words).resolve("pci:v00001AF4"), ["all"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,9 +67,9 @@ impl Shelf {
     ///
     /// # Errors
     /// `NotFound` without a copy; when the copy is not what the release had; what the kernel says of the module.
-    pub(crate) fn load(&self, file: &str) -> io::Result<()> {
+    pub(crate) fn load(&self, file: &str, parameters: &CStr) -> io::Result<()> {
         let bytes = self.take(file)?;
-        sys::module::load_bytes(&bytes, !file.ends_with(".ko"), c"")
+        sys::module::load_bytes(&bytes, !file.ends_with(".ko"), parameters)
     }
 
     /// The bytes of a copy that is what the release had.

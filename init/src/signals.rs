@@ -55,7 +55,7 @@ impl Machine {
                     Some(ChildKind::Job { job }) => self.job_ended(job, ended),
                     Some(ChildKind::Step { id }) => self.step_ended(id, ended),
                     Some(ChildKind::Closer { run }) => self.closer_ended(run),
-                    Some(ChildKind::Drivers { wave }) => self.drivers_ended(wave, ended),
+                    Some(ChildKind::Drivers { part }) => self.drivers_ended(part, ended),
                     Some(ChildKind::UnitFiles) => self.unit_files_written(ended),
                     Some(ChildKind::Check) => self.handover_checked(ended),
                     Some(ChildKind::Aside { id }) => self.aside_ended(id, ended),

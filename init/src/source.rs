@@ -118,7 +118,7 @@ pub(crate) enum ChildKind {
     },
     /// Loads drivers of the boot.
     Drivers {
-        wave: crate::drivers::Wave,
+        part: crate::drivers::Part,
     },
     /// Writes unit files.
     UnitFiles,

@@ -85,16 +85,23 @@ pub enum Fork {
 /// fork(2). The caller must be single-threaded: the child goes on with ordinary code.
 ///
 /// # Errors
-/// As fork(2); `ENOMEM` in a PID namespace whose first process has ended.
+/// As fork(2); `ENOMEM` in a PID namespace whose first process has ended. There is no child then.
 pub fn fork() -> io::Result<Fork> {
     // SAFETY: by the contract above there is no other thread that could hold a lock which the child then needs.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Child => Ok(Fork::Child),
         // The child can't be reaped by anyone else, so its number can't have been used again.
-        ForkResult::Parent { child } => Ok(Fork::Parent(Child {
-            pid: child.as_raw(),
-            pidfd: pidfd::open(child.as_raw())?,
-        })),
+        ForkResult::Parent { child } => match pidfd::open(child.as_raw()) {
+            Ok(pidfd) => Ok(Fork::Parent(Child {
+                pid: child.as_raw(),
+                pidfd,
+            })),
+            Err(error) => {
+                let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::wait::waitpid(child, None);
+                Err(error)
+            }
+        },
     }
 }
 

@@ -101,10 +101,10 @@ fn begin_drivers(boot: &mut Boot) -> Result<(), StageError> {
     let started_ms = sys::clock::since_boot_ms();
     match first_drivers::of_devices(&mut boot.modules, boot.release_root.as_ref()) {
         Ok((child, storage)) => {
-            boot.network_drivers = Some((child, started_ms));
+            boot.first_drivers = Some((child, started_ms));
             boot.storage_drivers = Some(storage);
         }
-        Err(error) => console::warn(format_args!("drivers of the network: {error}")),
+        Err(error) => console::warn(format_args!("drivers: {error}")),
     }
     // The event loop reaps it.
     if let Err(error) = first_drivers::of_file_system(&mut boot.modules, boot.release_root.as_ref())

@@ -111,9 +111,9 @@ pub(crate) struct Boot {
     pub choices: Choices,
     pub hostname: String,
     pub machine_id: String,
-    /// The child that loads the network's drivers, and when it was started.
+    /// The copy that loads the drivers of disks and of the network, and when it was started.
     #[serde(with = "carried")]
-    pub network_drivers: Option<(sys::clone::Child, u64)>,
+    pub first_drivers: Option<(sys::clone::Child, u64)>,
     /// Of no use after the boot.
     #[serde(skip)]
     pub storage_drivers: Option<Storage>,

@@ -1,21 +1,30 @@
 //! Drivers of disks, which the next stage needs: a copy of PID 1 has begun with them (`first_drivers`).
 
 use super::{Boot, StageError};
+use crate::cmdline::Cmdline;
 use crate::drivers::{self, Wave};
-use crate::first_drivers::Storage;
+use crate::first_drivers::{Storage, Waited};
 use crate::module_index::ModuleIndex;
+use crate::module_words::ModuleWords;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     let storage = boot.storage_drivers.take();
-    if !storage.is_some_and(Storage::wait) {
-        drivers::cold_plug(&mut boot.modules, &[Wave::Storage], |_| {});
-    }
+    let result = match storage.map_or(Waited::Ended, Storage::wait) {
+        Waited::There => Ok(()),
+        Waited::Ended => {
+            drivers::cold_plug(&mut boot.modules, &[Wave::Storage], |_| {});
+            Ok(())
+        }
+        Waited::Hangs => Err(StageError::text(
+            "a disk controller's driver hangs: going on without it",
+        )),
+    };
     for path in boot.modules.take_loaded() {
         boot.free(&path);
     }
-    Ok(())
+    result
 }
 
 /// Where the modules of the running kernel are.
@@ -37,10 +46,11 @@ pub(crate) fn index() -> Result<ModuleIndex, StageError> {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(|error| StageError::io(path.display().to_string(), error))
     };
-    Ok(ModuleIndex::parse(
+    let index = ModuleIndex::parse(
         &folder,
         read("modules.dep")?,
         read("modules.alias")?,
         read("modules.softdep")?,
-    ))
+    );
+    Ok(index.with_words(ModuleWords::of(&Cmdline::read())))
 }

@@ -38,7 +38,7 @@ pub(super) fn begin(boot: &mut Boot) {
 
 /// The child that loads the network's drivers has ended; the event loop hears how.
 fn drivers_are_there(boot: &Boot) -> bool {
-    let Some((child, _)) = &boot.network_drivers else {
+    let Some((child, _)) = &boot.first_drivers else {
         return true;
     };
     let watched = [(child.pidfd.as_fd(), Interest::Read)];

@@ -90,7 +90,7 @@ impl Setup {
     /// When it can't be made.
     #[must_use]
     pub fn own_disk(self, bytes: u64) -> Self {
-        let path = self.new_disk(bytes);
+        let path = self.new_disk("disk.raw", bytes);
         self.disk(path)
     }
 
@@ -102,14 +102,14 @@ impl Setup {
     pub fn own_disk_behind(mut self, interface: DiskInterface, bytes: u64) -> Self {
         let disk = Disk {
             interface,
-            ..Disk::at(self.new_disk(bytes))
+            ..Disk::at(self.new_disk("other.raw", bytes))
         };
         self.options = self.options.disk(disk);
         self
     }
 
-    fn new_disk(&self, bytes: u64) -> PathBuf {
-        let path = self.file("disk.raw");
+    fn new_disk(&self, name: &str, bytes: u64) -> PathBuf {
+        let path = self.file(name);
         let image = prepared::artefacts().disk.as_deref();
         image::disk::create(image.expect("a disk image"), &path, bytes).unwrap();
         path

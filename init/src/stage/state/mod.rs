@@ -15,6 +15,7 @@ use crate::console;
 use crate::health::{self, Health};
 use nix::mount::{MsFlags, mount};
 use std::fs;
+use std::path::PathBuf;
 
 /// Modules of the state partition's file system: of its files, and of the limits on what units may write.
 pub(crate) const FILE_SYSTEM: [&str; 2] = ["ext4", "quota_v2"];
@@ -55,6 +56,18 @@ pub(super) fn is_wished_in_memory(boot: &Boot) -> bool {
     boot.cmdline.get("keelson.state") == Some("memory")
 }
 
+/// `keelson.state=/dev/DISK`
+fn wished_disk(boot: &Boot) -> Option<PathBuf> {
+    let word = boot.cmdline.get("keelson.state")?;
+    if word.starts_with("/dev/") {
+        return Some(word.into());
+    }
+    console::warn(format_args!(
+        "keelson.state={word} on the kernel command line is neither `memory` nor a disk such as /dev/sda: ignoring it"
+    ));
+    None
+}
+
 fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
     // The images' file system keeps project quotas, whose format the kernel would ask for by a modprobe of its own.
     // A child has begun with them, most likely ended.
@@ -62,7 +75,8 @@ fn on_disk(boot: &mut Boot) -> Result<(), StageError> {
         let loaded = boot.modules.load(module);
         loaded.map_err(|error| StageError::text(error.to_string()))?;
     }
-    let found = partition::wait(&mut boot.modules)?;
+    let wished = wished_disk(boot);
+    let found = partition::wait(&mut boot.modules, wished.as_deref())?;
     file_system::check(&found.device)?;
     let found = partition::grow(found);
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sys::clock::since_boot_ms;
 use sys::gpt::{self, Health, Partition, Table};
 
-/// A disk's driver may need a while after its controller was found.
+/// A disk may show itself so long after its controller's driver was loaded.
 const CONTROLLER_WAIT_MS: u64 = 5_000;
 /// How often to look again.
 const LOOK_AGAIN_MS: u64 = 20;
@@ -27,14 +27,17 @@ pub(super) struct Found {
 }
 
 /// Look at every disk, again and again while a controller may still bring one: with SCSI, SATA and NVMe that is a while after
-/// its driver was loaded, and the disk may need another driver.
-pub(super) fn wait(modules: &mut ModuleIndex) -> Result<Found, StageError> {
-    let start = since_boot_ms();
+/// its driver was loaded, and the disk may need another driver. When the usual ones bring none, all others have their turn:
+/// USB, memory cards, virtio without PCI. `wished`: look at this disk only.
+pub(super) fn wait(modules: &mut ModuleIndex, wished: Option<&Path>) -> Result<Found, StageError> {
+    let mut drivers = Drivers::Usual;
+    let mut start = since_boot_ms();
     loop {
-        let mut foreign = Vec::new();
-        for disk in disks() {
+        let (mut found, mut foreign) = (Vec::new(), Vec::new());
+        let is_wished = |disk: &PathBuf| wished.is_none_or(|wished| wished == disk);
+        for disk in disks().into_iter().filter(is_wished) {
             match look(&disk) {
-                Ok(Some(found)) => return Ok(found),
+                Ok(Some(one)) => found.push(one),
                 Ok(None) => foreign.push(format!(
                     "{} has no partition {}",
                     disk.display(),
@@ -43,25 +46,63 @@ pub(super) fn wait(modules: &mut ModuleIndex) -> Result<Found, StageError> {
                 Err(error) => foreign.push(format!("{}: {error}", disk.display())),
             }
         }
+        if !found.is_empty() {
+            return Ok(first_of(found));
+        }
         let waited = since_boot_ms().saturating_sub(start);
         // Beside the disks that are there, another one may be on its way.
-        if waited >= CONTROLLER_WAIT_MS || !has_storage_controller() {
-            return Err(if foreign.is_empty() {
-                StageError::text("no disk: attach one that was written from the disk image")
-            } else {
-                let what = foreign.join("; ");
-                StageError::text(format!(
-                    "{what} (left untouched): write the disk image to a disk to keep state"
-                ))
-            });
+        if waited < CONTROLLER_WAIT_MS && may_bring_a_disk(drivers) {
+            drivers::cold_plug(modules, &[Wave::Storage], |_| {});
+        } else if drivers == Drivers::Usual {
+            drivers::cold_plug(modules, &[Wave::Rest], |_| {});
+            drivers = Drivers::All;
+            start = since_boot_ms();
+        } else if let Some(wished) = wished
+            && foreign.is_empty()
+        {
+            return Err(StageError::text(format!(
+                "{}, which keelson.state= on the kernel command line asks for, is not there",
+                wished.display()
+            )));
+        } else if foreign.is_empty() {
+            let why = match waited < CONTROLLER_WAIT_MS {
+                true => "no disk",
+                false => "no disk has come from the controllers that are there",
+            };
+            return Err(StageError::text(format!(
+                "{why}: attach one that was written from the disk image"
+            )));
+        } else {
+            return Err(StageError::text(format!(
+                "{} (left untouched): write the disk image to a disk to keep state",
+                foreign.join("; ")
+            )));
         }
-        drivers::cold_plug(modules, &[Wave::Storage], |_| {});
         #[expect(
             clippy::disallowed_methods,
             reason = "the event loop has not begun: there is nothing else to do"
         )]
         std::thread::sleep(std::time::Duration::from_millis(LOOK_AGAIN_MS));
     }
+}
+
+/// Which drivers have been loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drivers {
+    Usual,
+    All,
+}
+
+/// Disks are in the order of their names. Which of two that hold a state partition is the machine's, only its operator knows.
+fn first_of(mut found: Vec<Found>) -> Found {
+    let first = found.remove(0);
+    for other in found {
+        let [used, left] = [&first.disk, &other.disk].map(|disk| disk.display().to_string());
+        console::warn(format_args!(
+            "{used} and {left} both hold a state partition: using {used}; keelson.state={left} on the kernel command line takes the other"
+        ));
+    }
+    first
 }
 
 /// Whole disks, without those that only exist in memory.
@@ -86,15 +127,28 @@ fn disks() -> Vec<PathBuf> {
         .collect()
 }
 
-/// PCI class 01 is mass storage; Xen and Hyper-V have buses of their own.
-fn has_storage_controller() -> bool {
-    let pci = fs::read_dir("/sys/bus/pci/devices").is_ok_and(|devices| {
-        devices.flatten().any(|device| {
-            fs::read_to_string(device.path().join("class"))
-                .is_ok_and(|class| class.starts_with("0x01"))
-        })
+/// PCI classes: 01 is mass storage, 0c03 a controller of USB, 0805 one of memory cards.
+const USUAL_CLASSES: [&str; 1] = ["0x01"];
+const ALL_CLASSES: [&str; 3] = ["0x01", "0x0c03", "0x0805"];
+
+/// Is there a controller whose disks may not have shown themselves yet? Xen and Hyper-V have buses of their own, which may be
+/// there without a device: a kernel that can run on Xen always has Xen's.
+fn may_bring_a_disk(drivers: Drivers) -> bool {
+    let classes: &[&str] = match drivers {
+        Drivers::Usual => &USUAL_CLASSES,
+        Drivers::All => &ALL_CLASSES,
+    };
+    let devices = |bus: &str| {
+        let devices = fs::read_dir(Path::new("/sys/bus").join(bus).join("devices"));
+        devices.into_iter().flatten().flatten()
+    };
+    let pci = devices("pci").any(|device| {
+        fs::read_to_string(device.path().join("class"))
+            .is_ok_and(|found| classes.iter().any(|class| found.starts_with(class)))
     });
-    pci || Path::new("/sys/bus/vmbus").exists() || Path::new("/sys/bus/xen").exists()
+    pci || ["vmbus", "xen"]
+        .iter()
+        .any(|bus| devices(bus).next().is_some())
 }
 
 fn look(disk: &Path) -> Result<Option<Found>, StageError> {

@@ -125,6 +125,11 @@ impl Session {
                 )
                 .into())
             }
+            (Outcome::Failed(error), Mode::Attached) if self.machine.ended().is_none() => {
+                println!("\n{error}");
+                self.stop()?;
+                Err(error)
+            }
             (Outcome::Failed(error), _) => Err(error),
         }
     }

@@ -48,6 +48,7 @@ fn bad_input_is_named_with_what_to_do_and_good_units_run() {
         "a machine without a disk runs from memory and says so aloud",
         || {
             guest.says("stage state failed");
+            // And not "no disk has come": nothing could bring one, so none was waited for.
             guest.says("no disk: attach one that was written from the disk image");
             guest.says("STATE IS IN MEMORY");
             let told = guest.told(&["status"]);

@@ -117,5 +117,17 @@ fn a_script_boots_asks_stops_and_cuts() {
             assert!(console.contains("keelson: stage unmount ok"), "{console}");
         },
     );
+    checks.that(
+        "a unit that fails is told, and the machine is shut down in order",
+        || {
+            let wrong = "[service]\ntype = \"oneshot\"\n";
+            let (name, text) = container("wrong", &format!("entrypoint = [\"false\"]\n{wrong}"));
+            std::fs::write(PathBuf::from(units).join(&name), text).unwrap();
+            let said = it.says(&boot(&["--until", "ready"]), 1);
+            assert!(said.contains("wrong"), "{said}");
+            let console = std::fs::read_to_string(it.folder.join("console.log")).unwrap();
+            assert!(console.contains("keelson: stage unmount ok"), "{console}");
+        },
+    );
     checks.end();
 }

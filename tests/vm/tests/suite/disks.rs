@@ -139,6 +139,30 @@ fn disks_of_scsi_and_sata_controllers_hold_the_state() {
             guest.serial_log_is_clean(&[]);
         });
     }
+    let guest = Setup::named(SCENARIO)
+        .own_disk(1 << 30)
+        .own_disk_behind(DiskInterface::VirtioScsi, 1 << 30)
+        .kernel_argument("keelson.state=/dev/vda")
+        .boot();
+    checks.that("of two, the one that was asked for holds the state", || {
+        guest.ready();
+        guest.has_said(&["stage state ok", "vda3: file system is now"]);
+        guest.has_not_said(&["both hold a state partition"]);
+        guest.power_off();
+    });
+    drop(guest);
+    let guest = Setup::named(SCENARIO)
+        .own_disk(1 << 30)
+        .own_disk_behind(DiskInterface::VirtioScsi, 1 << 30)
+        .boot();
+    checks.that("where two do, and none was asked for, that is said", || {
+        guest.ready();
+        let line = guest.says("both hold a state partition");
+        for word in ["/dev/sda", "/dev/vda", "keelson.state="] {
+            assert!(line.contains(word), "{line}");
+        }
+        guest.power_off();
+    });
     checks.end();
 }
 
