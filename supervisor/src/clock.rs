@@ -3,7 +3,7 @@
 //! ```text
 //! on_calendar     init knows zones and expressions: ArmTimer ─▶ … TimerElapsed each time
 //! on_boot         a deadline of the core, once
-//! on_unit_active  a deadline of the core, from each start on
+//! on_unit_active  a deadline of the core, from each start on, and from each time that has come
 //! ```
 //!
 //! A time that comes while a run of an earlier one is under way means nothing (`forbid`), its end (`replace`), or one more
@@ -126,12 +126,11 @@ impl Supervisor {
         };
         let boot_ms = rules.timer.as_ref().and_then(|timer| timer.on_boot_ms);
         life.clock.booted |= boot_ms.is_some_and(|ms| now >= Timestamp(ms).plus(late_ms));
-        if life
-            .clock
-            .again_at
-            .is_some_and(|at| now >= at.plus(late_ms))
-        {
-            life.clock.again_at = None;
+        let again_ms = rules.timer.as_ref().and_then(|it| it.on_unit_active_ms);
+        let waits = |at: Timestamp| now < at.plus(late_ms);
+        if !life.clock.again_at.is_some_and(waits) {
+            // Until a start says better: what is refused has none from which the next time would count.
+            life.clock.again_at = again_ms.map(|ms| now.plus(ms));
         }
         self.elapse(unit, None);
     }
@@ -241,16 +240,8 @@ impl Supervisor {
                 life.clock.queued = life.clock.queued.saturating_add(1);
             }
             Concurrency::Forbid | Concurrency::Replace | Concurrency::Allow => {
-                let now = self.now;
-                let Some((life, rules)) = self.both(timer) else {
-                    return;
-                };
-                life.clock.missed = life.clock.missed.saturating_add(1);
-                // No start follows from which the next time would count.
-                let again_ms = rules.timer.as_ref().and_then(|it| it.on_unit_active_ms);
-                if let (Some(ms), None) = (again_ms, life.clock.again_at) {
-                    life.clock.again_at = Some(now.plus(ms));
-                    self.touch(timer);
+                if let Some(life) = self.life_mut(timer) {
+                    life.clock.missed = life.clock.missed.saturating_add(1);
                 }
             }
         }

@@ -131,7 +131,7 @@ pub(crate) struct Clock {
     pub(crate) told: VecDeque<i64>,
     /// `on_boot` has had its turn.
     pub(crate) booted: bool,
-    /// `on_unit_active` since the last start; `None` once it has had its turn.
+    /// `on_unit_active` since the last start, or since a time that came without one.
     pub(crate) again_at: Option<Timestamp>,
     /// Runs that wait for the end of the present one (`concurrency = "allow"`).
     pub(crate) queued: u32,

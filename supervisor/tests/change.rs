@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Declared, Machine, oneshot, simple, target, timer};
-use supervisor::{Cause, Event, Goal, Notice, State};
-use unit::{Concurrency, Timer};
+use supervisor::{Cause, Event, Failure, Goal, Notice, State};
+use unit::{Concurrency, StartLimit, Timer};
 
 fn daily(concurrency: Concurrency) -> Timer {
     Timer {
@@ -140,6 +140,37 @@ fn a_timer_unit_counts_from_the_last_start_of_its_unit_however_that_ended() {
         machine.wait_ms(3_000);
     }
     assert_eq!(machine.done(), ["prepare work"]);
+}
+
+#[test]
+fn a_start_that_was_refused_does_not_end_the_timer() {
+    let every = Timer {
+        on_unit_active_ms: Some(10_000),
+        ..Timer::default()
+    };
+    let work = oneshot("work").with(|service| {
+        service.start_limit = StartLimit {
+            burst: 1,
+            interval_ms: 15_000,
+        };
+    });
+    let by_timer = timer("sweep.timer", every.clone(), "work");
+    for (units, started) in [
+        (vec![by_timer, work.clone()], vec!["sweep.timer", "work"]),
+        (vec![work.timer(every)], vec!["work"]),
+    ] {
+        let mut machine = Machine::new(&units);
+        machine.start(&started);
+        machine.comes_up("work");
+        machine.ends("work", 0);
+        machine.done();
+        machine.wait_ms(10_000);
+        assert_eq!(machine.failure("work"), Some(&Failure::StartLimit));
+        machine.wait_ms(9_999);
+        assert_eq!(machine.done(), Vec::<String>::new());
+        machine.wait_ms(1);
+        assert_eq!(machine.done(), ["prepare work"]);
+    }
 }
 
 #[test]
