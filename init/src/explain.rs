@@ -133,6 +133,7 @@ fn limit_key(limit: Limit) -> &'static str {
         Limit::ReadinessTimeout => "readiness.timeout",
         Limit::RuntimeMax => "runtime_max",
         Limit::Watchdog => "watchdog",
+        Limit::StopTimeout => "stop_timeout",
         Limit::Memory => "resources.memory",
     }
 }

@@ -287,6 +287,7 @@ impl Supervisor {
         let present = &life.present;
         let (late, silent) = (due(present.runtime_until), due(present.watchdog));
         let (reload, unready) = (due(present.reload), due(present.ready_until));
+        let lingers = due(present.ending_until);
         if late && !self.planted(Mutant::RuntimeMaxIgnored) {
             return self.end_run_for(unit, Failure::RuntimeLimit);
         }
@@ -295,6 +296,11 @@ impl Supervisor {
         }
         if silent && !self.planted(Mutant::WatchdogIgnored) {
             return self.end_run_for(unit, Failure::Watchdog);
+        }
+        if lingers {
+            // It has begun its stop by itself: what is left of the ladder is the kill.
+            self.kill_for(unit, Failure::StopTimeout);
+            return Step::Again;
         }
         if reload {
             self.reload_ended(unit, Some("its reload took longer than start_timeout"));

@@ -188,7 +188,7 @@ pub enum Notice {
     ExtendTimeout(u64),
     /// `RELOADING=1`; `READY=1` ends it.
     Reloading,
-    /// `STOPPING=1`: it ends by itself, and answers neither probes nor the watchdog any more.
+    /// `STOPPING=1`: it ends by itself, within `stop_timeout`, and answers neither probes nor the watchdog any more.
     Stopping,
 }
 

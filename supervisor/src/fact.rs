@@ -105,6 +105,8 @@ pub enum Failure {
     /// `runtime_max`
     RuntimeLimit,
     Watchdog,
+    /// `stop_timeout` after `STOPPING=1`.
+    StopTimeout,
     Unhealthy {
         reason: String,
     },
@@ -133,6 +135,7 @@ impl Failure {
             | Self::ReadinessTimeout
             | Self::RuntimeLimit
             | Self::Watchdog
+            | Self::StopTimeout
             | Self::Unhealthy { .. } => true,
             Self::Exited {
                 exit: Exit::Code(_),

@@ -33,6 +33,8 @@ pub(crate) struct Present {
     pub(crate) ready_until: Option<Timestamp>,
     /// `STOPPING=1` was said.
     pub(crate) ending: bool,
+    /// Then it is over anyhow.
+    pub(crate) ending_until: Option<Timestamp>,
     /// `STATUS=`
     pub(crate) status: String,
     /// A process has been started for it, so that `post_stop` is due.
@@ -60,6 +62,7 @@ impl Present {
             self.watchdog,
             self.runtime_until,
             self.ready_until,
+            self.ending_until,
         ]
         .into_iter()
         .flatten()

@@ -85,6 +85,10 @@ impl Supervisor {
                 }
             }
             Notice::Stopping => {
+                let stop_timeout_ms = rules.service.as_ref().map(|it| it.stop_timeout_ms);
+                if !life.present.ending {
+                    life.present.ending_until = stop_timeout_ms.map(|ms| now.plus(ms));
+                }
                 life.present.ending = true;
                 life.present.watchdog = None;
                 if let Some(watch) = &mut life.present.health {
@@ -101,6 +105,8 @@ impl Supervisor {
         let Some(life) = self.life_mut(unit) else {
             return;
         };
+        let ending = &mut life.present.ending_until;
+        *ending = ending.map(|at| at.max(until));
         match &mut life.state {
             State::Preparing { deadline, .. }
             | State::Starting { deadline, .. }

@@ -41,6 +41,7 @@ impl Supervisor {
         life.present.watchdog = None;
         life.present.runtime_until = None;
         life.present.ready_until = None;
+        life.present.ending_until = None;
         life.present.reload = None;
         if let Some(watch) = &mut life.present.health {
             watch.suspend();

@@ -55,6 +55,9 @@ impl Supervisor {
             Failure::ReadinessTimeout => String::from("did not get ready within readiness.timeout"),
             Failure::RuntimeLimit => String::from("ran longer than runtime_max"),
             Failure::Watchdog => String::from("did not say WATCHDOG=1 within watchdog"),
+            Failure::StopTimeout => {
+                String::from("said STOPPING=1 and did not end within stop_timeout")
+            }
             Failure::Unhealthy { reason } => format!("unhealthy: {reason}"),
             Failure::Dependency { unit } => {
                 format!("{}, which it requires, failed", self.name_of(*unit))

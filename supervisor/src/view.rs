@@ -74,6 +74,7 @@ pub enum Limit {
     ReadinessTimeout,
     RuntimeMax,
     Watchdog,
+    StopTimeout,
     Memory,
 }
 
@@ -176,6 +177,7 @@ impl Supervisor {
             Failure::ReadinessTimeout => Some(Limit::ReadinessTimeout),
             Failure::RuntimeLimit => Some(Limit::RuntimeMax),
             Failure::Watchdog => Some(Limit::Watchdog),
+            Failure::StopTimeout => Some(Limit::StopTimeout),
             Failure::Exited {
                 exit:
                     Exit::Signal {

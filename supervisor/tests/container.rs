@@ -135,6 +135,50 @@ fn a_silent_container_is_ended_by_its_watchdog() {
 }
 
 #[test]
+fn what_says_that_it_stops_has_its_stop_timeout_to_end() {
+    let web = simple("web").restart(Restart::OnFailure);
+    let mut machine = started(web.with(|it| it.watchdog_ms = Some(200)));
+    machine.notified("web", Notice::Stopping);
+    machine.wait_ms(300);
+    machine.notified("web", Notice::Stopping);
+    machine.wait_ms(199);
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.wait_ms(1);
+    assert_eq!(machine.done(), ["kill web"]);
+    machine.killed("web");
+    assert_eq!(machine.failure("web"), Some(&Failure::StopTimeout));
+    machine.released("web");
+    assert_eq!(machine.state("web"), "backoff");
+}
+
+#[test]
+fn what_stops_by_itself_can_ask_for_more_time_and_its_own_end_counts() {
+    let mut machine = started(simple("web").restart(Restart::OnFailure));
+    machine.notified("web", Notice::Stopping);
+    machine.notified("web", Notice::ExtendTimeout(2_000));
+    machine.wait_ms(1_999);
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.ends("web", 0);
+    assert_eq!(machine.state("web"), "finished");
+    machine.done();
+    machine.wait_ms(10_000);
+    assert_eq!(machine.done(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stop_that_is_asked_for_after_stopping_was_said_begins_the_ladder() {
+    let mut machine = started(simple("web"));
+    machine.notified("web", Notice::Stopping);
+    machine.wait_ms(400);
+    machine.stop(&["web"]);
+    assert_eq!(machine.done(), ["terminate web"]);
+    machine.wait_ms(499);
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.wait_ms(1);
+    assert_eq!(machine.done(), ["kill web"]);
+}
+
+#[test]
 fn policies_tell_failures_apart() {
     let ends = |restart, code| {
         let mut machine = started(simple("web").restart(restart));
