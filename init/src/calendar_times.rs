@@ -79,6 +79,17 @@ impl CalendarTimes {
         Some(scheduled_ms)
     }
 
+    /// The clock shows hours before the latest time: it was wrong then.
+    pub(crate) fn is_ahead_of(&self, now_ms: i64) -> bool {
+        let ahead = |last: i64| last.saturating_sub(now_ms) >= REPEAT_MS;
+        self.last_ms.is_some_and(ahead)
+    }
+
+    /// The clock was wrong: what comes after `now` has not been, for any timer.
+    pub(crate) fn forget_later_than(&mut self, now_ms: i64) {
+        self.last_ms = self.last_ms.map(|last| last.min(now_ms));
+    }
+
     /// The clock may have been set.
     pub(crate) fn look_again(&mut self, now_ms: i64, delay_ms: impl Fn(i64) -> u64) {
         let passed = self.next.is_some_and(|next| next.scheduled_ms <= now_ms);
@@ -219,8 +230,24 @@ mod tests {
         assert_eq!(times.take(ten, |_| 0), Some(ten));
         times.look_again(START - 5 * MINUTE, |_| 0);
         assert_eq!(scheduled(&times), Some(20 * MINUTE));
+        assert!(!times.is_ahead_of(START - 5 * MINUTE));
         times.look_again(START - 10 * DAY, |_| 0);
         assert_eq!(scheduled(&times), Some(10 * MINUTE - 10 * DAY));
+    }
+
+    #[test]
+    fn what_came_before_the_clock_was_set_back_far_comes_again_however_often_it_is_looked_at() {
+        let mut times = times(&["daily"], false, None);
+        assert_eq!(times.take(START + DAY, |_| 0), Some(START + DAY));
+        let back = START + DAY - 4 * 60 * MINUTE;
+        assert!(times.is_ahead_of(back));
+        times.forget_later_than(back);
+        // Less than three hours before midnight, which has been told.
+        for hours in [0, 2] {
+            times.look_again(back + hours * 60 * MINUTE, |_| 0);
+            assert_eq!(scheduled(&times), Some(DAY));
+        }
+        assert_eq!(times.take(START + DAY, |_| 0), Some(START + DAY));
     }
 
     #[test]

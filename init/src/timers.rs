@@ -121,6 +121,7 @@ impl Machine {
             clock.take();
         }
         let now = wall_ms();
+        self.notice_clock_set_back(now);
         let supervisor = &self.supervisor;
         let mut told = Vec::new();
         for (unit, times) in &mut self.timers.armed {
@@ -137,6 +138,18 @@ impl Machine {
             });
         }
         self.set_clock();
+    }
+
+    /// By so much that times are to come again. One timer is enough to see it, and then it is so for all.
+    fn notice_clock_set_back(&mut self, now: i64) {
+        let mut armed = self.timers.armed.values();
+        if !armed.any(|times| times.is_ahead_of(now)) {
+            return;
+        }
+        for times in self.timers.armed.values_mut() {
+            times.forget_later_than(now);
+        }
+        self.event(Event::ClockSetBack { wall_ms: now });
     }
 
     fn set_clock(&self) {

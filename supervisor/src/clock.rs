@@ -93,6 +93,19 @@ impl Supervisor {
         self.elapse(unit, Some(scheduled_wall_ms));
     }
 
+    /// The clock was wrong: what was told for later than now will come, and must count then.
+    pub(crate) fn clock_set_back(&mut self, wall_ms: i64) {
+        for life in &mut self.lives {
+            let clock = &mut life.clock;
+            clock.told.retain(|told| *told <= wall_ms);
+            if clock.last_wall_ms.is_some_and(|last| last > wall_ms) {
+                // Nothing up to now is to be made up for, though it is not known when the latest time before was.
+                clock.last_wall_ms = clock.told.iter().max().copied().or(Some(wall_ms));
+            }
+        }
+        self.record_changed();
+    }
+
     /// Keeps `init`'s watch of the calendar in step with the goal, and serves the core's own times.
     pub(crate) fn serve_timer(&mut self, unit: UnitId) {
         let now = self.now;

@@ -86,6 +86,9 @@ pub enum Event {
         unit: UnitId,
         scheduled_wall_ms: i64,
     },
+    /// The clock on the wall shows `wall_ms` now, hours before a calendar time that was told: it was wrong, and what was
+    /// told for later than now counts no more.
+    ClockSetBack { wall_ms: i64 },
 
     /// Image present, network attached, conditions met.
     Prepared { unit: UnitId, run: RunId },

@@ -69,6 +69,7 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
         Event::Unpause { units, .. } => all("unpause", units),
         Event::ResetFailed { units, .. } => all("reset-failed", units),
         Event::TimerElapsed { unit, .. } => format!("timer {}", names(*unit)),
+        Event::ClockSetBack { .. } => String::from("clock set back"),
         Event::Skipped { unit, run, reason } => {
             format!("{}: {reason}", of_run("skipped", &names(*unit), *run))
         }

@@ -79,6 +79,7 @@ fn fact(event: &Event) -> Option<(UnitId, RunId, Fact<'_>)> {
         | Event::Unpause { .. }
         | Event::ResetFailed { .. }
         | Event::TimerElapsed { .. }
+        | Event::ClockSetBack { .. }
         | Event::Shutdown { .. } => return None,
     })
 }

@@ -181,6 +181,7 @@ impl Supervisor {
                 unit,
                 scheduled_wall_ms,
             } => self.timer_elapsed(*unit, *scheduled_wall_ms),
+            Event::ClockSetBack { wall_ms } => self.clock_set_back(*wall_ms),
             Event::Prepared { .. }
             | Event::PrepareFailed { .. }
             | Event::Skipped { .. }

@@ -150,6 +150,7 @@ fn subject(cause: &Cause) -> Subject {
             | Event::Unpause { .. }
             | Event::ResetFailed { .. }
             | Event::TimerElapsed { .. }
+            | Event::ClockSetBack { .. }
             | Event::Shutdown { .. } => Subject::Request,
         },
     }

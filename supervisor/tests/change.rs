@@ -56,6 +56,42 @@ fn a_scheduled_unit_is_armed_by_its_goal_and_run_by_its_time() {
 }
 
 #[test]
+fn a_time_that_was_told_before_the_clock_was_set_back_far_comes_again() {
+    let mut machine = scheduled(Concurrency::Forbid);
+    let mut runs = |times: &[i64]| {
+        machine.done();
+        for at in times {
+            machine.elapsed("work", *at);
+            if machine.state("work") == "preparing" {
+                machine.comes_up("work");
+                machine.ends("work", 0);
+            }
+        }
+        let done = machine.done();
+        let started = done.iter().filter(|line| *line == "prepare work").count();
+        let last = machine.supervisor.last_calendar_ms(machine.id("work"));
+        let set_back = |machine: &mut Machine, wall_ms| {
+            machine.handle(Event::ClockSetBack { wall_ms });
+        };
+        set_back(&mut machine, 25);
+        let kept = machine.supervisor.last_calendar_ms(machine.id("work"));
+        (started, last, kept)
+    };
+    assert_eq!(runs(&[10, 20, 30, 40]), (4, Some(40), Some(20)));
+    // Those before are known still; those after it count once.
+    assert_eq!(runs(&[20, 30, 30, 40]), (2, Some(40), Some(20)));
+}
+
+#[test]
+fn after_the_clock_was_set_back_over_all_times_nothing_is_made_up_for() {
+    let mut machine = scheduled(Concurrency::Forbid);
+    machine.elapsed("work", 40);
+    machine.handle(Event::ClockSetBack { wall_ms: 25 });
+    let timers = machine.supervisor.record().timers;
+    assert_eq!(timers.values().copied().collect::<Vec<_>>(), [25]);
+}
+
+#[test]
 fn a_time_during_a_run_is_missed_ends_it_or_waits_for_its_end() {
     for (concurrency, state, after) in [
         (Concurrency::Forbid, "started", "scheduled"),

@@ -176,6 +176,7 @@ pub(crate) fn subject(event: &Event) -> Option<RunId> {
         | Event::Unpause { .. }
         | Event::ResetFailed { .. }
         | Event::TimerElapsed { .. }
+        | Event::ClockSetBack { .. }
         | Event::Shutdown { .. } => None,
     }
 }
