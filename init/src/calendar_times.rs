@@ -10,21 +10,32 @@
 //! not come again, as in cron(8); by more, the clock was wrong, and the new time counts.
 
 use calendar::{Schedule, Zone};
+use serde::{Deserialize, Serialize};
 use unit::Timer;
 
 /// cron(8): "changes of less than three hours".
 const REPEAT_MS: i64 = 3 * 3_600_000;
 
 /// Of one armed timer.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Armed", into = "Armed")]
 pub(crate) struct CalendarTimes {
     schedules: Vec<Schedule>,
     zone: Zone,
+    armed: Armed,
+}
+
+/// What is handed over to the next program, which reads expressions and zones by its own data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Armed {
+    on_calendar: Vec<String>,
+    timezone: String,
+    randomized_delay_ms: u64,
     last_ms: Option<i64>,
     next: Option<Next>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Next {
     pub scheduled_ms: i64,
     /// With the random delay.
@@ -40,22 +51,19 @@ impl CalendarTimes {
         now_ms: i64,
         delay_ms: impl Fn(i64) -> u64,
     ) -> Self {
-        // The checker has read each of them, and knows the zone.
-        let schedules = timer.on_calendar.iter();
-        let mut times = Self {
-            schedules: schedules
-                .filter_map(|text| Schedule::parse(text).ok())
-                .collect(),
-            zone: Zone::find(&timer.timezone).unwrap_or_else(Zone::utc),
+        let mut times = Self::from(Armed {
+            on_calendar: timer.on_calendar.clone(),
+            timezone: timer.timezone.clone(),
+            randomized_delay_ms: timer.randomized_delay_ms,
             last_ms,
             next: None,
-        };
+        });
         let missed = last_ms
             .filter(|_| timer.persistent)
             .and_then(|last| times.latest(last, now_ms));
         match missed {
             Some(scheduled_ms) => {
-                times.next = Some(Next {
+                times.armed.next = Some(Next {
                     scheduled_ms,
                     due_ms: later(now_ms, delay_ms(scheduled_ms)),
                 });
@@ -65,16 +73,23 @@ impl CalendarTimes {
         times
     }
 
+    /// They come from these keys of a unit file; it does not matter what else is said there.
+    pub(crate) fn are_of(&self, timer: &Timer) -> bool {
+        self.armed.on_calendar == timer.on_calendar
+            && self.armed.timezone == timer.timezone
+            && self.armed.randomized_delay_ms == timer.randomized_delay_ms
+    }
+
     pub(crate) fn next(&self) -> Option<Next> {
-        self.next
+        self.armed.next
     }
 
     /// The time that has come, if one has; the next one is waited for.
     pub(crate) fn take(&mut self, now_ms: i64, delay_ms: impl Fn(i64) -> u64) -> Option<i64> {
-        let due = self.next.filter(|next| next.due_ms <= now_ms)?;
+        let due = self.armed.next.filter(|next| next.due_ms <= now_ms)?;
         let before = due.scheduled_ms.saturating_sub(1);
         let scheduled_ms = self.latest(before, now_ms).unwrap_or(due.scheduled_ms);
-        self.last_ms = Some(scheduled_ms);
+        self.armed.last_ms = Some(scheduled_ms);
         self.look_ahead(now_ms, delay_ms);
         Some(scheduled_ms)
     }
@@ -82,17 +97,20 @@ impl CalendarTimes {
     /// The clock shows hours before the latest time: it was wrong then.
     pub(crate) fn is_ahead_of(&self, now_ms: i64) -> bool {
         let ahead = |last: i64| last.saturating_sub(now_ms) >= REPEAT_MS;
-        self.last_ms.is_some_and(ahead)
+        self.armed.last_ms.is_some_and(ahead)
     }
 
     /// The clock was wrong: what comes after `now` has not been, for any timer.
     pub(crate) fn forget_later_than(&mut self, now_ms: i64) {
-        self.last_ms = self.last_ms.map(|last| last.min(now_ms));
+        self.armed.last_ms = self.armed.last_ms.map(|last| last.min(now_ms));
     }
 
     /// The clock may have been set.
     pub(crate) fn look_again(&mut self, now_ms: i64, delay_ms: impl Fn(i64) -> u64) {
-        let passed = self.next.is_some_and(|next| next.scheduled_ms <= now_ms);
+        let passed = self
+            .armed
+            .next
+            .is_some_and(|next| next.scheduled_ms <= now_ms);
         // What has come and waits for its delay stays.
         if !passed {
             self.look_ahead(now_ms, delay_ms);
@@ -101,8 +119,8 @@ impl CalendarTimes {
 
     fn look_ahead(&mut self, now_ms: i64, delay_ms: impl Fn(i64) -> u64) {
         let recent = |last: &i64| *last > now_ms && last.saturating_sub(now_ms) < REPEAT_MS;
-        let from = self.last_ms.filter(recent).unwrap_or(now_ms);
-        self.next = self.after(from).map(|scheduled_ms| Next {
+        let from = self.armed.last_ms.filter(recent).unwrap_or(now_ms);
+        self.armed.next = self.after(from).map(|scheduled_ms| Next {
             scheduled_ms,
             due_ms: later(scheduled_ms, delay_ms(scheduled_ms)),
         });
@@ -131,6 +149,26 @@ impl CalendarTimes {
             }
         }
         Some(due(found).unwrap_or(found))
+    }
+}
+
+impl From<Armed> for CalendarTimes {
+    fn from(armed: Armed) -> Self {
+        // The checker has read each of them, and knows the zone.
+        let schedules = armed.on_calendar.iter();
+        Self {
+            schedules: schedules
+                .filter_map(|text| Schedule::parse(text).ok())
+                .collect(),
+            zone: Zone::find(&armed.timezone).unwrap_or_else(Zone::utc),
+            armed,
+        }
+    }
+}
+
+impl From<CalendarTimes> for Armed {
+    fn from(times: CalendarTimes) -> Self {
+        times.armed
     }
 }
 
@@ -260,5 +298,45 @@ mod tests {
             times.take(START + 20 * MINUTE, delay),
             Some(START + 20 * MINUTE)
         );
+    }
+
+    #[test]
+    fn another_program_goes_on_with_what_is_armed() {
+        let timer = timer(&["*:0/10"], false);
+        let delay = |_| 90_000;
+        let mut times = CalendarTimes::new(&timer, None, START, delay);
+        let ten = START + 10 * MINUTE;
+        assert_eq!(times.take(ten + 60_000, delay), None);
+        let text = serde_json::to_string(&times).unwrap();
+        let mut resumed: CalendarTimes = serde_json::from_str(&text).unwrap();
+        assert!(resumed.are_of(&timer));
+        // What has come meanwhile comes now, with the delay that it had.
+        resumed.look_again(ten + 80_000, |_| 600_000);
+        assert_eq!(resumed.take(ten + 90_000, delay), Some(ten));
+        assert_eq!(scheduled(&resumed), Some(20 * MINUTE));
+        resumed.look_again(START, delay);
+        assert_eq!(scheduled(&resumed), Some(20 * MINUTE));
+    }
+
+    #[test]
+    fn other_keys_of_a_timer_do_not_change_its_times() {
+        let nightly = timer(&["daily"], false);
+        let times = CalendarTimes::new(&nightly, None, START, |_| 0);
+        let same = Timer {
+            on_boot_ms: Some(1),
+            ..nightly.clone()
+        };
+        assert!(times.are_of(&same));
+        let delayed = Timer {
+            randomized_delay_ms: 1,
+            ..nightly.clone()
+        };
+        let elsewhere = Timer {
+            timezone: "Europe/Berlin".to_owned(),
+            ..nightly
+        };
+        for other in [delayed, elsewhere, timer(&["hourly"], false)] {
+            assert!(!times.are_of(&other));
+        }
     }
 }

@@ -29,9 +29,11 @@ const FILE: &str = "/var/machine/timers.json";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Timers {
-    /// After a re-execution, armed anew: expressions and zones are data of this program.
-    #[serde(skip)]
+    #[serde(default)]
     armed: BTreeMap<UnitId, CalendarTimes>,
+    /// While all that was decided is being done: another set of units arms some of them again.
+    #[serde(default)]
+    disarmed: BTreeMap<UnitId, CalendarTimes>,
     #[serde(skip)]
     clock: Option<WallTimer>,
     since: BTreeMap<UnitName, i64>,
@@ -69,15 +71,19 @@ impl Machine {
         Ok(())
     }
 
-    /// After a re-execution: the supervisor goes on, the clock and the calendar are made anew.
+    /// After a re-execution: the supervisor goes on, and so does what is armed; the clock is made anew.
     pub(crate) fn resume_timers(&mut self) -> std::io::Result<()> {
         let clock = WallTimer::new()?;
         self.registry.watch(&clock, Interest::Read, Source::Clock)?;
         clock.set(None)?;
         self.timers.clock = Some(clock);
+        // A program that did not know better has handed over none.
+        self.timers.disarmed = std::mem::take(&mut self.timers.armed);
         for unit in self.supervisor.armed_timers() {
             self.arm_timer(unit);
         }
+        // The clock may have been set when nobody looked.
+        self.clock_ready();
         Ok(())
     }
 
@@ -92,6 +98,11 @@ impl Machine {
             return;
         };
         let Some(timer) = timer_of(found) else { return };
+        let kept = self.timers.disarmed.remove(&unit);
+        if let Some(times) = kept.filter(|times| times.are_of(timer)) {
+            self.timers.armed.insert(unit, times);
+            return self.set_clock();
+        }
         let now = wall_ms();
         let mut last = self.supervisor.last_calendar_ms(unit);
         if last.is_none() && timer.persistent {
@@ -110,7 +121,8 @@ impl Machine {
     }
 
     pub(crate) fn disarm_timer(&mut self, unit: UnitId) {
-        if self.timers.armed.remove(&unit).is_some() {
+        if let Some(times) = self.timers.armed.remove(&unit) {
+            self.timers.disarmed.insert(unit, times);
             self.set_clock();
         }
     }
@@ -164,6 +176,10 @@ impl Machine {
 
     /// To be called before the loop sleeps.
     pub(crate) fn keep_timers(&mut self) {
+        if !self.is_behind() {
+            // They stay so: their time may come meanwhile.
+            self.timers.disarmed.clear();
+        }
         let now = since_boot_ms();
         let Timers {
             since,
@@ -246,4 +262,30 @@ pub(crate) fn wall_of(boot_ms: u64) -> i64 {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     let ago = signed(since_boot_ms()).saturating_sub(signed(boot_ms));
     wall_ms().saturating_sub(ago)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_armed_is_handed_over_and_a_program_that_knew_no_better_handed_over_none() {
+        let timer = Timer {
+            on_calendar: vec!["hourly".to_owned()],
+            ..Timer::default()
+        };
+        let times = CalendarTimes::new(&timer, None, 0, |_| 600_000);
+        let next = times.next();
+        let armed = BTreeMap::from([(UnitId(7), times)]);
+        let timers = Timers {
+            armed,
+            ..Timers::default()
+        };
+        let text = serde_json::to_string(&timers).unwrap();
+        let read: Timers = serde_json::from_str(&text).unwrap();
+        let read = read.armed.get(&UnitId(7)).and_then(CalendarTimes::next);
+        assert_eq!(read, next);
+        let older: Timers = serde_json::from_str(r#"{"since":{},"since_changed":false}"#).unwrap();
+        assert!(older.armed.is_empty());
+    }
 }
