@@ -80,9 +80,10 @@ impl Machine {
             scheduled_ms: run.scheduled_wall_ms,
             began_ms: wall_of(run.began.0),
             duration_ms: run.ended.0.saturating_sub(run.began.0),
-            succeeded: run.failure.is_none(),
+            succeeded: run.succeeded(),
             outcome: match (&run.failure, run.exit) {
                 (Some(failure), _) => self.supervisor.describe(failure),
+                (None, _) if run.stopped => String::from("stopped"),
                 (None, Some(exit)) => exit.to_string(),
                 (None, None) => String::new(),
             },

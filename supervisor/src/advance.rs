@@ -192,6 +192,7 @@ impl Supervisor {
         if let Some(life) = self.life_mut(unit) {
             life.last_failure = Some(reason.clone());
             life.due = false;
+            life.clock.run_for_wall_ms = None;
         }
         self.give_token_back(unit);
         self.rest_failed(unit, reason);
@@ -211,6 +212,7 @@ impl Supervisor {
         life.due = false;
         life.present = Present {
             began: Some(now),
+            scheduled_wall_ms: life.clock.run_for_wall_ms.take(),
             ..Present::default()
         };
         self.last_run = run;

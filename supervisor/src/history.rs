@@ -17,6 +17,16 @@ pub struct PastRun {
     pub ended: Timestamp,
     pub exit: Option<Exit>,
     pub failure: Option<Failure>,
+    /// It was to end before its own end, and not because of a failure.
+    #[serde(default)]
+    pub stopped: bool,
+}
+
+impl PastRun {
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.failure.is_none() && !self.stopped
+    }
 }
 
 /// Oldest first.
@@ -26,12 +36,13 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Of each outcome, only so many are kept.
+    /// Of each outcome, only so many are kept. One that was stopped has not done its work, as one that failed.
     pub(crate) fn add(&mut self, run: PastRun, keep: unit::History) {
-        let failed = run.failure.is_some();
+        let succeeded = run.succeeded();
         self.runs.push_back(run);
-        let most = if failed { keep.failed } else { keep.success }.min(HISTORY_MAX);
-        let same = |past: &PastRun| past.failure.is_some() == failed;
+        let most = if succeeded { keep.success } else { keep.failed };
+        let most = most.min(HISTORY_MAX);
+        let same = |past: &PastRun| past.succeeded() == succeeded;
         let count = self.runs.iter().filter(|past| same(past)).count();
         if count > usize::try_from(most).unwrap_or(usize::MAX)
             && let Some(oldest) = self.runs.iter().position(same)
@@ -45,6 +56,6 @@ impl History {
     }
 
     pub(crate) fn has_success(&self) -> bool {
-        self.runs.iter().any(|run| run.failure.is_none())
+        self.runs.iter().any(PastRun::succeeded)
     }
 }

@@ -137,7 +137,7 @@ pub(crate) struct Clock {
     pub(crate) queued: u32,
     /// Times that came while a run was under way (`concurrency = "forbid"`).
     pub(crate) missed: u64,
-    /// The calendar time that the present run is for.
+    /// The calendar time that the next run is for.
     pub(crate) run_for_wall_ms: Option<i64>,
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Present {
     pub(crate) served: Option<Timestamp>,
     /// When the run began: `Prepare`.
     pub(crate) began: Option<Timestamp>,
+    /// The calendar time that it is for.
+    pub(crate) scheduled_wall_ms: Option<i64>,
     /// The sign of readiness has been seen, perhaps before the report of the start.
     pub(crate) sign: bool,
     /// The step of `post_start` that runs.

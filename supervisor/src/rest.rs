@@ -9,6 +9,16 @@ use crate::{Exit, Failure, Goal, RunId, State, Supervisor, Timestamp, UnitId};
 /// that start each other at their failures would keep PID 1 busy for ever.
 pub const TRIGGER_INTERVAL_MS_MIN: u64 = 1_000;
 
+/// How a run that is remembered ended.
+pub(crate) enum PastEnd {
+    Own {
+        exit: Option<Exit>,
+        failure: Option<Failure>,
+    },
+    /// It was not wanted any more, or another one was.
+    Stopped { exit: Option<Exit> },
+}
+
 impl Supervisor {
     /// Nothing of the run is left: what has been decided when it ended comes now, unless somebody has changed the goal.
     pub(crate) fn released(&mut self, unit: UnitId) {
@@ -81,13 +91,8 @@ impl Supervisor {
         self.next_of_the_clock(unit, scheduled);
     }
 
-    pub(crate) fn note_past_run(
-        &mut self,
-        unit: UnitId,
-        run: RunId,
-        exit: Option<Exit>,
-        failure: Option<Failure>,
-    ) {
+    /// Of a unit whose command is meant to end.
+    pub(crate) fn note_past_run(&mut self, unit: UnitId, run: RunId, end: PastEnd) {
         let ended = self.now;
         let Some((life, rules)) = self.both(unit) else {
             return;
@@ -96,13 +101,18 @@ impl Supervisor {
             return;
         }
         let keep = rules.timer.as_ref().map(|timer| timer.history);
+        let (exit, failure, stopped) = match end {
+            PastEnd::Own { exit, failure } => (exit, failure, false),
+            PastEnd::Stopped { exit } => (exit, None, true),
+        };
         let past = PastRun {
             run,
-            scheduled_wall_ms: life.clock.run_for_wall_ms.take(),
+            scheduled_wall_ms: life.present.scheduled_wall_ms,
             began: life.present.began.unwrap_or(ended),
             ended,
             exit,
             failure,
+            stopped,
         };
         life.history.add(past, keep.unwrap_or_default());
     }

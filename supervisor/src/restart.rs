@@ -11,6 +11,7 @@ use crate::life::{Life, Next};
 use crate::mutant::Mutant;
 use crate::present::Pause;
 use crate::request::Wish;
+use crate::rest::PastEnd;
 use crate::{Exit, Failure, RunId, State, Supervisor, UnitId};
 use unit::{OnUnhealthy, Restart, Service};
 
@@ -54,9 +55,7 @@ impl Supervisor {
             || matches!(end, End::Cancelled);
         self.fails_to(unit, &[Wish::Reload, Wish::Paused], "its run has ended");
         let failure = if asked {
-            if let Some(life) = self.life_mut(unit) {
-                life.next = Next::Start;
-            }
+            self.note_stopped_run(unit, run, &end);
             None
         } else {
             self.note_length_of_run(unit);
@@ -68,6 +67,20 @@ impl Supervisor {
         }
         if self.planted(Mutant::NextRunBeforeReleased) {
             self.released(unit);
+        }
+    }
+
+    fn note_stopped_run(&mut self, unit: UnitId, run: RunId, end: &End) {
+        let exit = match end {
+            End::Exit(exit) => Some(*exit),
+            End::Failure(_) | End::Cancelled => None,
+        };
+        let Some(life) = self.life_mut(unit) else {
+            return;
+        };
+        life.next = Next::Start;
+        if life.present.begun {
+            self.note_past_run(unit, run, PastEnd::Stopped { exit });
         }
     }
 
@@ -165,7 +178,12 @@ impl Supervisor {
             Verdict::Finish(exit) => Next::Finished { exit },
             Verdict::Fail(reason) => Next::Failed { reason },
         };
-        self.note_past_run(unit, run, exit, failure.clone());
+        let failed = failure.clone();
+        let end = PastEnd::Own {
+            exit,
+            failure: failed,
+        };
+        self.note_past_run(unit, run, end);
         failure
     }
 

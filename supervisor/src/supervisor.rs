@@ -246,6 +246,10 @@ impl Supervisor {
             );
         }
         let down = life.state == State::Inactive && life.goal == Goal::Down;
+        if down {
+            // The next start is for no time, or for another one.
+            life.clock.run_for_wall_ms = None;
+        }
         let scheduled = life.state == State::Scheduled && !life.due;
         self.publish(unit);
         if scheduled {

@@ -197,6 +197,7 @@ impl Supervisor {
         };
         match &last.failure {
             Some(failure) => format!("last run: {}", self.describe(failure)),
+            None if last.stopped => String::from("last run: stopped"),
             None => String::from("last run: success"),
         }
     }

@@ -111,6 +111,70 @@ fn a_time_during_a_run_is_missed_ends_it_or_waits_for_its_end() {
     }
 }
 
+fn past(machine: &Machine) -> Vec<(Option<i64>, bool)> {
+    let history = machine.supervisor.history(machine.id("work"));
+    let runs = history.iter();
+    runs.map(|run| (run.scheduled_wall_ms, run.stopped))
+        .collect()
+}
+
+#[test]
+fn a_run_that_was_stopped_is_remembered_with_its_own_time() {
+    let mut machine = scheduled(Concurrency::Replace);
+    machine.elapsed("work", 10);
+    machine.comes_up("work");
+    machine.elapsed("work", 20);
+    machine.ends("work", 0);
+    assert_eq!(past(&machine), [(Some(10), true)]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    assert_eq!(past(&machine), [(Some(10), true), (Some(20), false)]);
+    machine.elapsed("work", 30);
+    machine.comes_up("work");
+    machine.stop(&["work"]);
+    machine.ends("work", 0);
+    assert_eq!(past(&machine).last(), Some(&(Some(30), true)));
+    machine.start(&["work"]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    assert_eq!(past(&machine).last(), Some(&(None, false)));
+}
+
+#[test]
+fn a_run_that_an_apply_ends_is_remembered_and_is_no_success() {
+    let mut machine = scheduled(Concurrency::Forbid);
+    machine.elapsed("work", 10);
+    machine.comes_up("work");
+    let wanted = target("default.target").wants("work").after("work");
+    let other = oneshot("work").timer(daily(Concurrency::Forbid)).version(2);
+    machine.apply(&[wanted, other]);
+    machine.ends("work", 0);
+    assert_eq!(past(&machine), [(Some(10), true)]);
+    let history = machine.supervisor.history(machine.id("work"));
+    assert!(history.iter().all(|run| !run.succeeded()));
+}
+
+#[test]
+fn a_time_whose_start_was_refused_is_not_that_of_the_next_start_by_hand() {
+    let work = oneshot("work").timer(daily(Concurrency::Forbid));
+    let work = work.with(|service| {
+        service.start_limit = StartLimit {
+            burst: 1,
+            interval_ms: 60_000,
+        };
+    });
+    let mut machine = Machine::new(&[work]);
+    machine.start(&["work"]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    machine.elapsed("work", 10);
+    assert_eq!(machine.failure("work"), Some(&Failure::StartLimit));
+    machine.start(&["work"]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    assert_eq!(past(&machine), [(None, false), (None, false)]);
+}
+
 #[test]
 fn a_start_by_hand_runs_it_now_and_is_done_when_the_run_is() {
     let mut machine = scheduled(Concurrency::Forbid);

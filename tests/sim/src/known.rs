@@ -41,7 +41,10 @@ pub(crate) fn is_active(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bo
 
 pub(crate) fn is_completed(world: &Supervisor, kernel: &Kernel, unit: UnitId) -> bool {
     if rules(world, unit).is_ok_and(|rules| rules.timer.is_some()) {
-        return world.history(unit).iter().any(|run| run.failure.is_none());
+        return world
+            .history(unit)
+            .iter()
+            .any(supervisor::PastRun::succeeded);
     }
     match world.state(unit) {
         State::Running { .. } | State::Started { .. } => false,
