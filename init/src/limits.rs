@@ -42,8 +42,10 @@ pub(crate) const HELPER_STEADY_MS: u64 = 10_000;
 /// A killed group may stay busy for a moment while its last process goes (cgroup-v2: `populated`).
 pub(crate) const CGROUP_RETRY_MS: u64 = 5;
 pub(crate) const CGROUP_RETRIES_MAX: u32 = 400;
-/// Time that containers have together to end before the rest is killed, at power-off and reboot.
+/// Time that containers have together to end before the rest is killed, at power-off and reboot: at least, and at most
+/// where their own `stop_timeout`s ask for more. A database may write for minutes, and nobody waits for a machine for ever.
 pub(crate) const SHUTDOWN_BUDGET_MS: u64 = 60_000;
+pub(crate) const SHUTDOWN_BUDGET_MS_MAX: u64 = 30 * 60_000;
 /// Time that logd has to write what is left, and the helpers to go.
 pub(crate) const HELPER_STOP_MS: u64 = 1_000;
 /// The hardware resets a machine whose PID 1 has been silent for so long.

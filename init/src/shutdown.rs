@@ -67,7 +67,7 @@ impl Machine {
             deadline_ms: None,
         });
         self.event(Event::Shutdown {
-            within_ms: limits::SHUTDOWN_BUDGET_MS,
+            within_ms: budget_ms(self.supervisor.longest_stop_ms()),
         });
     }
 
@@ -133,6 +133,11 @@ impl Machine {
     }
 }
 
+/// Who says in its unit file that it takes longer to end gets that.
+fn budget_ms(longest_stop_ms: u64) -> u64 {
+    longest_stop_ms.clamp(limits::SHUTDOWN_BUDGET_MS, limits::SHUTDOWN_BUDGET_MS_MAX)
+}
+
 /// Attempts to unmount the state while its last user goes.
 const UNMOUNT_ATTEMPTS: u32 = 50;
 const UNMOUNT_WAIT: Duration = Duration::from_millis(10);
@@ -195,4 +200,17 @@ fn unmount_state() -> Result<(), nix::errno::Errno> {
         none,
     )
     .or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::budget_ms;
+
+    #[test]
+    fn a_long_stop_timeout_gets_its_time_within_reason() {
+        assert_eq!(budget_ms(0), 60_000);
+        assert_eq!(budget_ms(10_000), 60_000);
+        assert_eq!(budget_ms(300_000), 300_000);
+        assert_eq!(budget_ms(u64::MAX), 1_800_000);
+    }
 }

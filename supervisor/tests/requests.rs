@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Machine, oneshot, simple, target};
+use common::{Machine, hook, oneshot, simple, target};
 use supervisor::{Event, Outcome, REQUESTS_MAX, Ticket, UnitId};
-use unit::Restart;
+use unit::{HookFailure, Restart};
 
 fn web() -> Machine {
     Machine::new(&[simple("web")])
@@ -300,6 +300,35 @@ fn a_shutdown_without_anything_running_is_complete_at_once() {
     let mut machine = web();
     machine.shutdown(1_000);
     assert_eq!(machine.done(), ["shutdown complete"]);
+}
+
+#[test]
+fn what_runs_may_take_as_long_as_the_longest_chain_of_its_stop_order() {
+    let slow = |name: &str, ms| simple(name).with(|it| it.stop_timeout_ms = ms);
+    let mut machine = Machine::new(&[
+        slow("db", 300_000).with(|it| it.post_stop = vec![hook(HookFailure::Fail)]),
+        slow("cache", 1_000),
+        target("ground").after("db").after("cache"),
+        slow("web", 20_000).after("ground"),
+        slow("front", 7).after("web").after("cache"),
+        slow("other", 310_000),
+        slow("idle", 900_000).after("front"),
+    ]);
+    assert_eq!(machine.supervisor.longest_stop_ms(), 0);
+    machine.start(&["db", "cache", "ground"]);
+    machine.comes_up("db");
+    machine.comes_up("cache");
+    assert_eq!(machine.supervisor.longest_stop_ms(), 300_200);
+    machine.start(&["other"]);
+    machine.comes_up("other");
+    assert_eq!(machine.supervisor.longest_stop_ms(), 310_000);
+    machine.start(&["web", "front"]);
+    machine.comes_up("web");
+    machine.comes_up("front");
+    assert_eq!(machine.supervisor.longest_stop_ms(), 320_207);
+    // Without it, nobody waits for the one after it.
+    machine.stop(&["ground"]);
+    assert_eq!(machine.supervisor.longest_stop_ms(), 310_000);
 }
 
 #[test]
