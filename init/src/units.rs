@@ -260,6 +260,32 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_that_is_put_back_while_it_stops_has_its_place_with_its_new_definition() {
+        let first = loaded(&[("web", "one")]);
+        let mut supervisor = Supervisor::new(&first.set);
+        let mut units = Units::at_boot(first, Choices::default());
+        let mut actions = Vec::new();
+        supervisor.handle(Timestamp(0), Event::StartDefault, &mut actions);
+        run(&mut supervisor, &mut units, actions);
+        let place = units.find(&name("web")).unwrap();
+
+        let mut actions = Vec::new();
+        for files in [&[][..], &[("web", "two")]] {
+            let set = loaded(files);
+            let plan = Plan::from(&set.set);
+            let applied = supervisor.apply(Timestamp(2), &plan, None, &mut actions);
+            units.apply(set, Choices::default(), &applied.unwrap());
+        }
+        assert_eq!(units.find(&name("web")), Some(place));
+        assert_eq!(image(&units, place), Some("docker.io/library/two:latest"));
+        assert_eq!(units.all().count(), 2);
+        run(&mut supervisor, &mut units, actions);
+        assert_eq!(supervisor.find(&name("web")), Some(place));
+        assert_eq!(image(&units, place), Some("docker.io/library/two:latest"));
+        assert!(supervisor.is_ready(place));
+    }
+
+    #[test]
     fn a_successor_and_the_old_definition_change_places() {
         let first = loaded(&[("web", "one")]);
         let mut units = Units::at_boot(first, Choices::default());

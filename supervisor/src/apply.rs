@@ -5,9 +5,10 @@
 //! in both, another definition   restarts once, with those that follow it; or start-first: see `replace`
 //! new                           started if something that is up wants or requires it
 //! gone                          stopped, its place given back
+//! gone and back meanwhile       has its old place; the new run begins when the old one has ended
 //! ```
 //!
-//! Places keep their numbers, so that no report under way gets lost. One turn costs O((units + edges) log units).
+//! Of one name there is never more than one run, unless a new version starts beside the old one. Places keep their numbers, so that no report under way gets lost. One turn costs O((units + edges) log units).
 
 use crate::adjacency::without_cycles;
 use crate::edges::Condition;
@@ -55,14 +56,18 @@ pub struct Applied {
 
 /// The change, while it is made.
 #[derive(Default)]
-struct Change {
-    applied: Applied,
+pub(crate) struct Change {
+    pub(crate) applied: Applied,
     /// Old and new place.
     successors: Vec<(UnitId, UnitId)>,
     /// Places that had a unit before.
     known: BTreeSet<UnitId>,
     /// Those that execute what they did: a job that has finished stays so.
     same_program: BTreeSet<UnitId>,
+    /// Put back while they were on their way out.
+    pub(crate) returned: BTreeSet<UnitId>,
+    /// Of these, those that are another definition now.
+    pub(crate) returned_changed: BTreeSet<UnitId>,
 }
 
 impl Supervisor {
@@ -97,7 +102,8 @@ impl Supervisor {
             self.drop_successor(unit, "another configuration has been applied");
         }
         let mut change = self.place_units(plan);
-        let edges = self.new_edges(plan, &change);
+        let mut edges = self.new_edges(plan, &change);
+        self.keep_apart_from_leaving(&mut edges, &change);
         self.count_steps(edges.count());
         self.graph = Graph::new(&edges);
         let home = |index: u32| {
@@ -125,20 +131,28 @@ impl Supervisor {
 
     /// Finds a place for each unit of the plan, and puts its rules there.
     fn place_units(&mut self, plan: &Plan) -> Change {
-        let here = |it: &Self, unit: UnitId| {
-            it.life(unit)
-                .is_some_and(|life| !life.vacant && !life.leaves)
-        };
         let mut by_name: BTreeMap<UnitName, UnitId> = BTreeMap::new();
+        // By name and whether it is a target: another kind needs another place.
+        let mut removed: BTreeMap<(UnitName, bool), UnitId> = BTreeMap::new();
         let mut change = Change::default();
         for unit in self.units() {
             self.count_steps(1);
-            if here(self, unit)
-                && let Some(rules) = self.rules_of(unit)
-            {
+            let (Some(life), Some(rules)) = (self.life(unit), self.rules_of(unit)) else {
+                continue;
+            };
+            if life.vacant {
+                continue;
+            }
+            if !life.leaves {
                 by_name.insert(rules.name.clone(), unit);
                 change.known.insert(unit);
+            } else if !life.beside {
+                let key = (rules.name.clone(), rules.is_target());
+                removed.insert(key, unit);
             }
+        }
+        if self.planted(Mutant::ReturnedUnitsStartTwice) {
+            removed.clear();
         }
         let mut vacant: VecDeque<UnitId> = self
             .units()
@@ -151,9 +165,12 @@ impl Supervisor {
                     .is_some_and(|old| old.is_target() == rules.is_target())
             };
             let home = by_name.get(&rules.name).copied().filter(same_kind);
+            let key = (rules.name.clone(), rules.is_target());
             if let Some(home) = home {
                 by_name.remove(&rules.name);
                 self.keep_place(home, rules, &mut vacant, &mut change);
+            } else if let Some(home) = removed.remove(&key) {
+                self.take_back(home, rules, &mut change);
             } else {
                 let home = self.new_place(rules.clone(), &mut vacant);
                 change.applied.homes.push(home);
@@ -329,6 +346,7 @@ impl Supervisor {
             .filter(|unit| !replaced.contains(unit) && self.restarts_when_changed(*unit, change))
             .collect();
         let bounced = self.bounce(&restarts);
+        self.end_before_return(&change.returned_changed);
         let mut queue: VecDeque<(UnitId, Pull)> = VecDeque::new();
         queue.extend(restarts.iter().map(|unit| (*unit, Pull::Fresh)));
         queue.extend(bounced.iter().map(|unit| (*unit, Pull::Fresh)));
@@ -346,6 +364,7 @@ impl Supervisor {
         let down = change.known.iter().copied().filter(|unit| !up(self, *unit));
         let left_out: BTreeSet<UnitId> = down.collect();
         self.want_up(queue, &left_out);
+        self.forget_ends(&change.returned_changed);
         self.restart_unbound();
         let numbers: BTreeMap<UnitId, usize> =
             change.applied.places.iter().copied().zip(0..).collect();

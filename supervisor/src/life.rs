@@ -59,6 +59,9 @@ pub(crate) struct Life {
     pub(crate) replace_problem: Option<String>,
     /// Not part of the set any more, or never was: the place is given back when it is inactive.
     pub(crate) leaves: bool,
+    /// While it leaves: it was the old or the new version in a replacement, so its unit has another place.
+    #[serde(default)]
+    pub(crate) beside: bool,
     /// Nothing is here.
     pub(crate) vacant: bool,
 
@@ -172,6 +175,7 @@ impl Life {
             replacement: None,
             replace_problem: None,
             leaves: false,
+            beside: false,
             vacant: false,
             standing: Standing::INACTIVE,
             blockers: 0,

@@ -59,12 +59,13 @@ pub enum Mutant {
     RemovedUnitsStay,
     FlipBeforeReady,
     OldRunKept,
+    ReturnedUnitsStartTwice,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::OlderRunsAccepted,
         Self::ExitWhileStartingForgotten,
         Self::PreparedTwiceSpawnsTwice,
@@ -111,6 +112,7 @@ impl Mutant {
         Self::RemovedUnitsStay,
         Self::FlipBeforeReady,
         Self::OldRunKept,
+        Self::ReturnedUnitsStartTwice,
     ];
 }
 

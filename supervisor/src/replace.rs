@@ -232,6 +232,7 @@ impl Supervisor {
         if let Some(life) = self.life_mut(successor) {
             life.replacement = None;
             life.leaves = true;
+            life.beside = true;
         }
         self.want_down([successor].into_iter(), Lowered::Removed);
         let problem = format!("the new version: {why}; the old one goes on");
@@ -293,6 +294,7 @@ impl Supervisor {
         if !self.planted(Mutant::OldRunKept) {
             if let Some(life) = self.life_mut(successor) {
                 life.leaves = true;
+                life.beside = true;
             }
             self.want_down([successor].into_iter(), Lowered::Removed);
         }

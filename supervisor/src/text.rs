@@ -225,8 +225,16 @@ impl Supervisor {
                 }
                 Some(_) | None => String::new(),
             },
+            None if waits.iter().any(|other| self.has_the_name_of(*other, unit)) => {
+                String::from("waits for the end of its old run")
+            }
             None => format!("waits for {}", self.names(&waits)),
         }
+    }
+
+    fn has_the_name_of(&self, one: UnitId, other: UnitId) -> bool {
+        let name = |unit: UnitId| self.rules_of(unit).map(|rules| &rules.name);
+        name(one) == name(other)
     }
 
     /// `web: exited with code 1; next start in 100 ms`

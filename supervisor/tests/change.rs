@@ -368,6 +368,160 @@ fn a_removed_unit_stops_and_leaves_its_place_to_another() {
     assert_eq!(machine.id("late"), place);
 }
 
+/// With a unit of that version, or without it.
+fn with_other(version: Option<u64>) -> Vec<Declared> {
+    let all = target("default.target").wants("web").after("web");
+    let mut units = vec![all, simple("web")];
+    if let Some(version) = version {
+        units[0] = units[0].clone().wants("other").after("other");
+        units.push(simple("other").version(version));
+    }
+    units
+}
+
+fn without_other() -> Machine {
+    let mut machine = Machine::new(&with_other(Some(1)));
+    machine.start_default();
+    machine.comes_up("web");
+    machine.comes_up("other");
+    machine.done();
+    machine.apply(&with_other(None));
+    assert_eq!(machine.done(), ["terminate other"]);
+    machine
+}
+
+#[test]
+fn a_removed_unit_that_is_put_back_starts_when_its_old_run_has_ended() {
+    for version in [1, 2] {
+        let mut machine = without_other();
+        let place = machine.id("other");
+        machine.apply(&with_other(Some(version)));
+        assert_eq!(
+            machine.done(),
+            ["reply 1 other: started again by another request"]
+        );
+        assert_eq!(machine.id("other"), place);
+        machine.exited("other", 0);
+        assert_eq!(machine.done(), ["release other"]);
+        machine.released("other");
+        assert_eq!(machine.done(), ["prepare other"]);
+        machine.comes_up("other");
+        assert_eq!(machine.done(), ["spawn other", "reply 2 done"]);
+    }
+}
+
+#[test]
+fn what_waits_for_others_to_stop_when_it_is_put_back_goes_on_or_restarts_with_its_new_rules() {
+    for (version, state) in [(1, "running"), (2, "stopping")] {
+        let units = |other: Option<u64>| {
+            let mut units = with_other(other);
+            if other.is_some() {
+                units[0] = units[0].clone().wants("late").after("late");
+                units.push(simple("late").needs("other"));
+            }
+            units
+        };
+        let mut machine = Machine::new(&units(Some(1)));
+        machine.start_default();
+        for name in ["web", "other", "late"] {
+            machine.comes_up(name);
+        }
+        machine.apply(&units(None));
+        assert_eq!(
+            (machine.state("other"), machine.state("late")),
+            ("running", "stopping")
+        );
+        machine.apply(&units(Some(version)));
+        machine.done();
+        machine.ends("late", 0);
+        assert_eq!(machine.state("other"), state, "version {version}");
+    }
+}
+
+#[test]
+fn a_name_that_comes_back_as_another_kind_waits_until_the_old_place_is_given_back() {
+    let mut machine = without_other();
+    let mut units = with_other(None);
+    let every = Timer {
+        on_boot_ms: Some(5_000),
+        ..Timer::default()
+    };
+    units.push(timer("other", every, "web"));
+    units[0] = units[0].clone().wants("other");
+    let old = machine.id("other");
+    let run = machine.run("other");
+    machine.apply(&units);
+    // The one that was put back is the later place.
+    let new = machine
+        .supervisor
+        .find(&machine.supervisor.rules()[old.0 as usize].name);
+    let new = new.expect("it is there");
+    assert_ne!(new, old);
+    assert_eq!(machine.supervisor.state(new).name(), "waiting");
+    let exit = supervisor::Exit::Code(0);
+    machine.handle(Event::Exited {
+        unit: old,
+        run,
+        exit,
+    });
+    machine.handle(Event::Released { unit: old, run });
+    assert_eq!(machine.supervisor.state(new).name(), "running");
+}
+
+#[test]
+fn another_kind_of_the_same_name_waits_for_the_present_one_too() {
+    let mut machine = Machine::new(&with_other(Some(1)));
+    machine.start_default();
+    machine.comes_up("web");
+    machine.comes_up("other");
+    let (old, run) = (machine.id("other"), machine.run("other"));
+    let mut units = with_other(None);
+    units[0] = units[0].clone().wants("other");
+    units.push(timer("other", daily(Concurrency::Forbid), "web"));
+    machine.apply(&units);
+    let rules = &machine.supervisor.rules()[old.0 as usize];
+    let new = machine.supervisor.find(&rules.name).expect("it is there");
+    assert_eq!(machine.supervisor.state(new).name(), "waiting");
+    let exit = supervisor::Exit::Code(0);
+    machine.handle(Event::Exited {
+        unit: old,
+        run,
+        exit,
+    });
+    machine.handle(Event::Released { unit: old, run });
+    assert_eq!(machine.supervisor.state(new).name(), "running");
+}
+
+#[test]
+fn a_version_that_has_given_way_is_waited_for_when_its_unit_comes_back() {
+    let mut machine = replacing();
+    machine.comes_up("web'");
+    machine.flipped("web", "web'", None);
+    // The old version, which takes its time to stop, is the last of the unit.
+    let (old, run) = (machine.id("web'"), machine.run("web'"));
+    machine.apply(&[simple("late")]);
+    machine.ends("client", 0);
+    machine.ends("follower", 0);
+    machine.ends("web", 0);
+    machine.done();
+    let units = [
+        target("default.target").wants("web"),
+        simple("web").version(3),
+    ];
+    machine.apply(&units);
+    machine.start(&["web"]);
+    assert_eq!(machine.state("web"), "waiting");
+    assert_eq!(machine.reason("web"), "waits for the end of its old run");
+    let exit = supervisor::Exit::Code(0);
+    machine.handle(Event::Exited {
+        unit: old,
+        run,
+        exit,
+    });
+    machine.handle(Event::Released { unit: old, run });
+    assert_eq!(machine.state("web"), "preparing");
+}
+
 #[test]
 fn what_an_operator_has_stopped_stays_so() {
     let mut machine = running();

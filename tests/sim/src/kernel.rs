@@ -288,6 +288,7 @@ impl Kernel {
             place,
             first_place: place,
             number: *number,
+            beside: false,
             definition,
             spawned: false,
             alive: false,

@@ -587,6 +587,7 @@ impl Kernel {
                 && let Some(run) = self.runs.get_mut(&run)
             {
                 run.place = place;
+                run.beside = place == successor;
             }
         }
         Ok(())

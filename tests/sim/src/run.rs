@@ -24,6 +24,8 @@ pub(crate) struct Run {
     pub(crate) definition: Definition,
     /// The n-th of its unit.
     pub(crate) number: u64,
+    /// It is, or was, the old or the new version in a replacement that has not come to its end for it.
+    pub(crate) beside: bool,
     pub(crate) spawned: bool,
     /// There is a container.
     pub(crate) alive: bool,

@@ -348,6 +348,24 @@ pub(crate) fn mutated(plan: &Plan, number_of_change: u64) -> Plan {
     plan
 }
 
+pub(crate) fn without_some(plan: &Plan, chance: &mut Chance) -> Plan {
+    let mut plan = plan.clone();
+    remove_some(&mut plan, chance);
+    plan
+}
+
+/// The same units, some of them with another definition.
+pub(crate) fn slightly_changed(mut plan: Plan, chance: &mut Chance) -> Plan {
+    let much = chance.pick(&[0, 300]);
+    for rules in plan.rules.iter_mut().skip(1) {
+        if chance.per_mille(much) {
+            rules.fingerprint = chance.next();
+            rules.program = rules.fingerprint;
+        }
+    }
+    plan
+}
+
 fn remove_some(plan: &mut Plan, chance: &mut Chance) {
     let mut kept: Vec<Option<u32>> = Vec::new();
     let mut rules = Vec::new();

@@ -448,6 +448,10 @@ impl World {
                 within_ms: *within_ms,
             },
             Command::Apply(number) => {
+                let mut chance = Chance::of(*number, &[23]);
+                if chance.per_mille(300) {
+                    return self.remove_and_put_back(&mut chance);
+                }
                 let plan = units::mutated(&self.plan, *number);
                 return self.apply(plan);
             }
@@ -536,6 +540,20 @@ impl World {
         self.perform(None)
     }
 
+    /// Some units are gone, and are there again before all that was theirs has ended.
+    fn remove_and_put_back(&mut self, chance: &mut Chance) -> Judged {
+        let before = self.plan.clone();
+        let without = units::without_some(&before, chance);
+        self.apply(without)?;
+        for _ in 0..chance.number(4) {
+            if self.next_at().is_some() {
+                self.pass(chance)?;
+            }
+        }
+        let again = units::slightly_changed(before, chance);
+        self.apply(again)
+    }
+
     /// Everything that the turn has decided is judged and done, unless the power goes in between.
     fn perform(&mut self, event: Option<&Event>) -> Judged {
         if self.power == Some(0) {
@@ -567,6 +585,14 @@ impl World {
                     Some(unit) => format!("{}: {what}", name(&self.supervisor, unit)),
                     None => what,
                 })?;
+        }
+        for action in &actions {
+            if let Action::Prepare { unit, run } = action
+                && self.supervisor.successor_of(*unit).is_some()
+                && let Some(run) = self.kernel.runs.get_mut(run)
+            {
+                run.beside = true;
+            }
         }
         self.actions = actions;
         self.oracle

@@ -54,6 +54,7 @@ impl Oracle {
                 return Err(format!("it starts while {other}, its rival, has a run"));
             }
         }
+        self.judge_name(world, kernel, unit)?;
         for other in world.graph().requisite(unit) {
             if !is_active(world, kernel, *other) {
                 let other = name(world, *other);
@@ -88,6 +89,27 @@ impl Oracle {
                 Err(format!("its back-off lasts until {} ms", at.0))
             }
             Some(NextStart::NotBefore(_) | NextStart::Never(_)) | None => Ok(()),
+        }
+    }
+
+    /// There is one run of a name, whatever place it has; only the versions of a replacement are two.
+    fn judge_name(&self, world: &Supervisor, kernel: &Kernel, unit: UnitId) -> Result<(), String> {
+        if world.successor_of(unit).is_some() {
+            return Ok(());
+        }
+        let own = &rules(world, unit)?.name;
+        let number = units::number(own);
+        let mut runs = kernel.runs.values();
+        let other = runs.find(|run| {
+            let present = run.definition.unit == number && !run.told.released;
+            present && run.place != unit && !run.beside
+        });
+        match other {
+            Some(other) => Err(format!(
+                "it starts while run {} of {own} is there",
+                other.run.0
+            )),
+            None => Ok(()),
         }
     }
 
