@@ -448,7 +448,7 @@ impl Supervisor {
             if apart
                 && let Some(life) = self.life_mut(unit)
                 && life.goal == Goal::Up
-                && matches!(life.state, State::Started { .. } | State::Running { .. })
+                && life.state.is_active()
             {
                 life.bounce = true;
                 self.publish(unit);

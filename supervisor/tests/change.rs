@@ -411,6 +411,24 @@ fn a_removed_unit_that_is_put_back_starts_when_its_old_run_has_ended() {
 }
 
 #[test]
+fn a_unit_on_its_way_that_gets_bound_to_one_that_is_not_active_starts_again_with_it() {
+    for bound in ["preparing", "starting", "running"] {
+        let mut machine = Machine::new(&[simple("web")]);
+        machine.start(&["web"]);
+        if bound != "preparing" {
+            machine.prepared("web");
+        }
+        if bound == "running" {
+            machine.started("web");
+        }
+        assert_eq!(machine.state("web"), bound);
+        let web = simple("web").binds_to("db").after("db");
+        machine.apply(&[web, simple("db")]);
+        assert!(machine.state("web") != bound, "{bound}");
+    }
+}
+
+#[test]
 fn what_waits_for_others_to_stop_when_it_is_put_back_goes_on_or_restarts_with_its_new_rules() {
     for (version, state) in [(1, "running"), (2, "stopping")] {
         let units = |other: Option<u64>| {
