@@ -6,6 +6,7 @@ use crate::machine::Machine;
 use crate::source::Source;
 use control::reply::{Denial, Reply};
 use std::os::fd::{AsFd, OwnedFd};
+use supervisor::{Event, Ticket};
 use sys::clock::since_boot_ms;
 use sys::epoll::{Interest, Ready};
 
@@ -125,12 +126,8 @@ impl Machine {
             Waits::Job => self.cancel_jobs_of(id),
             Waits::Upload => self.cancel_upload(id),
             Waits::Dump => self.cancel_dump(id),
-            Waits::Request
-            | Waits::Outcome
-            | Waits::Ready
-            | Waits::Reexec
-            | Waits::Shutdown
-            | Waits::Nothing => {}
+            Waits::Outcome => self.event(Event::Withdrawn { ticket: Ticket(id) }),
+            Waits::Request | Waits::Ready | Waits::Reexec | Waits::Shutdown | Waits::Nothing => {}
         }
     }
 }

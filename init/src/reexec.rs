@@ -26,6 +26,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use supervisor::{Event, Supervisor, Ticket};
 use sys::clock::since_boot_ms;
 use sys::clone::{Child, Spawn, spawn};
 use sys::epoll::Interest;
@@ -184,6 +185,7 @@ impl Machine {
             .watch(&self.signals, Interest::Read, Source::Signals)?;
         self.registry.forget(Source::Clock);
         self.resume_timers()?;
+        self.withdraw_orphans();
         self.reexec.count = self.reexec.count.saturating_add(1);
         let took = since_boot_ms().saturating_sub(self.reexec.begun_ms);
         console::say(format_args!(
@@ -195,6 +197,19 @@ impl Machine {
         }
         self.serve()
     }
+
+    fn withdraw_orphans(&mut self) {
+        let known = |id: u64| self.connections.contains_key(&id);
+        for ticket in orphans(&self.supervisor, known) {
+            self.event(Event::Withdrawn { ticket });
+        }
+    }
+}
+
+/// The requests of connections that were closed while nobody told the supervisor, as programs before this one did.
+fn orphans(supervisor: &Supervisor, connections: impl Fn(u64) -> bool) -> Vec<Ticket> {
+    let tickets = supervisor.waiting_tickets();
+    tickets.filter(|ticket| !connections(ticket.0)).collect()
 }
 
 /// execve(2) with these descriptors open; comes back only with the reason why not, and with all of them as before.
@@ -222,4 +237,26 @@ fn become_next(file: BorrowedFd<'_>, numbers: &[RawFd]) -> String {
 
 fn word(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use supervisor::{Timestamp, UnitId};
+    use unit::{Source as File, load_sources};
+
+    #[test]
+    fn requests_whose_connections_are_gone_are_found() {
+        let file = "web.container.toml".to_owned();
+        let text = "[container]\nimage = \"x\"\n".to_owned();
+        let set = load_sources(vec![File { file, text }]).set;
+        let mut supervisor = Supervisor::new(&set);
+        for ticket in [7, 8, 9].map(|id| Some(Ticket(id))) {
+            let units = vec![UnitId(1)];
+            let start = Event::Start { units, ticket };
+            supervisor.handle(Timestamp(0), start, &mut Vec::new());
+        }
+        let gone = orphans(&supervisor, |id| id == 8);
+        assert_eq!(gone, [Ticket(7), Ticket(9)]);
+    }
 }

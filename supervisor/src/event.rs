@@ -78,6 +78,8 @@ pub enum Event {
         units: Vec<UnitId>,
         ticket: Option<Ticket>,
     },
+    /// Whoever asked is gone and waits for no answer; what was asked for stays so.
+    Withdrawn { ticket: Ticket },
     /// Everything down in order; `within_ms` is the budget after which the rest is killed.
     Shutdown { within_ms: u64 },
     /// A calendar time of the unit's timer has come. `scheduled_wall_ms`: that time (Unix, milliseconds), without the

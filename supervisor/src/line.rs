@@ -94,6 +94,7 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
         Event::Start { units, .. } => all("start", units),
         Event::Stop { units, .. } => all("stop", units),
         Event::Restart { units, .. } => all("restart", units),
+        Event::Withdrawn { ticket } => format!("request {} withdrawn", ticket.0),
         Event::Shutdown { within_ms } => format!("shutdown within {within_ms} ms"),
         Event::Prepared { unit, run } => of_run("prepared", &names(*unit), *run),
         Event::PrepareFailed { unit, run, reason } => {

@@ -80,6 +80,7 @@ fn fact(event: &Event) -> Option<(UnitId, RunId, Fact<'_>)> {
         | Event::ResetFailed { .. }
         | Event::TimerElapsed { .. }
         | Event::ClockSetBack { .. }
+        | Event::Withdrawn { .. }
         | Event::Shutdown { .. } => return None,
     })
 }

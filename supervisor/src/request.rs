@@ -9,7 +9,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// Requests that wait for their outcome at the same time. Each belongs to a connection, of which `init` accepts fewer.
+/// Requests that wait for their outcome at the same time. Each belongs to a connection, of which `init` accepts fewer, and
+/// is withdrawn with it. What frees (stop, unpause, reset-failed) is never refused because of it.
 pub const REQUESTS_MAX: usize = 256;
 
 /// What a request waits for.
@@ -25,6 +26,16 @@ pub(crate) enum Wish {
     Reset,
     /// Its successor in its place.
     Replaced,
+}
+
+impl Wish {
+    /// It takes something away, so that an operator must always be able to ask for it.
+    const fn frees(self) -> bool {
+        match self {
+            Self::Down | Self::Unpaused | Self::Reset => true,
+            Self::Up | Self::Reload | Self::Paused | Self::Replaced => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,7 +115,9 @@ impl Request {
 impl Supervisor {
     /// Whether the request is to be carried out. Refuses it as a whole, with a reply, or notes that it waits.
     pub(crate) fn accept(&mut self, units: &[UnitId], ticket: Option<Ticket>, wish: Wish) -> bool {
-        let refusal = self.refusal(units);
+        let refusal = self
+            .refusal(units)
+            .or_else(|| self.refusal_of_more().filter(|_| !wish.frees()));
         let accepted = refusal.is_none();
         let Some(ticket) = ticket else {
             return accepted;
@@ -138,7 +151,7 @@ impl Supervisor {
 
     /// A ticket that cannot wait for anything.
     pub(crate) fn refusal_of_all(&self) -> Option<Outcome> {
-        self.refusal(&[])
+        self.refusal(&[]).or_else(|| self.refusal_of_more())
     }
 
     fn refusal(&self, units: &[UnitId]) -> Option<Outcome> {
@@ -157,9 +170,29 @@ impl Supervisor {
             let message = format!("no unit has the number {}", listed(&unknown));
             return Some(Outcome::Failed { message });
         }
+        None
+    }
+
+    fn refusal_of_more(&self) -> Option<Outcome> {
         (self.requests.waiting.len() >= REQUESTS_MAX).then(|| Outcome::Failed {
             message: format!("{REQUESTS_MAX} requests are waiting already, try again later"),
         })
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn withdraw(&mut self, ticket: Ticket) {
+        let Requests {
+            waiting, watched, ..
+        } = &mut self.requests;
+        waiting.retain(|_, request| request.ticket != ticket);
+        watched.retain(|(_, _, number)| waiting.contains_key(number));
+        let left = watched.len().saturating_add(waiting.len());
+        self.count_steps(left);
+    }
+
+    /// Whoever waits for an answer.
+    pub fn waiting_tickets(&self) -> impl Iterator<Item = Ticket> + '_ {
+        self.requests.waiting.values().map(|request| request.ticket)
     }
 
     /// Answers for the units that were where the request wants them, or got there at once, and stayed there.

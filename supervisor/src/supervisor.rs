@@ -176,6 +176,7 @@ impl Supervisor {
             Event::Pause { units, ticket } => self.pause(units, *ticket),
             Event::Unpause { units, ticket } => self.unpause(units, *ticket),
             Event::ResetFailed { units, ticket } => self.reset_failed(units, *ticket),
+            Event::Withdrawn { ticket } => self.withdraw(*ticket),
             Event::Shutdown { within_ms } => self.shut_down(*within_ms),
             Event::TimerElapsed {
                 unit,

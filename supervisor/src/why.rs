@@ -151,6 +151,7 @@ fn subject(cause: &Cause) -> Subject {
             | Event::ResetFailed { .. }
             | Event::TimerElapsed { .. }
             | Event::ClockSetBack { .. }
+            | Event::Withdrawn { .. }
             | Event::Shutdown { .. } => Subject::Request,
         },
     }

@@ -442,3 +442,50 @@ fn a_budget_that_passed_while_the_machine_slept_still_leaves_time_to_kill() {
         Some("shutdown complete")
     );
 }
+
+// --- whoever asks and goes ---------------------------------------------------------------------------------------------
+
+#[test]
+fn a_request_that_is_withdrawn_has_no_answer_and_stays_carried_out() {
+    let mut machine = Machine::new(&[simple("web")]);
+    machine.start(&["web"]);
+    machine.handle(Event::Withdrawn { ticket: Ticket(1) });
+    machine.handle(Event::Withdrawn { ticket: Ticket(9) });
+    machine.comes_up("web");
+    assert_eq!(machine.done(), ["prepare web", "spawn web"]);
+    assert_eq!(machine.state("web"), "running");
+}
+
+#[test]
+fn abandoned_requests_make_room_and_what_frees_is_never_refused() {
+    let mut machine = Machine::new(&[simple("web")]);
+    for _ in 0..REQUESTS_MAX {
+        machine.start(&["web"]);
+    }
+    machine.done();
+    machine.start(&["web"]);
+    let refused = "reply 257 256 requests are waiting already, try again later";
+    assert_eq!(machine.done(), [refused]);
+    machine.ask(&["web"], |units, ticket| Event::Unpause { units, ticket });
+    machine.ask(&["web"], |units, ticket| Event::ResetFailed {
+        units,
+        ticket,
+    });
+    assert_eq!(machine.done(), ["reply 258 done", "reply 259 done"]);
+    for ticket in 1..=256 {
+        machine.handle(Event::Withdrawn {
+            ticket: Ticket(ticket),
+        });
+    }
+    machine.start(&["web"]);
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.comes_up("web");
+    assert_eq!(machine.done(), ["spawn web", "reply 260 done"]);
+
+    let mut machine = Machine::new(&[simple("web")]);
+    for _ in 0..REQUESTS_MAX {
+        machine.start(&["web"]);
+    }
+    machine.stop(&["web"]);
+    assert_eq!(machine.goal("web"), supervisor::Goal::Down);
+}

@@ -177,6 +177,7 @@ pub(crate) fn subject(event: &Event) -> Option<RunId> {
         | Event::ResetFailed { .. }
         | Event::TimerElapsed { .. }
         | Event::ClockSetBack { .. }
+        | Event::Withdrawn { .. }
         | Event::Shutdown { .. } => None,
     }
 }

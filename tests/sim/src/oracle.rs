@@ -117,6 +117,9 @@ impl Oracle {
             Event::Reload { units, ticket }
             | Event::Pause { units, ticket }
             | Event::Unpause { units, ticket } => self.open(*ticket, Wish::Other, units),
+            Event::Withdrawn { ticket } => {
+                self.open_tickets.remove(&ticket.0);
+            }
             Event::StartDefault => {
                 self.starts += 1;
                 self.started_default |= self.shutdown.is_none();

@@ -21,6 +21,9 @@ const CHAOS_TURNS_MAX: u64 = 5_000;
 /// In calm a world must come to rest within so many turns.
 const CALM_TURNS_MAX: u64 = 30_000;
 
+/// Whoever has asked for the n-th, 2n-th … thing does not wait for the answer.
+const WITHDRAWN_EVERY: u64 = 13;
+
 /// Lines of the supervisor's journal shown with a violation.
 const TRACE_LINES_MAX: usize = 40;
 
@@ -482,7 +485,11 @@ impl World {
                 return Ok(());
             }
         };
-        self.turn(Some(&event))
+        self.turn(Some(&event))?;
+        match ticket.filter(|ticket| ticket.0.is_multiple_of(WITHDRAWN_EVERY)) {
+            Some(ticket) => self.turn(Some(&Event::Withdrawn { ticket })),
+            None => Ok(()),
+        }
     }
 
     fn record(&self, stopped: &[u32], completed: &[u32]) -> Record {
