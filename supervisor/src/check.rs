@@ -80,7 +80,10 @@ impl Supervisor {
                 life.stuck_requirements,
                 after
                     .iter()
-                    .filter(|it| it.required && has(it.unit, |it| it.stuck))
+                    .filter(|it| {
+                        let other = self.life(it.unit);
+                        it.required && other.is_some_and(|life| life.standing.is_stuck_for(it.need))
+                    })
                     .count(),
             ),
             (

@@ -220,6 +220,9 @@ impl Supervisor {
             });
             if there {
                 self.resolve(unit, wish, None);
+            } else if wish == Wish::Up && self.life(unit).is_some_and(|life| life.standing.stuck) {
+                // It waited with little hope before, so that nothing changes that would say so.
+                self.has_got_stuck(unit);
             }
         }
     }

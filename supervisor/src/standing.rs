@@ -7,6 +7,7 @@
 //!                   failed, ended ▶ web.failed_requirements web fails
 //!                   active lost ──▶ units bound to db restart with it
 //!                   present ──────▶ rivals of units that conflict
+//!   db ──publish──▶ unhealthy ───▶ web.stuck_requirements, if web needs it healthy
 //!   web ─publish──▶ holding ──────▶ db.stop_blockers        db stops at 0
 //! ```
 //!
@@ -42,6 +43,9 @@ pub(crate) struct Standing {
     pub(crate) ended: bool,
     /// It goes on trying, with little hope.
     pub(crate) stuck: bool,
+    /// It is ready, and its health check says no: for those that need it healthy that is being stuck.
+    #[serde(default)]
+    pub(crate) unhealthy: bool,
     /// It is going down and has not ended: the units it came after stay until then.
     pub(crate) holding: bool,
     /// It has a run.
@@ -58,6 +62,7 @@ impl Standing {
         failed: false,
         ended: false,
         stuck: false,
+        unhealthy: false,
         holding: false,
         present: false,
     };
@@ -75,6 +80,15 @@ impl Standing {
 
     pub(crate) fn blocks(self, need: Need, required: bool) -> bool {
         !self.meets(need) && (required || !self.hopeless)
+    }
+
+    /// Whoever needs this of it waits with little hope.
+    pub(crate) fn is_stuck_for(self, need: Need) -> bool {
+        let wants_health = match need {
+            Need::Healthy | Need::ActiveHealthy => true,
+            Need::Ready | Need::Active | Need::Completed | Need::ActiveCompleted => false,
+        };
+        self.stuck || (self.unhealthy && wants_health)
     }
 
     /// Whoever needs this of it cannot start any more.
@@ -96,6 +110,7 @@ impl Standing {
             hopeless: false,
             ended: false,
             stuck: false,
+            unhealthy: false,
             ..of_state
         }
     }
@@ -149,6 +164,7 @@ impl Standing {
                     healthy: ready && healthy,
                     hopeless: stuck || (ready && unhealthy),
                     stuck,
+                    unhealthy: ready && unhealthy,
                     holding: leaving,
                     ..under_way
                 }
@@ -244,8 +260,12 @@ impl Supervisor {
                 old.blocks(link.need, link.required),
                 new.blocks(link.need, link.required),
             );
-            let stuck =
-                link.required && adjust(&mut later.stuck_requirements, old.stuck, new.stuck);
+            let stuck = link.required
+                && adjust(
+                    &mut later.stuck_requirements,
+                    old.is_stuck_for(link.need),
+                    new.is_stuck_for(link.need),
+                );
             if (blockers && later.blockers == 0) || stuck {
                 later.touch(link.unit, touched);
             }
@@ -383,7 +403,8 @@ impl Supervisor {
             for link in graph.before(unit) {
                 if let Some(later) = lives.get_mut(index(link.unit.0)) {
                     more(&mut later.blockers, new.blocks(link.need, link.required));
-                    more(&mut later.stuck_requirements, link.required && new.stuck);
+                    let stuck = new.is_stuck_for(link.need);
+                    more(&mut later.stuck_requirements, link.required && stuck);
                 }
             }
             for dependant in graph.needed_by(unit) {

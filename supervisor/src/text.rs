@@ -225,11 +225,36 @@ impl Supervisor {
                 }
                 Some(_) | None => String::new(),
             },
-            None if waits.iter().any(|other| self.has_the_name_of(*other, unit)) => {
-                String::from("waits for the end of its old run")
-            }
-            None => format!("waits for {}", self.names(&waits)),
+            None => self.patient_reason(unit, &waits),
         }
+    }
+
+    fn patient_reason(&self, unit: UnitId, waits: &[UnitId]) -> String {
+        if let Some(other) = self.unhealthy_requirement(unit) {
+            let name = self.name_of(other);
+            let health = self.life(other).and_then(|it| it.present.health.as_ref());
+            return match health.map(|watch| watch.reason.as_str()) {
+                Some("") | None => format!("waits for {name}, which is unhealthy"),
+                Some(why) => format!("waits for {name}, which is unhealthy: {why}"),
+            };
+        }
+        if waits.iter().any(|other| self.has_the_name_of(*other, unit)) {
+            return String::from("waits for the end of its old run");
+        }
+        format!("waits for {}", self.names(waits))
+    }
+
+    /// One that is ready and that the unit needs healthy, which it is not.
+    fn unhealthy_requirement(&self, unit: UnitId) -> Option<UnitId> {
+        let unhealthy = |link: &&crate::Link| {
+            let other = self.life(link.unit).map(|life| life.standing);
+            link.required && other.is_some_and(|it| it.is_stuck_for(link.need) && !it.stuck)
+        };
+        self.graph
+            .after(unit)
+            .iter()
+            .find(unhealthy)
+            .map(|link| link.unit)
     }
 
     fn has_the_name_of(&self, one: UnitId, other: UnitId) -> bool {

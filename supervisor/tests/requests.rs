@@ -5,6 +5,9 @@ mod common;
 use common::{Machine, hook, oneshot, simple, target};
 use supervisor::{Event, Outcome, REQUESTS_MAX, Ticket, UnitId};
 use unit::{HookFailure, Restart};
+use common::{Machine, health, oneshot, simple, target};
+use supervisor::{Event, Outcome, REQUESTS_MAX, Ticket, UnitId};
+use unit::{DependsOnCondition, OnUnhealthy, Restart};
 
 fn web() -> Machine {
     Machine::new(&[simple("web")])
@@ -441,6 +444,59 @@ fn a_budget_that_passed_while_the_machine_slept_still_leaves_time_to_kill() {
         machine.done().last().map(String::as_str),
         Some("shutdown complete")
     );
+}
+
+// --- whoever needs an unhealthy unit to be healthy ---------------------------------------------------------------------
+
+/// `web` needs `db` healthy; nothing follows from `db` being unhealthy.
+fn behind_a_sick_unit() -> Machine {
+    let web = simple("web").depends_on("db", DependsOnCondition::Healthy, false);
+    let all = target("default.target").wants("web").after("web");
+    Machine::new(&[all, simple("db"), web])
+}
+
+fn gets_sick(machine: &mut Machine) {
+    machine.prepared("db");
+    machine.health_plan("db", health(OnUnhealthy::None));
+    machine.started("db");
+    for _ in 0..3 {
+        machine.wait_ms(1_000);
+        machine.probed("db", false);
+    }
+}
+
+#[test]
+fn a_start_behind_an_unhealthy_unit_is_answered_and_the_unit_starts_when_that_is_healthy_after_all()
+{
+    let why = "web: waits for db, which is unhealthy: status 500";
+    let mut machine = behind_a_sick_unit();
+    machine.start(&["web"]);
+    gets_sick(&mut machine);
+    assert!(machine.done().contains(&format!("reply 1 {why}")));
+    assert_eq!(machine.state("web"), "waiting");
+    // It is so already when somebody asks again.
+    machine.start(&["web"]);
+    assert_eq!(machine.done(), [format!("reply 2 {why}")]);
+    machine.stop(&["web"]);
+    machine.done();
+    machine.start(&["web"]);
+    assert_eq!(machine.done(), [format!("reply 4 {why}")]);
+    machine.wait_ms(1_000);
+    machine.probed("db", true);
+    assert_eq!(machine.done(), ["probe db", "prepare web"]);
+}
+
+#[test]
+fn a_boot_with_a_unit_behind_an_unhealthy_one_settles_as_degraded() {
+    let mut machine = behind_a_sick_unit();
+    machine.start_default();
+    gets_sick(&mut machine);
+    assert!(machine.done().contains(&"settled 1 1".to_owned()));
+    assert_eq!(machine.state("default.target"), "running");
+    machine.wait_ms(1_000);
+    machine.probed("db", true);
+    machine.comes_up("web");
+    assert_eq!(machine.state("web"), "running");
 }
 
 // --- whoever asks and goes ---------------------------------------------------------------------------------------------
