@@ -107,7 +107,7 @@ impl Supervisor {
     }
 
     /// The goal has got up: it runs, unless the clock is to start it or it was completed before.
-    fn wake(&mut self, unit: UnitId) -> Step {
+    pub(crate) fn wake(&mut self, unit: UnitId) -> Step {
         let forgetful = self.planted(Mutant::CompletionForgotten);
         let (Some(life), Some(rules)) = (self.life(unit), self.rules_of(unit)) else {
             return Step::Rest;

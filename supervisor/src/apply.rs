@@ -20,7 +20,7 @@ use crate::{Action, Edges, Goal, Graph, Rules, State, Supervisor, Ticket, Timest
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use unit::{UnitName, UnitSet, UpdateOrder};
+use unit::{Timer, UnitName, UnitSet, UpdateOrder};
 
 /// The core's view of a set: rules and edges by index.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Change {
     known: BTreeSet<UnitId>,
     /// Those that execute what they did: a job that has finished stays so.
     same_program: BTreeSet<UnitId>,
+    /// With the timers that they had before.
+    retimed: Vec<(UnitId, Option<Timer>)>,
     /// Put back while they were on their way out.
     pub(crate) returned: BTreeSet<UnitId>,
     /// Of these, those that are another definition now.
@@ -219,13 +221,18 @@ impl Supervisor {
             .rules
             .get_mut(crate::adjacency::index(home.0))
             .map(|old| core::mem::replace(old, rules.clone()));
-        // Other times: `init` is told anew.
-        let same_times = old.is_some_and(|old| old.timer == rules.timer);
-        if !same_times
-            && let Some(life) = self.life_mut(home)
+        if let Some(old) = old.filter(|old| old.timer != rules.timer) {
+            self.disarm(home);
+            change.retimed.push((home, old.timer));
+        }
+    }
+
+    /// Other times: `init` is told anew.
+    fn disarm(&mut self, unit: UnitId) {
+        if let Some(life) = self.life_mut(unit)
             && core::mem::replace(&mut life.clock.armed, false)
         {
-            self.actions.push(Action::DisarmTimer { unit: home });
+            self.actions.push(Action::DisarmTimer { unit });
         }
     }
 
@@ -337,6 +344,7 @@ impl Supervisor {
         if !self.planted(Mutant::RemovedUnitsStay) {
             self.want_down(change.applied.removed.iter().copied(), Lowered::Removed);
         }
+        self.retime(&change.retimed);
         let replaced: BTreeSet<UnitId> = change.successors.iter().map(|(old, _)| *old).collect();
         let restarts: Vec<UnitId> = change
             .applied

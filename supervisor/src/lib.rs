@@ -79,6 +79,7 @@ mod report;
 mod request;
 mod rest;
 mod restart;
+mod retime;
 mod returned;
 mod rules;
 mod settle;

@@ -299,6 +299,116 @@ fn a_run_longer_than_its_interval_does_not_end_the_timer() {
     }
 }
 
+// --- another timer -----------------------------------------------------------------------------------------------------
+
+fn every(ms: u64) -> Timer {
+    Timer {
+        on_unit_active_ms: Some(ms),
+        ..Timer::default()
+    }
+}
+
+/// Wanted by the default target.
+fn work(version: u64, timer: Option<Timer>) -> Vec<Declared> {
+    let work = oneshot("work").version(version);
+    let work = match timer {
+        Some(timer) => work.timer(timer),
+        None => work,
+    };
+    let all = target("default.target").wants("work").after("work");
+    vec![all, work]
+}
+
+#[test]
+fn a_unit_whose_timer_is_removed_is_an_ordinary_one_that_is_wanted() {
+    let mut machine = Machine::new(&work(1, Some(daily(Concurrency::Forbid))));
+    machine.start_default();
+    machine.done();
+    machine.apply(&work(2, None));
+    assert_eq!(machine.done(), ["disarm work", "prepare work"]);
+    machine.comes_up("work");
+    machine.ends("work", 0);
+    assert_eq!(machine.state("work"), "finished");
+    assert!(machine.done().contains(&"reply 1 done".to_owned()));
+
+    let mut machine = Machine::new(&work(1, Some(daily(Concurrency::Forbid))));
+    machine.start_default();
+    machine.stop(&["work"]);
+    machine.done();
+    machine.apply(&work(2, None));
+    assert_eq!(machine.done(), ["reply 2 done"]);
+    assert_eq!(machine.state("work"), "inactive");
+}
+
+#[test]
+fn a_unit_that_gets_a_timer_waits_for_its_time_and_does_not_run_at_once() {
+    let on_boot = Timer {
+        on_boot_ms: Some(1_500),
+        ..Timer::default()
+    };
+    for (timer, code) in [
+        (daily(Concurrency::Forbid), 0),
+        (every(500), 1),
+        (on_boot, 0),
+    ] {
+        let mut machine = Machine::new(&work(1, None));
+        machine.start_default();
+        machine.comes_up("work");
+        machine.ends("work", code);
+        machine.wait_ms(1_000);
+        machine.done();
+        machine.apply(&work(2, Some(timer)));
+        assert_eq!(machine.state("work"), "scheduled");
+        assert!(!machine.done().contains(&"prepare work".to_owned()));
+    }
+    let mut machine = Machine::new(&work(1, None));
+    machine.start_default();
+    machine.stop(&["work"]);
+    machine.released("work");
+    machine.done();
+    machine.apply(&work(2, Some(daily(Concurrency::Forbid))));
+    assert_eq!(machine.state("work"), "inactive");
+    assert_eq!(machine.done(), ["reply 2 done"]);
+}
+
+#[test]
+fn another_interval_counts_from_the_same_start_and_none_comes_when_it_is_removed() {
+    let sweeper = |timer: Timer| vec![timer_of("sweep.timer", timer), oneshot("work")];
+    let own = |timer: Timer| vec![oneshot("work").timer(timer)];
+    let sets: [(fn(Timer) -> Vec<Declared>, &str); 2] = [(sweeper, "sweep.timer"), (own, "work")];
+    for (units, up) in sets {
+        let mut machine = Machine::new(&units(every(60_000)));
+        machine.start(&[up]);
+        machine.start(&["work"]);
+        machine.comes_up("work");
+        machine.ends("work", 0);
+        machine.wait_ms(10_000);
+        machine.done();
+        machine.apply(&units(every(30_000)));
+        machine.wait_ms(19_999);
+        assert_eq!(
+            machine.state("work"),
+            if up == "work" {
+                "scheduled"
+            } else {
+                "finished"
+            }
+        );
+        machine.wait_ms(1);
+        assert_eq!(machine.state("work"), "preparing");
+        machine.comes_up("work");
+        machine.ends("work", 0);
+        machine.done();
+        machine.apply(&units(daily(Concurrency::Forbid)));
+        machine.wait_ms(100_000);
+        assert!(!machine.done().contains(&"prepare work".to_owned()));
+    }
+}
+
+fn timer_of(name: &str, times: Timer) -> Declared {
+    timer(name, times, "work")
+}
+
 // --- another set -------------------------------------------------------------------------------------------------------
 
 fn chain(web: u64, db: u64) -> Vec<Declared> {
