@@ -186,6 +186,15 @@ impl Machine {
         self.registry.forget(Source::Clock);
         self.resume_timers()?;
         self.withdraw_orphans();
+        // Whatever its version says: two builds of one version may differ.
+        let units = &self.units;
+        if self
+            .supervisor
+            .recompute_fingerprints(|unit| units.get(unit))
+        {
+            // It is no decision of the journal, from which what came before could be lived through again.
+            self.forget_bases();
+        }
         self.reexec.count = self.reexec.count.saturating_add(1);
         let took = since_boot_ms().saturating_sub(self.reexec.begun_ms);
         console::say(format_args!(

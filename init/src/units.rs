@@ -285,6 +285,41 @@ mod tests {
         assert!(supervisor.is_ready(place));
     }
 
+    /// As another release would have computed them.
+    fn with_other_fingerprints(supervisor: &Supervisor) -> Supervisor {
+        let mut value = serde_json::to_value(supervisor).unwrap();
+        for rules in value["rules"].as_array_mut().unwrap() {
+            for key in ["fingerprint", "program"] {
+                rules[key] = (rules[key].as_u64().unwrap() ^ 1).into();
+            }
+        }
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn after_a_re_execution_into_another_release_the_same_set_changes_nothing() {
+        let first = [("web", "one"), ("old", "one")];
+        let mut supervisor = Supervisor::new(&loaded(&first).set);
+        let mut units = Units::at_boot(loaded(&first), Choices::default());
+        let mut actions = Vec::new();
+        supervisor.handle(Timestamp(0), Event::StartDefault, &mut actions);
+        run(&mut supervisor, &mut units, actions);
+        // Whatever is on its way out may come back.
+        let second = loaded(&[("web", "one")]);
+        let mut actions = Vec::new();
+        let applied = supervisor.apply(Timestamp(1), &Plan::from(&second.set), None, &mut actions);
+        units.apply(second, Choices::default(), &applied.unwrap());
+
+        let mut next = with_other_fingerprints(&supervisor);
+        assert_ne!(next.rules(), supervisor.rules());
+        assert!(next.recompute_fingerprints(|unit| units.get(unit)));
+        assert!(!next.recompute_fingerprints(|unit| units.get(unit)));
+        assert_eq!(next.rules(), supervisor.rules());
+        let plan = Plan::from(units.set());
+        let applied = next.apply(Timestamp(2), &plan, None, &mut Vec::new());
+        assert_eq!(applied.unwrap().changed, []);
+    }
+
     #[test]
     fn a_successor_and_the_old_definition_change_places() {
         let first = loaded(&[("web", "one")]);

@@ -20,7 +20,7 @@ use crate::{Action, Edges, Goal, Graph, Rules, State, Supervisor, Ticket, Timest
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use unit::{Timer, UnitName, UnitSet, UpdateOrder};
+use unit::{Timer, Unit, UnitName, UnitSet, UpdateOrder};
 
 /// The core's view of a set: rules and edges by index.
 #[derive(Clone, Debug)]
@@ -465,18 +465,27 @@ impl Supervisor {
         }
     }
 
-    /// After a re-execution with another version of Keelson, in which the same definition may have another fingerprint:
-    /// takes the fingerprints of `set`, which `init` has handed over as it was applied.
-    pub fn recompute_fingerprints(&mut self, set: &UnitSet) {
-        let fresh: BTreeMap<UnitName, Rules> = Rules::of(set)
-            .into_iter()
-            .map(|rules| (rules.name.clone(), rules))
-            .collect();
-        for rules in &mut self.rules {
-            if let Some(fresh) = fresh.get(&rules.name) {
-                rules.fingerprint = fresh.fingerprint;
-                rules.program = fresh.program;
-            }
+    /// After a re-execution, perhaps with another release of Keelson, in which the same definition may have another
+    /// fingerprint: takes those of the definitions that stand at the places, so that the next set restarts nothing that has
+    /// not changed. Whether any was another one.
+    pub fn recompute_fingerprints<'a>(
+        &mut self,
+        definition: impl Fn(UnitId) -> Option<&'a Unit>,
+    ) -> bool {
+        let mut any = false;
+        for (unit, rules) in (0..).map(UnitId).zip(&mut self.rules) {
+            let fresh = definition(unit).map(Rules::of_unit);
+            let Some(fresh) = fresh.filter(|fresh| fresh.name == rules.name) else {
+                continue;
+            };
+            any |= (rules.fingerprint, rules.program) != (fresh.fingerprint, fresh.program);
+            rules.fingerprint = fresh.fingerprint;
+            rules.program = fresh.program;
         }
+        if any {
+            // Completed jobs are remembered with their programs.
+            self.record_changed();
+        }
+        any
     }
 }

@@ -51,7 +51,7 @@ impl Rules {
         set.units().iter().map(Self::of_unit).collect()
     }
 
-    fn of_unit(unit: &Unit) -> Self {
+    pub(crate) fn of_unit(unit: &Unit) -> Self {
         let fingerprint_of_all = fingerprint(&(&unit.kind, &unit.conditions));
         let base = |service| Self {
             replica: unit.replica.clone(),
