@@ -90,7 +90,8 @@ pub(crate) fn unit_at_rest(
         (Goal::Down, State::Inactive) => !alive,
         (Goal::Up, State::Running { .. }) => alive || service.is_none(),
         (Goal::Up, State::Finished { .. }) => !alive,
-        (Goal::Up, State::Skipped { .. } | State::Scheduled) => !alive,
+        (Goal::Up, State::Skipped { .. }) => !alive,
+        (Goal::Up, State::Scheduled) => !alive && rules(world, unit)?.timer.is_some(),
         (
             Goal::Up,
             State::Failed {

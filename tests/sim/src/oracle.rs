@@ -189,6 +189,11 @@ impl Oracle {
         self.open_tickets.insert(ticket, (Wish::Other, Vec::new()));
     }
 
+    /// Its timer is another one now: runs so far were for other times.
+    pub(crate) fn forgets_times(&mut self, unit: UnitId) {
+        self.begun.remove(&unit);
+    }
+
     /// Each action, just before the kernel performs it.
     pub(crate) fn sees(
         &mut self,

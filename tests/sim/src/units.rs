@@ -339,6 +339,9 @@ pub(crate) fn mutated(plan: &Plan, number_of_change: u64) -> Plan {
             service.stop_timeout_ms = chance.pick(&[50, 500, 2_000]);
         }
     }
+    let mut other = Chance::of(number_of_change, &[24]);
+    change_keys(&mut plan, &mut other);
+    change_edges(&mut plan, &mut other);
     if chance.per_mille(500) {
         remove_some(&mut plan, &mut chance);
     }
@@ -346,6 +349,88 @@ pub(crate) fn mutated(plan: &Plan, number_of_change: u64) -> Plan {
         add_some(&mut plan, &mut chance);
     }
     plan
+}
+
+/// Another timer, restart policy or way of being replaced for some.
+fn change_keys(plan: &mut Plan, chance: &mut Chance) {
+    let much = chance.pick(&[0, 0, 100, 300]);
+    let awaited = plan.edges.depends_on.iter();
+    let awaited = awaited.filter(|it| it.condition == DependsOnCondition::CompletedSuccessfully);
+    let awaited: Vec<u32> = awaited.map(|it| it.to).collect();
+    for (index, rules) in (0u32..).zip(&mut plan.rules).skip(1) {
+        let Some(service) = rules.service.as_mut().filter(|_| chance.per_mille(much)) else {
+            continue;
+        };
+        rules.fingerprint = chance.next();
+        match chance.number(2) {
+            0 => service.restart = chance.pick(&[Restart::No, Restart::Always, Restart::OnFailure]),
+            _ if !service.kind.ends() => {
+                rules.update.order =
+                    chance.pick(&[UpdateOrder::StartFirst, UpdateOrder::StopFirst]);
+            }
+            // Who waits for its success would wait for a time of the clock.
+            _ if rules.timer.is_some() || awaited.contains(&index) => rules.timer = None,
+            _ => rules.timer = Some(random_timer(chance)),
+        }
+        if rules.timer.is_some() && chance.per_mille(300) {
+            rules.timer = Some(random_timer(chance));
+        }
+    }
+}
+
+/// Other dependencies between units that stay, without a cycle.
+fn change_edges(plan: &mut Plan, chance: &mut Chance) {
+    if !chance.per_mille(300) {
+        return;
+    }
+    let gone: Vec<(u32, u32)> = {
+        let all = plan.edges.after.iter().chain(&plan.edges.requires);
+        all.filter(|_| chance.per_mille(100)).copied().collect()
+    };
+    let edges = &mut plan.edges;
+    for list in [
+        &mut edges.after,
+        &mut edges.requires,
+        &mut edges.wants,
+        &mut edges.requisite,
+        &mut edges.binds_to,
+        &mut edges.part_of,
+    ] {
+        list.retain(|pair| !gone.contains(pair));
+    }
+    edges
+        .depends_on
+        .retain(|it| !gone.contains(&(it.from, it.to)));
+    let units = u32::try_from(plan.rules.len()).unwrap_or(u32::MAX);
+    for _ in 0..chance.number(3) {
+        if units < 3 {
+            return;
+        }
+        let pair = (1 + chance.number(units - 1), 1 + chance.number(units - 1));
+        if !comes_after(&plan.edges, pair.1, pair.0) {
+            random_edge(chance, &mut plan.edges, pair, &plan.rules);
+        }
+    }
+}
+
+/// Whether the one comes after the other, or requires or wants it, directly or not.
+fn comes_after(edges: &Edges, one: u32, other: u32) -> bool {
+    let mut seen = vec![one];
+    let mut place = 0;
+    while let Some(unit) = seen.get(place).copied() {
+        place += 1;
+        let all = edges
+            .after
+            .iter()
+            .chain(&edges.requires)
+            .chain(&edges.wants);
+        for (_, to) in all.filter(|(from, _)| *from == unit) {
+            if !seen.contains(to) {
+                seen.push(*to);
+            }
+        }
+    }
+    seen.contains(&other)
 }
 
 pub(crate) fn without_some(plan: &Plan, chance: &mut Chance) -> Plan {

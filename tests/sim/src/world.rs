@@ -535,6 +535,12 @@ impl World {
         self.rewind.iter_mut().for_each(Rewind::forget);
         self.actions = actions;
         if let Some(applied) = applied {
+            for (home, rules) in applied.homes.iter().zip(&plan.rules) {
+                let known = self.plan.rules.iter().find(|it| it.name == rules.name);
+                if known.is_some_and(|known| known.timer != rules.timer) {
+                    self.oracle.forgets_times(*home);
+                }
+            }
             self.homes.clear();
             let places = applied.places.iter().zip(&applied.homes);
             for ((place, home), rules) in places.zip(&plan.rules) {
