@@ -375,7 +375,8 @@ fn a_unit_that_gets_a_timer_waits_for_its_time_and_does_not_run_at_once() {
 fn another_interval_counts_from_the_same_start_and_none_comes_when_it_is_removed() {
     let sweeper = |timer: Timer| vec![timer_of("sweep.timer", timer), oneshot("work")];
     let own = |timer: Timer| vec![oneshot("work").timer(timer)];
-    let sets: [(fn(Timer) -> Vec<Declared>, &str); 2] = [(sweeper, "sweep.timer"), (own, "work")];
+    type Units = fn(Timer) -> Vec<Declared>;
+    let sets: [(Units, &str); 2] = [(sweeper, "sweep.timer"), (own, "work")];
     for (units, up) in sets {
         let mut machine = Machine::new(&units(every(60_000)));
         machine.start(&[up]);
