@@ -147,7 +147,8 @@ fn step_of(state: In) -> Hook {
 fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
     let units = vec![unit];
     let (reason, ticket, hook) = ("broken".to_owned(), None, step_of(state));
-    let event = match event {
+    let notified = |notice| Event::Notified { unit, run, notice };
+    let sent = match event {
         O::Recall => Event::Recall {
             record: machine.record(&["web"]),
         },
@@ -164,7 +165,17 @@ fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
             unit,
             scheduled_wall_ms: 7,
         },
-        O::Apply => return apply_the_same(machine, state),
+        O::Withdrawn => Event::Withdrawn {
+            ticket: supervisor::Ticket(1),
+        },
+        O::Apply => return apply(machine, state, Some),
+        O::ApplyChanged => return apply(machine, state, |web| Some(web.version(2))),
+        O::ApplyRemoved => return apply(machine, state, |_| None),
+        O::ApplyTimerRemoved => {
+            return apply(machine, state, |web| {
+                Some(web.rules(|rules| rules.timer = None))
+            });
+        }
         O::Prepared => Event::Prepared { unit, run },
         O::PrepareFailed => Event::PrepareFailed { unit, run, reason },
         O::Skipped => Event::Skipped { unit, run, reason },
@@ -188,11 +199,11 @@ fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
         O::Started => Event::Started { unit, run },
         O::SpawnFailed => Event::SpawnFailed { unit, run, reason },
         O::Ready => Event::Ready { unit, run },
-        O::Notified => Event::Notified {
-            unit,
-            run,
-            notice: Notice::Watchdog,
-        },
+        O::Status => notified(Notice::Status("serving".to_owned())),
+        O::Watchdog => notified(Notice::Watchdog),
+        O::ExtendTimeout => notified(Notice::ExtendTimeout(500)),
+        O::Reloading => notified(Notice::Reloading),
+        O::Leaves => notified(Notice::Stopping),
         O::Probed => Event::Probed {
             unit,
             run,
@@ -222,12 +233,18 @@ fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
         O::Released => Event::Released { unit, run },
         O::Deadline => return next_deadline(machine),
     };
-    machine.handle(event);
+    assert_eq!(On::of(&sent), event);
+    machine.handle(sent);
 }
 
-fn apply_the_same(machine: &mut Machine, state: In) {
-    let (mut actions, now) = (Vec::new(), machine.now);
-    let plan = plan(&units(state));
+/// The same set, with `web` as it has become, or without it.
+fn apply(machine: &mut Machine, state: In, changed: fn(Declared) -> Option<Declared>) {
+    let [db, web, default, other] = units(state);
+    let units = match changed(web) {
+        Some(web) => vec![db, web, default, other],
+        None => vec![db, target("default.target"), other],
+    };
+    let (mut actions, now, plan) = (Vec::new(), machine.now, plan(&units));
     machine.supervisor.apply(now, &plan, None, &mut actions);
     machine.note(&actions);
 }
@@ -248,16 +265,27 @@ fn of_web(machine: &mut Machine) -> Vec<String> {
         .collect()
 }
 
+/// The state of `web`.
+fn here(machine: &Machine) -> In {
+    let paused = machine.supervisor.is_paused(machine.id("web"));
+    match In::of(machine.state_of("web")) {
+        I::Running if paused => I::Paused,
+        state => state,
+    }
+}
+
+#[test]
+fn the_table_has_a_row_for_each_state_and_a_column_for_each_event() {
+    assert_eq!(STATES.len(), I::Failed as usize + 1);
+    assert_eq!(EVENTS.len(), O::Deadline as usize + 1);
+}
+
 #[test]
 fn every_state_answers_every_event() {
     for state in STATES {
         for event in EVENTS {
             let mut machine = machine_in(state);
-            assert_eq!(
-                machine.state("web"),
-                state_name(state),
-                "preparing {state:?}"
-            );
+            assert_eq!(here(&machine), state, "preparing {state:?}");
             machine.done();
             let (unit, run) = (machine.id("web"), machine.run("web"));
             send(&mut machine, state, event, unit, run);
@@ -280,7 +308,11 @@ fn a_report_of_another_run_or_of_no_unit_changes_nothing() {
         O::Started,
         O::SpawnFailed,
         O::Ready,
-        O::Notified,
+        O::Status,
+        O::Watchdog,
+        O::ExtendTimeout,
+        O::Reloading,
+        O::Leaves,
         O::Probed,
         O::Reloaded,
         O::Paused,
@@ -328,12 +360,14 @@ fn the_goal_follows_requests_and_nothing_else() {
             send(&mut machine, state, event, unit, run);
             let then = match event {
                 O::StartDefault | O::Start | O::Restart => Goal::Up,
-                O::Stop | O::Shutdown => Goal::Down,
+                O::Stop | O::Shutdown | O::ApplyRemoved => Goal::Down,
                 O::ResetFailed if matches!(state, I::Failed | I::Skipped) => Goal::Down,
                 O::Recall | O::Reload | O::Pause | O::Unpause | O::ResetFailed => before,
+                O::Withdrawn | O::ApplyChanged | O::ApplyTimerRemoved => before,
                 O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed => before,
                 O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan => before,
-                O::Started | O::SpawnFailed | O::Ready | O::Notified | O::Probed => before,
+                O::Started | O::SpawnFailed | O::Ready | O::Probed => before,
+                O::Status | O::Watchdog | O::ExtendTimeout | O::Reloading | O::Leaves => before,
                 O::Reloaded | O::Paused | O::Flipped | O::Exited | O::Released => before,
                 O::Deadline => before,
             };
