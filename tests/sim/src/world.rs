@@ -14,6 +14,7 @@ use supervisor::{
     Action, Event, Goal, Mutant, Plan, Record, Rules, RunId, State, Supervisor, Ticket, Timestamp,
     UnitId,
 };
+use unit::Restart;
 
 /// Chaos ends after so many turns, even if commands are left: crash loops of 200 units would go on for ever.
 const CHAOS_TURNS_MAX: u64 = 5_000;
@@ -668,6 +669,12 @@ impl World {
             let graph = self.supervisor.graph();
             let places = (0..u32::try_from(graph.len()).unwrap_or(u32::MAX)).map(UnitId);
             let mut above = places.filter(|unit| graph.pulls(*unit).contains(place));
+            // Another set may have said otherwise since it was stopped.
+            let rules = self.supervisor.rules().get(place.0 as usize);
+            let service = rules.and_then(|rules| rules.service.as_ref());
+            if service.is_none_or(|service| service.restart != Restart::UnlessStopped) {
+                continue;
+            }
             let pulled = above.any(|unit| self.supervisor.goal(unit) == Goal::Up);
             let up = self.supervisor.goal(*place) == Goal::Up;
             let edges = &self.plan.edges;
