@@ -383,7 +383,9 @@ impl Supervisor {
                 adopted = true;
                 let number = numbers.get(&successor).copied();
                 self.adopt(unit, successor, number, change);
-                wishes.insert((unit, Wish::Up));
+                // The new set may also have made it impossible for it to stay.
+                let wish = if up(self, unit) { Wish::Up } else { Wish::Down };
+                wishes.insert((unit, wish));
             } else {
                 self.begin_replacement(unit, successor);
                 wishes.insert((unit, Wish::Replaced));

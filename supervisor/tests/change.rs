@@ -760,6 +760,29 @@ fn a_new_version_that_does_not_get_ready_leaves_the_old_one_alone() {
 }
 
 #[test]
+fn a_unit_that_is_to_be_replaced_and_cannot_stay_is_answered_for_when_it_is_down() {
+    let units = |version| {
+        let all = target("default.target").wants("a").wants("web");
+        let web = simple("web").start_first().version(version);
+        let web = if version == 1 {
+            web
+        } else {
+            web.conflicts("a")
+        };
+        [all, simple("a"), web]
+    };
+    let mut machine = Machine::new(&units(1));
+    machine.start_default();
+    machine.comes_up("a");
+    machine.comes_up("web");
+    machine.done();
+    machine.apply(&units(2));
+    assert_eq!(machine.done(), ["terminate web"]);
+    machine.ends("web", 0);
+    assert_eq!(machine.done(), ["release web", "reply 1 done"]);
+}
+
+#[test]
 fn ports_that_could_not_be_led_over_stay_with_the_old_version() {
     let mut machine = replacing();
     machine.comes_up("web'");
