@@ -2,12 +2,9 @@
 
 mod common;
 
-use common::{Machine, hook, oneshot, simple, target};
+use common::{Machine, health, hook, oneshot, simple, target};
 use supervisor::{Event, Outcome, REQUESTS_MAX, Ticket, UnitId};
-use unit::{HookFailure, Restart};
-use common::{Machine, health, oneshot, simple, target};
-use supervisor::{Event, Outcome, REQUESTS_MAX, Ticket, UnitId};
-use unit::{DependsOnCondition, OnUnhealthy, Restart};
+use unit::{DependsOnCondition, HookFailure, OnUnhealthy, Restart};
 
 fn web() -> Machine {
     Machine::new(&[simple("web")])

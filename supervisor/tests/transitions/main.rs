@@ -165,6 +165,7 @@ fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
             unit,
             scheduled_wall_ms: 7,
         },
+        O::ClockSetBack => Event::ClockSetBack { wall_ms: 0 },
         O::Withdrawn => Event::Withdrawn {
             ticket: supervisor::Ticket(1),
         },
@@ -363,7 +364,7 @@ fn the_goal_follows_requests_and_nothing_else() {
                 O::Stop | O::Shutdown | O::ApplyRemoved => Goal::Down,
                 O::ResetFailed if matches!(state, I::Failed | I::Skipped) => Goal::Down,
                 O::Recall | O::Reload | O::Pause | O::Unpause | O::ResetFailed => before,
-                O::Withdrawn | O::ApplyChanged | O::ApplyTimerRemoved => before,
+                O::Withdrawn | O::ClockSetBack | O::ApplyChanged | O::ApplyTimerRemoved => before,
                 O::TimerElapsed | O::Apply | O::Prepared | O::PrepareFailed => before,
                 O::Skipped | O::HookEnded | O::HookFailed | O::HealthPlan => before,
                 O::Started | O::SpawnFailed | O::Ready | O::Probed => before,

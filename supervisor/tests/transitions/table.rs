@@ -39,6 +39,7 @@ pub(crate) enum On {
     Shutdown,
     TimerElapsed,
     Withdrawn,
+    ClockSetBack,
     /// The same set again.
     Apply,
     ApplyChanged,
@@ -93,7 +94,7 @@ pub(crate) const STATES: [In; 18] = [
     I::Failed,
 ];
 
-pub(crate) const EVENTS: [On; 37] = [
+pub(crate) const EVENTS: [On; 38] = [
     O::Recall,
     O::StartDefault,
     O::Start,
@@ -106,6 +107,7 @@ pub(crate) const EVENTS: [On; 37] = [
     O::Shutdown,
     O::TimerElapsed,
     O::Withdrawn,
+    O::ClockSetBack,
     O::Apply,
     O::ApplyChanged,
     O::ApplyRemoved,
@@ -172,6 +174,7 @@ impl On {
             Event::Unpause { .. } => O::Unpause,
             Event::ResetFailed { .. } => O::ResetFailed,
             Event::Withdrawn { .. } => O::Withdrawn,
+            Event::ClockSetBack { .. } => O::ClockSetBack,
             Event::Shutdown { .. } => O::Shutdown,
             Event::TimerElapsed { .. } => O::TimerElapsed,
             Event::Prepared { .. } => O::Prepared,
@@ -209,9 +212,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyChanged => ("inactive", &[]),
             O::ApplyRemoved => ("inactive", &["remove web"]),
             O::StartDefault | O::Start | O::Restart => ("preparing", &["prepare web"]),
-            O::Recall | O::Withdrawn | O::Stop | O::Reload | O::Pause | O::Unpause => {
-                ("inactive", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::Stop
+            | O::Reload
+            | O::Pause
+            | O::Unpause => ("inactive", &[]),
             O::ResetFailed
             | O::Shutdown
             | O::TimerElapsed
@@ -239,9 +246,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyTimerRemoved => ("preparing", &["disarm web", "prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &["disarm web"]),
             O::Start | O::Restart | O::TimerElapsed => ("preparing", &["prepare web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Reload | O::Pause | O::Unpause => {
-                ("scheduled", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Reload
+            | O::Pause
+            | O::Unpause => ("scheduled", &[]),
             O::ResetFailed | O::Apply | O::Prepared | O::PrepareFailed | O::Skipped => {
                 ("scheduled", &[])
             }
@@ -263,9 +274,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyChanged => ("waiting", &[]),
             O::ApplyRemoved => ("inactive", &["remove web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Restart | O::Reload => {
-                ("waiting", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Restart
+            | O::Reload => ("waiting", &[]),
             O::Pause | O::Unpause | O::ResetFailed | O::TimerElapsed | O::Apply => ("waiting", &[]),
             O::ApplyTimerRemoved => ("waiting", &[]),
             O::Prepared | O::PrepareFailed | O::Skipped | O::HookEnded | O::HookFailed => {
@@ -289,9 +304,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Stop | O::Restart | O::Shutdown | O::PrepareFailed | O::Skipped | O::Deadline => {
                 ("releasing", &["release web"])
             }
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Reload | O::Pause => {
-                ("preparing", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Reload
+            | O::Pause => ("preparing", &[]),
             O::Unpause
             | O::ResetFailed
             | O::TimerElapsed
@@ -319,9 +338,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Stop | O::Restart | O::Shutdown | O::PrepareFailed | O::Deadline => {
                 ("pre-start", &["kill pre_start 0 web"])
             }
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Reload | O::Pause => {
-                ("pre-start", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Reload
+            | O::Pause => ("pre-start", &[]),
             O::Unpause
             | O::ResetFailed
             | O::TimerElapsed
@@ -345,9 +368,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Started => ("running", &[]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown | O::Deadline => ("stopping", &["kill web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Reload | O::Pause => {
-                ("starting", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Reload
+            | O::Pause => ("starting", &[]),
             O::Unpause
             | O::ResetFailed
             | O::TimerElapsed
@@ -373,9 +400,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Ready => ("running", &[]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown | O::Deadline => ("stopping", &["terminate web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Reload | O::Pause => {
-                ("started", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Reload
+            | O::Pause => ("started", &[]),
             O::Unpause
             | O::ResetFailed
             | O::TimerElapsed
@@ -402,9 +433,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Pause => ("running", &["pause web"]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown => ("stopping", &["terminate web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Unpause | O::ResetFailed => {
-                ("running", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Unpause
+            | O::ResetFailed => ("running", &[]),
             O::TimerElapsed
             | O::Apply
             | O::ApplyTimerRemoved
@@ -430,9 +465,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Unpause => ("running", &["unpause web"]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
             O::Stop | O::Restart | O::Shutdown => ("stopping", &["unpause web", "terminate web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Reload | O::Pause => {
-                ("running", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Reload
+            | O::Pause => ("running", &[]),
             O::ResetFailed
             | O::TimerElapsed
             | O::Apply
@@ -458,9 +497,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::Deadline => ("pre-stop", &["kill pre_stop 0 web"]),
             O::HookEnded | O::HookFailed => ("stopping", &["terminate web"]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Stop | O::Restart => {
-                ("pre-stop", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Stop
+            | O::Restart => ("pre-stop", &[]),
             O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("pre-stop", &[]),
             O::TimerElapsed
             | O::Apply
@@ -483,9 +526,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyChanged | O::ApplyRemoved => ("stopping", &[]),
             O::Deadline => ("stopping", &["kill web"]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Stop | O::Restart => {
-                ("stopping", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Stop
+            | O::Restart => ("stopping", &[]),
             O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("stopping", &[]),
             O::TimerElapsed
             | O::Apply
@@ -510,9 +557,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
         I::Killed => match event {
             O::ApplyChanged | O::ApplyRemoved => ("stopping", &[]),
             O::SpawnFailed | O::Exited => ("releasing", &["release web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Stop | O::Restart => {
-                ("stopping", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Stop
+            | O::Restart => ("stopping", &[]),
             O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("stopping", &[]),
             O::TimerElapsed
             | O::Apply
@@ -538,9 +589,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyChanged | O::ApplyRemoved => ("post-stop", &[]),
             O::Deadline => ("post-stop", &["kill post_stop 0 web"]),
             O::HookEnded | O::HookFailed => ("releasing", &["release web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Stop | O::Restart => {
-                ("post-stop", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Stop
+            | O::Restart => ("post-stop", &[]),
             O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("post-stop", &[]),
             O::TimerElapsed
             | O::Apply
@@ -563,9 +618,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
         I::Releasing => match event {
             O::ApplyChanged | O::ApplyRemoved => ("releasing", &[]),
             O::Released => ("backoff", &[]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Start | O::Stop | O::Restart => {
-                ("releasing", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Start
+            | O::Stop
+            | O::Restart => ("releasing", &[]),
             O::Reload | O::Pause | O::Unpause | O::ResetFailed | O::Shutdown => ("releasing", &[]),
             O::TimerElapsed
             | O::Apply
@@ -592,9 +651,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyRemoved => ("inactive", &["remove web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
             O::Start | O::Restart | O::Deadline => ("preparing", &["prepare web"]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Reload | O::Pause | O::Unpause => {
-                ("backoff", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Reload
+            | O::Pause
+            | O::Unpause => ("backoff", &[]),
             O::ResetFailed
             | O::TimerElapsed
             | O::Apply
@@ -620,9 +683,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyRemoved => ("inactive", &["remove web"]),
             O::Start | O::Restart => ("preparing", &["prepare web"]),
             O::Stop | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Reload | O::Pause | O::Unpause => {
-                ("finished", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Reload
+            | O::Pause
+            | O::Unpause => ("finished", &[]),
             O::ResetFailed
             | O::TimerElapsed
             | O::Apply
@@ -648,9 +715,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyRemoved => ("inactive", &["remove web"]),
             O::Start | O::Restart => ("preparing", &["prepare web"]),
             O::Stop | O::ResetFailed | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::Withdrawn | O::StartDefault | O::Reload | O::Pause | O::Unpause => {
-                ("skipped", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::StartDefault
+            | O::Reload
+            | O::Pause
+            | O::Unpause => ("skipped", &[]),
             O::TimerElapsed
             | O::Apply
             | O::ApplyTimerRemoved
@@ -676,9 +747,13 @@ pub(crate) fn expected(state: In, event: On) -> (&'static str, &'static [&'stati
             O::ApplyRemoved => ("inactive", &["remove web"]),
             O::StartDefault | O::Start | O::Restart => ("preparing", &["prepare web"]),
             O::Stop | O::ResetFailed | O::Shutdown => ("inactive", &[]),
-            O::Recall | O::Withdrawn | O::Reload | O::Pause | O::Unpause | O::TimerElapsed => {
-                ("failed", &[])
-            }
+            O::Recall
+            | O::Withdrawn
+            | O::ClockSetBack
+            | O::Reload
+            | O::Pause
+            | O::Unpause
+            | O::TimerElapsed => ("failed", &[]),
             O::Apply
             | O::ApplyTimerRemoved
             | O::Prepared
