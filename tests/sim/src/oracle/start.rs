@@ -56,7 +56,9 @@ impl Oracle {
         }
         self.judge_name(world, kernel, unit)?;
         for other in world.graph().requisite(unit) {
-            if !is_active(world, kernel, *other) {
+            // As with `judge_link`: it may have been active until this very turn.
+            let again = self.any_triggers && has_begun_since(world, kernel, *other);
+            if !again && !is_active(world, kernel, *other) {
                 let other = name(world, *other);
                 return Err(format!(
                     "it starts, but {other}, its requisite, is not active"
