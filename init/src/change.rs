@@ -443,7 +443,8 @@ fn effect(before: &Supervisor, after: &Supervisor, unit: UnitId) -> Option<What>
     }
     let up = |it: &Supervisor| it.is_here(unit) && it.goal(unit) == Goal::Up;
     let serves = |it: &Supervisor| it.is_here(unit) && has_container(it.state(unit));
-    let moved = before.state(unit) != after.state(unit);
+    // What has got a timer waits for the clock.
+    let moved = before.state(unit) != after.state(unit) && *after.state(unit) != State::Scheduled;
     match (serves(before), up(after)) {
         _ if after.successor(unit).is_some() => Some(What::Replaced),
         (true, false) => Some(What::Stops),

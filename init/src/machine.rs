@@ -368,7 +368,8 @@ impl Machine {
     fn remove_unit(&mut self, unit: UnitId) {
         let name = self.units.get(unit).map(|unit| unit.name.clone());
         self.units.remove(unit);
-        if let Some(name) = name {
+        // A unit of the same name may have come back at another place.
+        if let Some(name) = name.filter(|name| self.units.find(name).is_none()) {
             self.forget_past_runs(&name);
         }
     }
