@@ -443,9 +443,12 @@ impl Oracle {
                     name(world, *other)
                 ));
             }
-            self.triggered.entry(*other).or_insert(kernel.now);
+            let at = self.triggered.entry(*other).or_insert(kernel.now);
             if !recent {
-                self.triggered.insert(*other, kernel.now);
+                *at = kernel.now;
+            } else if *at < kernel.now {
+                // Too soon after that one: it is started when it may be, and from then on the next is too soon.
+                *at = at.plus(supervisor::TRIGGER_INTERVAL_MS_MIN);
             }
         }
         Ok(())
