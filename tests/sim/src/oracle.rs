@@ -189,9 +189,10 @@ impl Oracle {
         self.open_tickets.insert(ticket, (Wish::Other, Vec::new()));
     }
 
-    /// Its timer is another one now: runs so far were for other times.
+    /// Its timer is another one now: runs so far were for other times, and one for such a time may still wait for its turn.
     pub(crate) fn forgets_times(&mut self, unit: UnitId) {
         self.begun.remove(&unit);
+        *self.asked.entry(unit).or_default() += 1;
     }
 
     /// Each action, just before the kernel performs it.

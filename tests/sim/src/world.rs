@@ -568,18 +568,25 @@ impl World {
         self.apply(again)
     }
 
-    /// Everything that the turn has decided is judged and done, unless the power goes in between.
-    fn perform(&mut self, event: Option<&Event>) -> Judged {
-        if self.power == Some(0) {
-            return self.lose_power();
-        }
+    fn write_record(&mut self) {
         let version = self.supervisor.record_version();
         if version != self.disk_version {
             self.disk_version = version;
             self.disk = self.supervisor.record();
         }
+    }
+
+    /// Everything that the turn has decided is judged and done, unless the power goes in between.
+    fn perform(&mut self, event: Option<&Event>) -> Judged {
+        if self.power == Some(0) {
+            return self.lose_power();
+        }
         let timeout = event.is_none();
         let actions = std::mem::take(&mut self.actions);
+        // As `init` writes it: before an answer, or when all is done.
+        if actions.iter().any(|it| matches!(it, Action::Reply { .. })) {
+            self.write_record();
+        }
         let hurried = self.oracle.is_hurried(self.kernel.now);
         for action in &actions {
             if let Some(left) = &mut self.power {
@@ -599,8 +606,7 @@ impl World {
                     Some(unit) => format!("{}: {what}", name(&self.supervisor, unit)),
                     None => what,
                 })?;
-        }
-        for action in &actions {
+            // At once: the version beside it may begin in the same turn.
             if let Action::Prepare { unit, run } = action
                 && self.supervisor.successor_of(*unit).is_some()
                 && let Some(run) = self.kernel.runs.get_mut(run)
@@ -608,6 +614,7 @@ impl World {
                 run.beside = true;
             }
         }
+        self.write_record();
         self.actions = actions;
         self.oracle
             .after_turn(&self.supervisor, &self.kernel, event)?;

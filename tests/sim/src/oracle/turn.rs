@@ -14,7 +14,9 @@ impl Oracle {
         kernel: &Kernel,
         unit: UnitId,
     ) -> Result<(), String> {
-        let Some(replica) = &rules(world, unit)?.replica else {
+        let own = rules(world, unit)?;
+        // One that the clock starts is taken down, and then waits for the clock.
+        let Some(replica) = own.replica.as_ref().filter(|_| own.timer.is_none()) else {
             return Ok(());
         };
         self.forget_turns(world, kernel);
