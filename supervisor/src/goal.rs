@@ -406,6 +406,10 @@ impl Supervisor {
         let parts_stay = self.planted(Mutant::PartsStay);
         while let Some((unit, why)) = queue.pop_front() {
             self.lower(unit, why);
+            // Its new version goes too, and is waited for by what it comes after.
+            if let Some(successor) = self.successor(unit).filter(|it| seen.insert(*it)) {
+                queue.push_back((successor, Lowered::Removed));
+            }
             if self.planted(Mutant::StopLeavesDependants) {
                 continue;
             }
