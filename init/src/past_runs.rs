@@ -62,6 +62,12 @@ impl PastRuns {
     }
 }
 
+/// Two clocks that are cut to milliseconds differ by up to one too little: no run begins that much before its time.
+fn not_before(scheduled_ms: Option<i64>, began_ms: i64) -> i64 {
+    let one_short = |at: &i64| began_ms.checked_add(1) == Some(*at);
+    scheduled_ms.filter(one_short).unwrap_or(began_ms)
+}
+
 impl Machine {
     /// A unit has entered another state: perhaps a run of it has ended.
     pub(crate) fn note_past_run(&mut self, id: UnitId) {
@@ -78,7 +84,7 @@ impl Machine {
         let past = PastRun {
             run: run.run.0,
             scheduled_ms: run.scheduled_wall_ms,
-            began_ms: wall_of(run.began.0),
+            began_ms: not_before(run.scheduled_wall_ms, wall_of(run.began.0)),
             duration_ms: run.ended.0.saturating_sub(run.began.0),
             succeeded: run.succeeded(),
             outcome: match (&run.failure, run.exit) {
@@ -290,6 +296,15 @@ mod tests {
             assert_eq!(read_or_warn(&folder, &backup), []);
         }
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_run_begins_at_its_time_and_not_a_millisecond_before() {
+        assert_eq!(not_before(Some(2_000), 1_999), 2_000);
+        assert_eq!(not_before(Some(2_000), 2_007), 2_007);
+        // The clock was set back meanwhile.
+        assert_eq!(not_before(Some(2_000), 1_990), 1_990);
+        assert_eq!(not_before(None, 1_999), 1_999);
     }
 
     #[test]
