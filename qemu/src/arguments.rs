@@ -31,7 +31,8 @@ pub(crate) fn arguments(
         "none",
     ]);
     all.words(&["-machine", "q35,sata=off,smbus=off,vmport=off"]);
-    all.0.extend(accelerator.arguments(masked_features));
+    all.0
+        .extend(accelerator.arguments(options.translation, masked_features));
     all.words(&[
         "-smp",
         &options.cpus.to_string(),

@@ -39,7 +39,7 @@ mod start;
 mod units;
 mod wait;
 
-pub use accelerator::Accelerator;
+pub use accelerator::{Accelerator, Translation};
 pub use console::{Console, Line, Position};
 pub use disk::{Disk, DiskFormat, DiskInterface, DiskPace};
 pub use firmware::Firmware;

@@ -1,6 +1,6 @@
 //! What a machine is made of. Defaults are a small cloud VM.
 
-use crate::{Disk, Wanted};
+use crate::{Disk, Translation, Wanted};
 use std::path::{Path, PathBuf};
 
 /// A release as files that QEMU loads by itself.
@@ -56,6 +56,7 @@ pub struct MachineOptions {
     /// Bytes.
     pub memory: u64,
     pub cpus: u32,
+    pub translation: Translation,
     /// In the order in which the guest finds them.
     pub disks: Vec<Disk>,
     /// Forwarded from loopback as soon as QEMU runs.
@@ -82,6 +83,7 @@ impl MachineOptions {
             boot,
             memory: 2 << 30,
             cpus: 2,
+            translation: Translation::default(),
             disks: Vec::new(),
             forwards: Vec::new(),
             units: None,
@@ -103,6 +105,12 @@ impl MachineOptions {
     #[must_use]
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
+        self
+    }
+
+    #[must_use]
+    pub fn translation(mut self, translation: Translation) -> Self {
+        self.translation = translation;
         self
     }
 

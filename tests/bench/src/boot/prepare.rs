@@ -7,7 +7,7 @@ use host::build::Profile;
 use host::fetch::Freshness;
 use host::packages::Need;
 use image::{Artefacts, ImageOptions};
-use qemu::{BootFrom, Disk, Machine, MachineOptions, Release};
+use qemu::{BootFrom, Disk, Machine, MachineOptions, Release, Translation};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,6 +94,7 @@ impl Prepared {
         MachineOptions::new(self.folder.join("run"), BootFrom::Release(release))
             .memory(MEMORY)
             .cpus(CPUS)
+            .translation(Translation::ThreadPerProcessor)
             .disk(Disk::at(&self.disk))
     }
 
