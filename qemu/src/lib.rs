@@ -16,6 +16,7 @@
 //! - A machine of a test dies with the test, however that ends; only [`Lifetime::Detached`] outlives us.
 //! - KVM only where the processor has `vmx` or `svm`: elsewhere `/dev/kvm` may open and hang the guest.
 //! - QEMU's end and a guest's silence are errors that carry what was last seen.
+//! - A boot that stands still before PID 1's first line is begun again, twice at most, and that is told.
 //! - Every forwarded port is bound to loopback.
 //!
 //! To add a device: a field of [`MachineOptions`], its words in `arguments`, and a test of them there.
@@ -35,6 +36,7 @@ mod program;
 mod published;
 mod qmp;
 mod serial_log;
+mod standstill;
 mod start;
 mod units;
 mod wait;
@@ -51,6 +53,7 @@ pub use program::{Finished, ProgramError};
 pub use published::{published_by_ps, published_by_units};
 pub use qmp::{Events, QmpError};
 pub use serial_log::{Finding, FindingKind, check_serial_log};
+pub use standstill::Standstill;
 pub use start::{StartError, check_memory};
 pub use units::{UnitsError, units_document};
 pub use wait::{LastSeen, PanicIs, Wait, WaitError};

@@ -3,6 +3,7 @@
 use crate::console::{Console, Line, Position};
 use crate::process::Process;
 use crate::program::{self, Finished, ProgramError};
+use crate::standstill::{self, Standstill};
 use crate::wait::{self, LastSeen, Wait, WaitError};
 use crate::{
     DiskPace, Events, Finding, Forward, ForwardError, Forwards, Lifetime, MachineOptions, QmpError,
@@ -50,6 +51,8 @@ pub struct Machine {
     forwards: Mutex<Forwards>,
     /// Where the current boot begins on the console.
     boot_start: Mutex<Position>,
+    /// How often it was begun again because it stood still.
+    begun_again: u32,
 }
 
 impl Machine {
@@ -73,6 +76,7 @@ impl Machine {
             started,
             forwards: Mutex::default(),
             boot_start: Mutex::default(),
+            begun_again: 0,
         };
         // From here on an error ends the machine, by its drop.
         machine
@@ -427,6 +431,46 @@ impl Machine {
     pub fn reboot(&self) -> Result<(), CallError> {
         self.begin_boot();
         self.folder.ask_to_leave(&Request::Reboot, REBOOT_TIMEOUT)
+    }
+
+    /// Whether PID 1 of the current boot has said its first line.
+    #[must_use]
+    pub fn has_init(&self) -> bool {
+        let lines = self.console.lines_since(self.boot_start());
+        lines
+            .iter()
+            .any(|line| line.text.contains(standstill::INIT))
+    }
+
+    /// Look whether the boot stands still before PID 1's first line. Then its plug is pulled and it is switched on again,
+    /// twice at most; answers what was seen of the one that came to nothing. For the first boot after a start of QEMU.
+    ///
+    /// # Errors
+    /// [`StartError`] of the next start; `StandsStill` when it was the last.
+    pub fn begin_again_if_it_stands_still(&mut self) -> Result<Option<Standstill>, StartError> {
+        let lines = self.console.lines_since(self.boot_start());
+        let Some(still) = standstill::of(&lines, self.started.elapsed()) else {
+            return Ok(None);
+        };
+        if self.begun_again >= standstill::BOOTS_AGAIN_MAX {
+            let seen = LastSeen::of(&lines);
+            return Err(StartError::StandsStill { still, seen });
+        }
+        let begun_again = self.begun_again + 1;
+        let path = self.folder.path();
+        self.cut_power().map_err(|source| StartError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        *self = Self::boot(self.options.clone())?;
+        self.begun_again = begun_again;
+        Ok(Some(still))
+    }
+
+    /// How often [`Self::begin_again_if_it_stands_still`] has switched it on again.
+    #[must_use]
+    pub fn begun_again(&self) -> u32 {
+        self.begun_again
     }
 
     /// Switch a machine that is off on again, with the same options and disks.

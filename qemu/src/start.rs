@@ -4,6 +4,8 @@ use crate::arguments::arguments;
 use crate::disk::Disk;
 use crate::folder::names;
 use crate::process::Process;
+use crate::standstill::{BOOTS_AGAIN_MAX, Standstill};
+use crate::wait::LastSeen;
 use crate::{Accelerator, BootFrom, Console, ForwardError, MachineOptions, QmpError, RunFolder};
 use std::fmt;
 use std::fs;
@@ -49,6 +51,11 @@ pub enum StartError {
         error: QmpError,
     },
     Forward(ForwardError),
+    /// Each of its boots came to nothing before PID 1.
+    StandsStill {
+        still: Standstill,
+        seen: LastSeen,
+    },
     Io {
         path: PathBuf,
         source: io::Error,
@@ -84,6 +91,11 @@ impl fmt::Display for StartError {
             Self::Ended { status, words } => write!(f, "QEMU ended at once ({status}): {words}"),
             Self::Silent { error } => write!(f, "QEMU runs and does not answer: {error}"),
             Self::Forward(error) => error.fmt(f),
+            Self::StandsStill { still, seen } => write!(
+                f,
+                "{still}, {} boots in a row, so this is a fault of kernel, memory size or emulator{seen}",
+                BOOTS_AGAIN_MAX + 1
+            ),
             Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
         }
     }

@@ -11,7 +11,7 @@ const LAST_LINES: usize = 15;
 /// After the end of QEMU, or a panic, its last words come within this time.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// Lines after which nothing but a reboot can come.
-const DEATHS: [&str; 3] = [
+pub(crate) const DEATHS: [&str; 3] = [
     "Kernel panic - not syncing",
     "keelson: PID 1 can't go on",
     // The stub of the release, under UEFI firmware.
@@ -268,7 +268,7 @@ pub(crate) fn wait(console: &Console, process: &Process, wait: &Wait) -> Result<
     })
 }
 
-fn contains_any(line: &Line, texts: &[impl AsRef<str>]) -> bool {
+pub(crate) fn contains_any(line: &Line, texts: &[impl AsRef<str>]) -> bool {
     texts.iter().any(|text| line.text.contains(text.as_ref()))
 }
 

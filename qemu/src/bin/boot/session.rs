@@ -144,6 +144,14 @@ impl Session {
         loop {
             self.show_console();
             self.show_units(&looks);
+            match self.machine.begin_again_if_it_stands_still() {
+                Ok(None) => {}
+                Ok(Some(still)) => {
+                    println!("{still}: its plug is pulled, and it is switched on again");
+                    self.shown = Position::default();
+                }
+                Err(error) => return Outcome::Failed(error.into()),
+            }
             match self.machine.look_ready() {
                 Ok(Some(ready)) if self.is_reachable(&ready) => return self.ready(&ready),
                 Ok(_) => {}
