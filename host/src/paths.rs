@@ -1,6 +1,6 @@
 //! Where things are on the build host. Everything made goes under `target/keelson`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -47,12 +47,26 @@ pub fn image() -> PathBuf {
 /// # Errors
 /// When the lock file can't be made or locked.
 pub fn lock(name: &str) -> io::Result<File> {
-    let folder = made();
-    std::fs::create_dir_all(&folder)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join(format!("{name}.lock")))?;
+    let file = lock_file(name)?;
     file.lock()?;
     Ok(file)
+}
+
+/// Take the lock `name` if it is free.
+///
+/// # Errors
+/// `WouldBlock` when somebody holds it; else as [`lock`].
+pub fn try_lock(name: &str) -> Result<File, TryLockError> {
+    let file = lock_file(name).map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+fn lock_file(name: &str) -> io::Result<File> {
+    let folder = made();
+    std::fs::create_dir_all(&folder)?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join(format!("{name}.lock")))
 }

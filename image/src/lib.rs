@@ -27,6 +27,7 @@ mod manifest;
 mod module;
 pub mod oci;
 mod options;
+pub mod packages;
 mod root;
 mod segment;
 mod size;

@@ -27,6 +27,19 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 /// # Errors
 /// When something does not fit into a tar header.
 pub fn archive(layers: &[Layer], config: &Value, references: &[String]) -> io::Result<Vec<u8>> {
+    let tars: io::Result<Vec<Vec<u8>>> = layers.iter().map(layer_tar).collect();
+    archive_of(&tars?, config, references)
+}
+
+/// As [`archive`], of layers that are tar files already (not compressed).
+///
+/// # Errors
+/// When something does not fit into a tar header.
+pub fn archive_of(
+    layers: &[Vec<u8>],
+    config: &Value,
+    references: &[String],
+) -> io::Result<Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut blob = |bytes: Vec<u8>, media_type: &str| -> Value {
         let hash = digest::of(&bytes);
@@ -35,11 +48,10 @@ pub fn archive(layers: &[Layer], config: &Value, references: &[String]) -> io::R
         descriptor
     };
     let (mut descriptors, mut diff_ids) = (Vec::new(), Vec::new());
-    for layer in layers {
-        let plain = layer_tar(layer)?;
-        diff_ids.push(format!("sha256:{}", digest::of(&plain)));
+    for plain in layers {
+        diff_ids.push(format!("sha256:{}", digest::of(plain)));
         descriptors.push(blob(
-            compress(&plain)?,
+            compress(plain)?,
             "application/vnd.oci.image.layer.v1.tar+gzip",
         ));
     }
@@ -82,7 +94,11 @@ pub fn archive(layers: &[Layer], config: &Value, references: &[String]) -> io::R
     tar.into_inner()
 }
 
-fn layer_tar(layer: &Layer) -> io::Result<Vec<u8>> {
+/// One layer as a tar file.
+///
+/// # Errors
+/// When something does not fit into a tar header.
+pub fn layer_tar(layer: &Layer) -> io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, entry) in layer {
         match entry {
