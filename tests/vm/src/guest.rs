@@ -3,24 +3,23 @@
 use crate::checks::{progress, until};
 use crate::prepared;
 use crate::redis::Redis;
+use crate::scenario;
+use crate::turn::Turn;
 use control::reply::UnitStatus;
 use image::Artefacts;
 use qemu::{
     BootFrom, Disk, DiskInterface, Finding, FindingKind, Finished, Firmware, Machine,
-    MachineOptions, Ready, WaitError, Wanted, Watchdog,
+    MachineOptions, Ready, StartError, Wanted, Watchdog,
 };
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest boot seen, by firmware with other builds beside it, took 50 s.
 const READY_TIMEOUT: Duration = Duration::from_secs(240);
-/// PID 1's first line.
-const INIT: &str = "keelson: init ";
-/// By firmware on a busy host it took 40 s.
-const INIT_TIMEOUT: Duration = Duration::from_secs(120);
-const EMULATOR_FAILURES_MAX: u32 = 2;
+/// PID 1's first line, in the last of three boots.
+const INIT_TIMEOUT: Duration = Duration::from_secs(360);
+const INIT_POLL: Duration = Duration::from_millis(20);
 /// Units have 10 s to stop.
 const OFF_TIMEOUT: Duration = Duration::from_secs(120);
 /// A state that is coming comes in this time.
@@ -170,10 +169,11 @@ impl Setup {
     /// When it does not start.
     #[must_use]
     pub fn boot(mut self) -> Guest {
-        let turn = host::paths::lock("vm").unwrap();
+        let turn = Turn::take();
         progress(self.name, "boot");
         let units = serde_json::to_string(&self.units).unwrap();
         self.options = self.options.units(units);
+        scenario::has_machine(&self.options.folder);
         match Machine::boot(self.options) {
             Ok(machine) => Guest {
                 name: self.name,
@@ -185,22 +185,20 @@ impl Setup {
     }
 }
 
-/// The machine when PID 1 has said its first word. QEMU's emulation loses a race when the kernel patches its own code,
-/// once in some hundred boots on a busy host: the kernel dies of an `int3` or hangs, before anything of ours runs. That
-/// machine is switched off and on again, and it is told. Whoever expects no PID 1 gets the machine as it is.
+/// The machine when PID 1 has said its first word; a boot that stands still before it is begun again, and it is told.
+/// Whoever expects no PID 1 gets the machine as it is.
 fn with_init(name: &'static str, mut machine: Machine) -> Machine {
-    for _ in 0..EMULATOR_FAILURES_MAX {
-        match machine.wait_for(INIT, INIT_TIMEOUT) {
-            Err(error @ (WaitError::Died { .. } | WaitError::TimedOut { .. })) => {
-                progress(name, &format!("no PID 1, switched on again: {error}"));
+    let deadline = Instant::now() + INIT_TIMEOUT;
+    while !machine.has_init() && machine.ended().is_none() && Instant::now() < deadline {
+        match machine.begin_again_if_it_stands_still() {
+            Ok(None) => std::thread::sleep(INIT_POLL),
+            Ok(Some(still)) => progress(name, &format!("switched on again: {still}")),
+            Err(error @ StartError::StandsStill { .. }) => {
+                progress(name, &error.to_string());
+                break;
             }
-            Ok(_) | Err(_) => break,
-        }
-        machine.cut_power().unwrap();
-        machine = match machine.boot_again() {
-            Ok(machine) => machine,
             Err(error) => panic!("{error}"),
-        };
+        }
     }
     machine
 }
@@ -210,8 +208,8 @@ fn with_init(name: &'static str, mut machine: Machine) -> Machine {
 pub struct Guest {
     name: &'static str,
     pub machine: Machine,
-    /// One machine at a time: two emulated ones on two processors would be twice as slow, and their times of no use.
-    _turn: File,
+    /// More machines than processors would stand in each other's way.
+    _turn: Turn,
 }
 
 impl Guest {

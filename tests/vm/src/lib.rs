@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Setup ──boot──▶ Guest ── keelctl, exec, redis, status ──▶ what an operator does and sees
-//!                   │ one at a time: the lock `vm` of the build folder is held from before the boot to the end
+//!                   │ as many at a time as the host has processors: see `turn`
 //!                   └ every boot's whole serial log is read, by `Guest::serial_log_is_clean`
 //! Checks::that("rule", …)   many rules about one guest: a boot under emulation costs seconds
 //! ```
@@ -15,7 +15,11 @@
 //!
 //! `KEELSON_LONG=1` repeats what is done a few times as often as `docs/proofs.md` claims.
 //!
-//! To add a scenario: a file in `tests/suite`, its units as text, one `Setup`, and a `Checks` with the rules.
+//! A scenario that fails is run once more, alone; when it passes then, the suite passes and names it as unsteady at its end,
+//! with the logs of both (`scenario`). None may be.
+//!
+//! To add a scenario: a file in `tests/suite`, its units as text, one `Setup`, a `Checks` with the rules, and its function in
+//! the list of `tests/suite/main.rs`.
 
 mod checks;
 mod disk;
@@ -24,8 +28,10 @@ mod hardware_clock;
 mod load;
 mod prepared;
 mod redis;
+mod scenario;
 mod terminal;
 mod text;
+mod turn;
 
 pub use checks::{Checks, measured, progress, until};
 pub use disk::{StatePartition, digest};
@@ -33,8 +39,10 @@ pub use guest::{Guest, Setup};
 pub use load::{Load, Outcome};
 pub use prepared::{actor_archive, artefacts, build, demo_archive, demo_units};
 pub use redis::Redis;
+pub use scenario::{Scenario, run};
 pub use terminal::in_a_terminal;
 pub use text::{ACTOR, REDIS, actor, container};
+pub use turn::Turn;
 
 /// How often something is repeated: `few` in every run, `many` with `KEELSON_LONG=1`.
 #[must_use]

@@ -39,8 +39,7 @@ impl Folder {
     }
 }
 
-#[test]
-fn another_configuration_is_applied_without_touching_what_is_the_same() {
+pub(crate) fn another_configuration_is_applied_without_touching_what_is_the_same() {
     let mut checks = Checks::of(SCENARIO);
     let setup = Setup::named(SCENARIO)
         .own_disk(2 << 30)

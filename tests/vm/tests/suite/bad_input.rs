@@ -39,8 +39,7 @@ fn setup() -> Setup {
         .port(PORT)
 }
 
-#[test]
-fn bad_input_is_named_with_what_to_do_and_good_units_run() {
+pub(crate) fn bad_input_is_named_with_what_to_do_and_good_units_run() {
     let mut checks = Checks::of(SCENARIO);
     let guest = setup().boot();
     guest.booted();

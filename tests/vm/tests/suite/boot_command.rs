@@ -45,9 +45,8 @@ impl Newcomer {
     }
 }
 
-#[test]
-fn a_script_boots_asks_stops_and_cuts() {
-    let _turn = host::paths::lock("vm").unwrap();
+pub(crate) fn a_script_boots_asks_stops_and_cuts() {
+    let _turn = vm::Turn::take();
     let mut checks = Checks::of(SCENARIO);
     // It installs what the host lacks, and says so by itself.
     artefacts();

@@ -41,8 +41,7 @@ fn setup() -> Setup {
     ports.fold(setup, Setup::port)
 }
 
-#[test]
-fn five_redis_do_what_their_operator_wants_and_keep_it_over_reboots() {
+pub(crate) fn five_redis_do_what_their_operator_wants_and_keep_it_over_reboots() {
     let mut checks = Checks::of(SCENARIO);
     let guest = setup().boot();
     let ready = guest.ready();

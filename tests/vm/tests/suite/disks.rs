@@ -18,8 +18,7 @@ fn keeper() -> (String, String) {
     )
 }
 
-#[test]
-fn foreign_disks_are_never_written() {
+pub(crate) fn foreign_disks_are_never_written() {
     const SCENARIO: &str = "foreign";
     let mut checks = Checks::of(SCENARIO);
     let setup = Setup::named(SCENARIO)
@@ -116,8 +115,7 @@ fn foreign_table(path: &std::path::Path) {
 }
 
 /// Their disks come after their drivers, by themselves, and need a driver of their own.
-#[test]
-fn disks_of_scsi_and_sata_controllers_hold_the_state() {
+pub(crate) fn disks_of_scsi_and_sata_controllers_hold_the_state() {
     const SCENARIO: &str = "controllers";
     let mut checks = Checks::of(SCENARIO);
     for (interface, name) in [
@@ -166,8 +164,7 @@ fn disks_of_scsi_and_sata_controllers_hold_the_state() {
     checks.end();
 }
 
-#[test]
-fn a_full_and_then_damaged_state_partition_is_survived() {
+pub(crate) fn a_full_and_then_damaged_state_partition_is_survived() {
     const SCENARIO: &str = "damage";
     let mut checks = Checks::of(SCENARIO);
     let filler = container(

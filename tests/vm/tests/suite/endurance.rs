@@ -26,8 +26,7 @@ fn forgotten_is_down(guest: &Guest) {
     assert_eq!(status.state, "inactive", "{status:?}");
 }
 
-#[test]
-fn reboots_in_a_row_are_clean() {
+pub(crate) fn reboots_in_a_row_are_clean() {
     const SCENARIO: &str = "reboots";
     let mut checks = Checks::of(SCENARIO);
     let guest = setup(SCENARIO).boot();
@@ -76,8 +75,7 @@ impl Random {
     }
 }
 
-#[test]
-fn power_cuts_at_any_moment_lose_nothing_that_was_acknowledged() {
+pub(crate) fn power_cuts_at_any_moment_lose_nothing_that_was_acknowledged() {
     const SCENARIO: &str = "power-cuts";
     let mut checks = Checks::of(SCENARIO);
     let mut random = Random::seeded();

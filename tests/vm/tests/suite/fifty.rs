@@ -8,8 +8,7 @@ const SCENARIO: &str = "fifty";
 const INSTANCES: u16 = 50;
 const FIRST_PORT: u16 = 7001;
 
-#[test]
-fn fifty_instances_of_one_template_all_answer_in_4_gib() {
+pub(crate) fn fifty_instances_of_one_template_all_answer_in_4_gib() {
     let mut rest =
         String::from("[[ports]]\npublish = \"7001:6379\"\n[resources]\nmemory = \"64M\"\n");
     writeln!(rest, "[replicas]\ncount = {INSTANCES}\nport_offset = 1").unwrap();

@@ -30,8 +30,8 @@ fn address(guest: &Guest) -> Option<String> {
     guest.status("redis").address
 }
 
-#[test]
-fn the_disk_image_boots_by_firmware_and_by_kernel_and_its_containers_see_only_what_they_should() {
+pub(crate) fn the_disk_image_boots_by_firmware_and_by_kernel_and_its_containers_see_only_what_they_should()
+ {
     let mut checks = Checks::of(SCENARIO);
     let setup = || {
         let setup = Setup::named(SCENARIO).units([inside::confined()]);

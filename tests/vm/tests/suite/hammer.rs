@@ -7,8 +7,7 @@ const SCENARIO: &str = "hammer";
 /// So long no question takes, unless it is lost.
 const LOST: Duration = Duration::from_secs(10);
 
-#[test]
-fn no_question_is_lost_on_its_way() {
+pub(crate) fn no_question_is_lost_on_its_way() {
     let mut checks = Checks::of(SCENARIO);
     let crash = container(
         "crash",

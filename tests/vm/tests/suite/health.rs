@@ -98,8 +98,7 @@ fn setup() -> Setup {
     ])
 }
 
-#[test]
-fn units_say_when_they_are_ready_and_how_they_are() {
+pub(crate) fn units_say_when_they_are_ready_and_how_they_are() {
     let mut checks = Checks::of(SCENARIO);
     let guest = setup().boot();
     guest.ready();

@@ -23,8 +23,7 @@ fn bare(memory: u64) -> Setup {
         .port(PORT)
 }
 
-#[test]
-fn a_machine_of_128_mib_with_a_disk_runs_one_unit() {
+pub(crate) fn a_machine_of_128_mib_with_a_disk_runs_one_unit() {
     assert_eq!(LEAST, 128 * MIB, "the documented minimum");
     let mut checks = Checks::of(SCENARIO);
     let guest = setup().boot();
@@ -87,8 +86,7 @@ fn tell_memory(guest: &Guest) {
     progress(SCENARIO, &memory);
 }
 
-#[test]
-fn less_memory_than_the_minimum_is_refused_and_the_minimum_named() {
+pub(crate) fn less_memory_than_the_minimum_is_refused_and_the_minimum_named() {
     let release = BootFrom::Release(Release {
         kernel: "/nonexistent/vmlinuz".into(),
         initramfs: "/nonexistent/initramfs".into(),

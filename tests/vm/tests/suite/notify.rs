@@ -101,8 +101,7 @@ fn units() -> Vec<(String, String)> {
     rest.into_iter().chain(conditions).collect()
 }
 
-#[test]
-fn what_containers_say_is_heard_and_what_goes_beside_them_is_done() {
+pub(crate) fn what_containers_say_is_heard_and_what_goes_beside_them_is_done() {
     let mut checks = Checks::of(SCENARIO);
     let guest = Setup::named(SCENARIO)
         .own_disk(2 << 30)

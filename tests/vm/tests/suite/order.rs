@@ -114,8 +114,7 @@ fn dependents() -> Vec<(String, String)> {
     ]
 }
 
-#[test]
-fn units_start_in_their_order_and_the_machine_says_why() {
+pub(crate) fn units_start_in_their_order_and_the_machine_says_why() {
     let mut checks = Checks::of(SCENARIO);
     let times = Times::now();
     let setup = Setup::named(SCENARIO)

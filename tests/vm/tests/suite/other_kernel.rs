@@ -44,8 +44,7 @@ fn cloud_kernel() -> KernelFiles {
     }
 }
 
-#[test]
-fn another_kernel_runs_a_machine_that_leaves_its_disk_alone() {
+pub(crate) fn another_kernel_runs_a_machine_that_leaves_its_disk_alone() {
     let mut checks = Checks::of(SCENARIO);
     let kernel = cloud_kernel();
     refusals(&mut checks, &kernel);

@@ -33,8 +33,7 @@ fn setup() -> Setup {
         .udp_port(site::DATAGRAMS)
 }
 
-#[test]
-fn containers_outlive_their_supervisor_its_helpers_and_their_former_version() {
+pub(crate) fn containers_outlive_their_supervisor_its_helpers_and_their_former_version() {
     let mut checks = Checks::of(SCENARIO);
     // Built before the machine runs.
     let _ = actor_archive();

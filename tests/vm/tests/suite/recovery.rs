@@ -55,8 +55,7 @@ fn probe() -> (String, String) {
     )
 }
 
-#[test]
-fn a_machine_comes_back_from_a_panic_a_cut_and_a_disk_that_hangs() {
+pub(crate) fn a_machine_comes_back_from_a_panic_a_cut_and_a_disk_that_hangs() {
     let mut checks = Checks::of(SCENARIO);
     last_gasp(&mut checks);
     let disk = setup().file("disk.raw");
@@ -323,8 +322,7 @@ fn power_off_while_preparing(checks: &mut Checks, guest: &Guest) {
     );
 }
 
-#[test]
-fn little_space_leaves_modules_in_memory_and_the_chip_sets_watchdog_is_fed() {
+pub(crate) fn little_space_leaves_modules_in_memory_and_the_chip_sets_watchdog_is_fed() {
     const SCENARIO: &str = "little-space";
     /// It resets at the second time that it runs out.
     const WATCHDOG_S: u64 = 5;

@@ -20,8 +20,7 @@ const QUESTIONS: u64 = 3;
 /// Between two questions of somebody who looks on.
 const LOOK: Duration = Duration::from_millis(100);
 
-#[test]
-fn hundreds_of_units_start_and_stop_in_2_gib_and_pid_1_goes_on_answering() {
+pub(crate) fn hundreds_of_units_start_and_stop_in_2_gib_and_pid_1_goes_on_answering() {
     let count = times(100, 500);
     let mut checks = Checks::of(SCENARIO);
     let setup = Setup::named(SCENARIO).memory(2 << 30).own_disk(4 << 30);
