@@ -194,7 +194,7 @@ impl Session {
 
     fn ready(&mut self, ready: &Ready) -> Outcome {
         self.last_look();
-        answers::wait(&self.machine.forwards());
+        answers::wait(&self.machine);
         println!(
             "\nready: {}, {:.2} s after the kernel's start, {:.1} s after QEMU's",
             counted(ready.units, "unit"),
