@@ -62,7 +62,12 @@ pub(crate) fn exec(
     );
     drop(raw);
     match outcome? {
-        Outcome::Reply(Reply::Exited { code }) => Ok(exit_status(code)),
+        Outcome::Reply(Reply::Exited { code, message }) => {
+            if let Some(message) = message {
+                eprintln!("keelctl: {message}");
+            }
+            Ok(exit_status(code))
+        }
         Outcome::Reply(other) => Err(Failure::from_reply(other)),
         Outcome::Signal(signal) => Ok(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
         Outcome::TimedOut => Err(CallError::NoAnswer {

@@ -242,6 +242,7 @@ fn fields(unit: &UnitStatus) -> Vec<(&'static str, String)> {
         unit.pid.map_or_else(String::new, |pid| pid.to_string()),
     );
     add("Memory", memory(unit));
+    add("Processes", processes(unit));
     add("Address", unit.address.clone().unwrap_or_default());
     add("Ports", unit.ports.join(", "));
     add("After", unit.after.join(", "));
@@ -268,6 +269,18 @@ fn health_text(health: &UnitHealth) -> String {
                 health.retries
             )
         }
+    }
+}
+
+fn processes(unit: &UnitStatus) -> String {
+    let (Some(pids), Some(max)) = (unit.pids, unit.pids_max) else {
+        return String::new();
+    };
+    match unit.pids_refused {
+        Some(times @ 1..) => {
+            format!("{pids} of {max} (reached {times} times: none could be started)")
+        }
+        Some(0) | None => format!("{pids} of {max}"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! A command inside a running container: a launcher that joins it, holding the client's own descriptors.
 
+use crate::carried;
 use crate::connection::Waits;
 use crate::inside::CONSOLE;
+use crate::limits;
 use crate::machine::Machine;
 use crate::run::{Report, failure_text};
 use crate::source::{ChildKind, Source};
@@ -10,6 +12,9 @@ use control::request::ExecRequest;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use supervisor::UnitId;
+use sys::cgroup::Cgroup;
+use sys::clock::since_boot_ms;
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
 use unit::{ExecSpec, LaunchFailure};
@@ -22,7 +27,14 @@ const NOT_STARTED: i32 = 125;
 /// One exec, by its connection.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exec {
+    /// The launcher's.
     pid: i32,
+    unit: UnitId,
+    /// The command's.
+    #[serde(with = "carried")]
+    group: Cgroup,
+    /// The command was killed, and the launcher is not waited for any longer than this.
+    abandon_at: Option<u64>,
     report: Report,
     token: u64,
 }
@@ -78,13 +90,12 @@ impl Machine {
             container: container.container.clone(),
             argv: request.argv,
             tty: request.tty,
+            group: true,
+            pids: container.resources.pids,
             env: request.env,
             user: request.user,
             working_dir: request.working_dir,
         };
-        let group = run.cgroup.descriptor().map_err(|error| Reply::Failed {
-            message: error.to_string(),
-        })?;
         let mut standard: Vec<(BorrowedFd<'_>, RawFd)> = Vec::new();
         match descriptors {
             [console, ..] if spec.tty => {
@@ -100,8 +111,17 @@ impl Machine {
                 });
             }
         }
-        let started = crate::inside::start(run, group.as_fd(), &spec, &standard);
-        let (child, report) = started.map_err(failed("exec"))?;
+        let group = crate::inside::make_group(run, &format!("exec-{id}"));
+        let group = group.map_err(|error| Reply::Failed {
+            message: error.to_string(),
+        })?;
+        let (child, report) = match crate::inside::start(run, &group, &spec, &standard) {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = group.remove();
+                return Err(failed("exec")(error));
+            }
+        };
         self.children
             .insert(child.pid, ChildKind::Exec { connection: id });
         let token = self
@@ -112,6 +132,9 @@ impl Machine {
             id,
             Exec {
                 pid: child.pid,
+                unit,
+                group,
+                abandon_at: None,
                 report: Report::new(report),
                 token,
             },
@@ -148,13 +171,44 @@ impl Machine {
         let Some(exec) = self.execs.remove(&id) else {
             return;
         };
-        self.reply_last(id, &outcome(exec.report.failure.as_ref(), ended));
+        let mut reply = outcome(exec.report.failure.as_ref(), ended);
+        if let Reply::Exited { message, .. } = &mut reply
+            && crate::launcher::killed_for_memory(&exec.group) > 0
+        {
+            let unit = self.units.get(exec.unit).map(|unit| unit.name.to_string());
+            *message = Some(format!(
+                "the command was killed: out of memory; it shares `resources.memory` with {}",
+                unit.unwrap_or_default()
+            ));
+        }
+        // One of its processes that can't die yet keeps it there; then it goes with the run's.
+        if let Err(error) = exec.group.remove() {
+            log::warn!("{error}");
+        }
+        self.reply_last(id, &reply);
     }
 
-    /// The client is gone: so is its command.
+    /// The client is gone: so is its command, with all that it has started.
     pub(crate) fn cancel_exec(&mut self, id: u64) {
-        if let Some(exec) = self.execs.get(&id) {
-            crate::helpers::kill(exec.pid);
+        if let Some(exec) = self.execs.get_mut(&id) {
+            if let Err(error) = exec.group.kill() {
+                log::error!("{error}");
+            }
+            let abandon_at = since_boot_ms().saturating_add(limits::REAP_MS);
+            exec.abandon_at.get_or_insert(abandon_at);
+        }
+    }
+
+    pub(crate) fn exec_deadline(&self) -> Option<u64> {
+        self.execs.values().filter_map(|exec| exec.abandon_at).min()
+    }
+
+    pub(crate) fn exec_timeouts(&mut self, now: u64) {
+        for exec in self.execs.values_mut() {
+            if exec.abandon_at.is_some_and(|at| at <= now) {
+                exec.abandon_at = None;
+                crate::helpers::kill(exec.pid);
+            }
         }
     }
 }
@@ -162,9 +216,13 @@ impl Machine {
 /// The launcher ends with the command's status; where there is none, with why there is none.
 fn outcome(failure: Option<&LaunchFailure>, ended: Ended) -> Reply {
     match (failure, ended) {
-        (None, Ended::Code(code)) => Reply::Exited { code },
+        (None, Ended::Code(code)) => Reply::Exited {
+            code,
+            message: None,
+        },
         (None, Ended::Signal(signal)) => Reply::Exited {
             code: signal.saturating_add(128),
+            message: None,
         },
         (Some(failure), ended) => Reply::NotStarted {
             message: failure_text(failure),
@@ -209,7 +267,8 @@ mod tests {
     #[test]
     fn a_command_that_ran_has_its_own_status() {
         for (ended, code) in [(Ended::Code(127), 127), (Ended::Signal(15), 143)] {
-            assert_eq!(outcome(None, ended), Reply::Exited { code });
+            let message = None;
+            assert_eq!(outcome(None, ended), Reply::Exited { code, message });
         }
     }
 }

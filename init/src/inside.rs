@@ -1,11 +1,13 @@
 //! A command inside a running container: `launcher exec`, which joins it and becomes the command's parent.
 
+use crate::launcher;
 use crate::machine::Machine;
 use crate::run::Run;
 use crate::step::{Asked, Born, Output, Pipes};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use sys::cgroup::{Cgroup, CgroupError};
 use sys::clone::{Child, Spawn, spawn};
 use unit::ExecSpec;
 
@@ -14,6 +16,7 @@ const SPEC: RawFd = 3;
 const REPORT: RawFd = 4;
 const PIDFD: RawFd = 5;
 pub(crate) const CONSOLE: RawFd = 6;
+const GROUP: RawFd = 7;
 
 /// What to execute, as the container's user and with its environment.
 #[derive(Debug)]
@@ -44,24 +47,20 @@ impl Machine {
             container: container.container.clone(),
             argv: command.argv,
             tty: false,
+            group: true,
+            pids: container.resources.pids,
             env: crate::notify::environment(container),
             user: String::new(),
             working_dir: String::new(),
         };
         let pipes = Pipes::new(command.output).map_err(|error| format!("pipe: {error}"))?;
-        // Of its own, so that all of it can be killed; below the container's, whose limits are its limits too.
-        let group = run.cgroup.child(&format!("step-{id}"));
-        let group = group.map_err(|error| error.to_string())?;
+        let group = make_group(run, &format!("step-{id}")).map_err(|error| error.to_string())?;
         let standard = [
             (self.null.as_fd(), 0),
             (pipes.stdout.as_fd(), 1),
             (pipes.stderr.as_fd(), 2),
         ];
-        let folder = group.descriptor().map_err(|error| error.to_string());
-        let child = folder.and_then(|folder| {
-            start(run, folder.as_fd(), &spec, &standard).map_err(|error| start_text(&error))
-        });
-        match child {
+        match start(run, &group, &spec, &standard) {
             Ok((child, report)) => {
                 let born = Born {
                     group,
@@ -72,30 +71,39 @@ impl Machine {
                 self.begin_step(id, *asked, born);
                 Ok(())
             }
-            Err(reason) => {
+            Err(error) => {
                 let _ = group.remove();
-                Err(reason)
+                Err(format!("cannot be started: {error}"))
             }
         }
     }
 }
 
-fn start_text(error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return "cannot be started: the container has as many processes as `resources.pids` allows"
-            .to_owned();
-    }
-    format!("cannot be started: {error}")
-}
-
-/// Start `launcher exec` for the container of a run, born in `group`. `standard`: descriptors 0, 1, 2, and the console
-/// socket if the specification asks for a terminal. Comes back with the launcher and the reading end of its report.
+/// A group for one command beside a container: below that of the run, whose limits count it too, and killed as a whole, by
+/// us and for memory.
 ///
 /// # Errors
-/// As memfd_create(2), pipe(2), clone3(2); `WouldBlock` when there are too many processes in the group.
+/// Names the file.
+pub(crate) fn make_group(run: &Run, name: &str) -> Result<Cgroup, CgroupError> {
+    let group = run.cgroup.child(name)?;
+    match launcher::die_together(&group) {
+        Ok(()) => Ok(group),
+        Err(error) => {
+            let _ = group.remove();
+            Err(error)
+        }
+    }
+}
+
+/// Start `launcher exec` for the container of a run; its command will be born in `group`. `standard`: descriptors 0, 1, 2,
+/// and the console socket if the specification asks for a terminal. Comes back with the launcher, which is in a group of the
+/// system's because it outlives its command, and the reading end of its report.
+///
+/// # Errors
+/// As memfd_create(2), pipe(2), open(2), clone3(2).
 pub(crate) fn start(
     run: &Run,
-    group: BorrowedFd<'_>,
+    group: &Cgroup,
     spec: &ExecSpec,
     standard: &[(BorrowedFd<'_>, RawFd)],
 ) -> io::Result<(Child, OwnedFd)> {
@@ -105,16 +113,20 @@ pub(crate) fn start(
     let (report, report_write) = io::pipe()?;
     let report = OwnedFd::from(report);
     sys::descriptor::set_nonblocking(report.as_fd(), true)?;
+    let group = group.descriptor().map_err(|error| error.source)?;
+    let launchers = Cgroup::at(sys::paths::CGROUP_EXEC).descriptor();
+    let launchers = launchers.map_err(|error| error.source)?;
     let mut descriptors: Vec<(BorrowedFd<'_>, RawFd)> = vec![
         (spec_file.as_fd(), SPEC),
         (report_write.as_fd(), REPORT),
         (process.pidfd.as_fd(), PIDFD),
+        (group.as_fd(), GROUP),
     ];
     descriptors.extend_from_slice(standard);
     let program = CString::new(format!("{}/launcher", sys::paths::PROGRAMS))?;
     let child = spawn(&Spawn {
         namespaces: 0,
-        cgroup: Some(group),
+        cgroup: Some(launchers.as_fd()),
         program: &program,
         arguments: &[c"launcher", c"exec"],
         environment: &[],

@@ -171,10 +171,8 @@ impl Machine {
             return;
         };
         let event = if entry.started {
-            let out_of_memory = entry
-                .cgroup
-                .keyed("memory.events", "oom_kill")
-                .is_some_and(|count| count > 0);
+            let workload = launcher::workload(&entry.cgroup);
+            let out_of_memory = launcher::killed_for_memory(&workload) > 0;
             let exit = match ended {
                 Ended::Code(code) => Exit::Code(code),
                 Ended::Signal(signal) => Exit::Signal {
@@ -183,6 +181,10 @@ impl Machine {
                 },
             };
             entry.exit = Some(exit);
+            let refused = launcher::refused_forks(&workload);
+            if refused > 0 && exit != Exit::Code(0) {
+                self.note_refused(unit, run, refused);
+            }
             Event::Exited { unit, run, exit }
         } else {
             let reason = match (&entry.report.failure, ended) {
@@ -201,6 +203,17 @@ impl Machine {
             }
         };
         self.event(event);
+    }
+
+    /// A run that failed, maybe for want of processes.
+    fn note_refused(&mut self, unit: UnitId, run: RunId, times: u64) {
+        if let Some((found, container)) = self.container(unit) {
+            let (name, pids) = (found.name.clone(), container.resources.pids);
+            let message = format!(
+                "no further process could be started {times} times: `resources.pids = {pids}` was reached"
+            );
+            self.note(&name, run.0, message);
+        }
     }
 
     /// Ask the container to end. PID 1 of a PID namespace never gets a signal that it has no handler for

@@ -16,12 +16,19 @@ const SPEC: RawFd = 3;
 const REPORT: RawFd = 4;
 const GO: RawFd = 5;
 
+/// The group of the container's own processes, below that of its run. What is executed beside them has groups of its own
+/// there, so that the kernel can end one of them alone when the unit's memory is used up.
+const WORKLOAD: &str = "workload";
+/// The controllers of the groups below a run's. With them the container finds its limits where programs look for them.
+const CONTROLLERS: &str = "+cpu +memory +pids";
+
 /// The period of `cpu.max`, microseconds: the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
 
 /// One that does what can be done without a network, and waits.
 #[derive(Debug)]
 pub(crate) struct Launcher {
+    /// With the unit's limits; the container itself is in [`WORKLOAD`] below it.
     pub group: Cgroup,
     pub child: Child,
     /// Our end of the socket on which it waits for its [`LaunchGo`].
@@ -89,7 +96,8 @@ fn start_in(
     let report = OwnedFd::from(report);
     sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(step("pipe"))?;
     let (go, launcher) = sys::socket::seqpacket_pair().map_err(step("socket"))?;
-    let folder = group.descriptor().map_err(|error| error.to_string())?;
+    let folder = workload(group).descriptor();
+    let folder = folder.map_err(|error| error.to_string())?;
     let program = CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
     let child = spawn(&Spawn {
         namespaces: CONTAINER_NAMESPACES,
@@ -142,25 +150,61 @@ impl Machine {
     }
 }
 
-/// A group with a unit's limits (cgroup-v2.rst: memory, cpu, pids).
+/// A group with a unit's limits (cgroup-v2.rst: memory, cpu, pids), and that of its container in it. The limits are the
+/// outer one's, which counts everything of the unit; the inner one has the same, since it is the root of what the container
+/// sees.
 fn make_group(name: &str, resources: &Resources) -> Result<Cgroup, CgroupError> {
     let path = format!("{}/{name}", sys::paths::CGROUP_CONTAINERS);
     let group = Cgroup::create(path.as_ref())?;
-    let limits = || -> Result<(), CgroupError> {
-        if let Some(bytes) = resources.memory {
-            group.set("memory.max", &bytes.to_string())?;
-        }
-        // One process of it that is killed for memory takes the others along: half a container is no container.
-        group.set("memory.oom.group", "1")?;
-        if let Some(milli) = resources.cpus_milli {
-            let quota = milli.saturating_mul(CPU_PERIOD_US) / 1000;
-            group.set("cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
-        }
-        group.set("pids.max", &resources.pids.to_string())
+    let make = || -> Result<(), CgroupError> {
+        limit(&group, resources)?;
+        group.set("cgroup.subtree_control", CONTROLLERS)?;
+        let inner = Cgroup::create(workload(&group).path())?;
+        limit(&inner, resources)?;
+        die_together(&inner)
     };
-    let result = limits();
+    let result = make();
     if result.is_err() {
         let _ = group.remove();
     }
     result.map(|()| group)
+}
+
+fn limit(group: &Cgroup, resources: &Resources) -> Result<(), CgroupError> {
+    if let Some(bytes) = resources.memory {
+        group.set("memory.max", &bytes.to_string())?;
+    }
+    if let Some(milli) = resources.cpus_milli {
+        let quota = milli.saturating_mul(CPU_PERIOD_US) / 1000;
+        group.set("cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
+    }
+    group.set("pids.max", &resources.pids.to_string())
+}
+
+/// One process of it that is killed for memory takes the others along: half a container is no container.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn die_together(group: &Cgroup) -> Result<(), CgroupError> {
+    group.set("memory.oom.group", "1")
+}
+
+/// The group of the container's own processes, below this one of a run.
+pub(crate) fn workload(group: &Cgroup) -> Cgroup {
+    Cgroup::at(group.path().join(WORKLOAD))
+}
+
+/// How often a process of a run's group, or of one right below it, was refused because of `pids.max`. The kernel counts it
+/// at the group that forks, from 6.11 on at the one whose limit it is and above (cgroup-v2.rst, `pids.events`).
+pub(crate) fn refused_forks(group: &Cgroup) -> u64 {
+    let of = |group: &Cgroup| group.keyed("pids.events", "max").unwrap_or(0);
+    let above = group.path().parent();
+    let above = above.filter(|path| *path != std::path::Path::new(sys::paths::CGROUP_CONTAINERS));
+    let above = above.map(|path| of(&Cgroup::at(path)));
+    of(group).max(above.unwrap_or(0))
+}
+
+/// How often the kernel has ended a process of exactly this group because memory was short.
+pub(crate) fn killed_for_memory(group: &Cgroup) -> u64 {
+    group.keyed("memory.events", "oom_kill").unwrap_or(0)
 }

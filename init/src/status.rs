@@ -1,6 +1,7 @@
 //! What `ps` and `status` show: the supervisor's read model, with what the kernel and netd know of the run.
 
 use crate::explain::kind_name;
+use crate::launcher;
 use crate::machine::Machine;
 use control::reply::{Denial, UnitHealth, UnitStatus};
 use supervisor::{Goal, HealthStatus, HealthView, State, UnitId};
@@ -97,6 +98,10 @@ impl Machine {
                 status.pid = run.child.as_ref().map(|child| child.pid);
                 status.run = run.run.0;
                 status.memory = run.cgroup.number("memory.current");
+                status.pids = run.cgroup.number("pids.current");
+                status.pids_max = Some(container.resources.pids);
+                let workload = launcher::workload(&run.cgroup);
+                status.pids_refused = Some(launcher::refused_forks(&workload));
                 status.health = self.supervisor.health_view(id).as_ref().map(unit_health);
                 status.paused = self.supervisor.is_paused(id);
                 if let Some(attached) = self.network.attached(run.run) {

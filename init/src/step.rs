@@ -11,6 +11,7 @@
 
 use crate::carried;
 use crate::console;
+use crate::launcher::{killed_for_memory, refused_forks};
 use crate::limits;
 use crate::logs::Pipes as LogPipes;
 use crate::machine::Machine;
@@ -26,6 +27,9 @@ use sys::clock::since_boot_ms;
 use sys::clone::Child;
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
+
+/// An exit status above it is that of a command which a signal has ended (sh(1)).
+const SIGNALLED: i32 = 128;
 
 /// For whom, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +143,12 @@ pub(crate) struct Step {
     report_token: Option<u64>,
     tail: Option<Tail>,
     kill_at: Option<u64>,
+    /// The launcher's, or of a step in a container of its own the container's, until it has ended.
+    pid: Option<i32>,
+    /// [`refused_forks`] when it began.
+    refused_before: u64,
+    /// It was killed, and the launcher is not waited for any longer than this.
+    abandon_at: Option<u64>,
     /// It was killed because its time was over.
     late: bool,
     /// Whoever asked for it has ended it.
@@ -199,6 +209,7 @@ impl Machine {
         let kill_at = asked
             .timeout_ms
             .map(|ms| since_boot_ms().saturating_add(ms));
+        let refused_before = refused_forks(&group);
         let step = Step {
             asked,
             group,
@@ -206,6 +217,9 @@ impl Machine {
             report_token,
             tail,
             kill_at,
+            pid: Some(child.pid),
+            refused_before,
+            abandon_at: None,
             late: false,
             killed: false,
             drained: false,
@@ -252,7 +266,7 @@ impl Machine {
 
     /// Nobody waits for the answers of a run's probes any more.
     pub(crate) fn kill_probes(&mut self, run: RunId) {
-        for step in self.steps.values() {
+        for step in self.steps.values_mut() {
             if step.asked.run == run && matches!(step.asked.purpose, Purpose::Probe { .. }) {
                 step.kill();
             }
@@ -264,12 +278,25 @@ impl Machine {
         let Some(step) = self.steps.get_mut(&id) else {
             return;
         };
-        step.kill_at = None;
+        (step.kill_at, step.abandon_at, step.pid) = (None, None, None);
         if let Some(tail) = step.tail.take() {
             step.last_line = tail.end(&mut self.registry);
             step.drained = true;
         }
-        match step.failure(ended) {
+        let (unit, failure) = (step.asked.unit, step.failure(ended));
+        let refused = refused_forks(&step.group) > step.refused_before;
+        let pids = failure.as_ref().filter(|_| refused);
+        let pids = pids.and_then(|_| self.container(unit).map(|(_, it)| it.resources.pids));
+        let failure = match (failure, pids) {
+            (Some(text), Some(pids)) => Some(format!(
+                "{text}; the unit has as many processes as `resources.pids = {pids}` allows"
+            )),
+            (failure, _) => failure,
+        };
+        let Some(step) = self.steps.get_mut(&id) else {
+            return;
+        };
+        match failure {
             Some(text) if !step.killed && !step.drained => {
                 step.failed = Some(text);
                 step.tell_at = Some(since_boot_ms().saturating_add(limits::LAST_LINE_MS));
@@ -360,7 +387,12 @@ impl Machine {
         let steps = self.steps.values();
         let tail = |step: &Step| step.tail.as_ref().and_then(Tail::deadline);
         steps
-            .flat_map(|step| [step.kill_at, step.retry_at, step.tell_at, tail(step)])
+            .flat_map(|step| {
+                let kills = [step.kill_at, step.abandon_at];
+                kills
+                    .into_iter()
+                    .chain([step.retry_at, step.tell_at, tail(step)])
+            })
             .flatten()
             .min()
     }
@@ -373,6 +405,10 @@ impl Machine {
                 step.kill_at = None;
                 step.late = true;
                 step.kill();
+            }
+            if due(step.abandon_at) {
+                step.abandon_at = None;
+                step.pid.into_iter().for_each(crate::helpers::kill);
             }
             if let Some(tail) = step.tail.as_mut().filter(|tail| due(tail.deadline())) {
                 tail.watch(&mut self.registry, *id);
@@ -396,9 +432,14 @@ impl Machine {
 }
 
 impl Step {
-    fn kill(&self) {
+    /// All of it. Whoever stays with it reaps what was killed, and ends then.
+    fn kill(&mut self) {
         if let Err(error) = self.group.kill() {
             log::error!("{error}");
+        }
+        if self.pid.is_some() {
+            let abandon_at = since_boot_ms().saturating_add(limits::REAP_MS);
+            self.abandon_at.get_or_insert(abandon_at);
         }
     }
 
@@ -410,12 +451,18 @@ impl Step {
         if let Some(failure) = &self.report.failure {
             return Some(failure_text(failure));
         }
+        let out_of_memory = killed_for_memory(&self.group) > 0;
         let exit = match ended {
             Ended::Code(0) => return None,
+            // As the launcher tells of a command that was killed.
+            Ended::Code(code) if out_of_memory && code > SIGNALLED => Exit::Signal {
+                signal: code.saturating_sub(SIGNALLED),
+                out_of_memory,
+            },
             Ended::Code(code) => Exit::Code(code),
             Ended::Signal(signal) => Exit::Signal {
                 signal,
-                out_of_memory: self.group.keyed("memory.events", "oom_kill") > Some(0),
+                out_of_memory,
             },
         };
         Some(exit.to_string())

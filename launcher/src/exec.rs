@@ -2,16 +2,18 @@
 
 use crate::command::Environment;
 use crate::confine;
-use crate::failure::{At, Fault};
+use crate::failure::{At, Fault, Problem};
 use crate::options::Options;
 use crate::program::Program;
+use crate::reaper;
 use crate::report::Report;
-use crate::run::{CLOSE_FROM, Failed, at_step, read_spec, reset_oom_score};
+use crate::run::{CLOSE_FROM, Failed, at_step, read_spec, set_oom_score};
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::ExitCode;
+use sys::clone::Child;
 use sys::path::{self, Links};
 use sys::pidfd::Ended;
 use sys::program::Fork;
@@ -20,6 +22,11 @@ use unit::ExecSpec;
 
 const PIDFD: RawFd = 5;
 const CONSOLE: RawFd = 6;
+const GROUP: RawFd = 7;
+
+/// Of two who share a unit's memory, the kernel's choice is the one that was started beside the service
+/// (proc_pid_oom_score_adj(5); the highest there is).
+const OOM_SCORE: &str = "1000";
 
 /// For programs that ask for a terminal and don't say which; the client's own comes with the environment.
 const DEFAULT_TERM: &str = "xterm";
@@ -31,6 +38,15 @@ struct Joined {
     user: User,
     environment: Environment,
     terminal: Option<OwnedFd>,
+    pidfd: OwnedFd,
+}
+
+/// The launcher's part from the fork on.
+struct Followed {
+    reaper: Child,
+    /// How the command ended.
+    told: OwnedFd,
+    group: Option<OwnedFd>,
 }
 
 /// Ends with the command's exit status, or 125 to 127 when it could not be started.
@@ -40,18 +56,22 @@ pub(crate) fn exec(options: &Options) -> ExitCode {
         Err(status) => return status,
     };
     match start(options, &mut report) {
-        Ok(Fork::Parent(child)) => {
+        Ok(followed) => {
             // The command's own: whoever reads them must see their end with its end.
             drop(report);
             let standard = [0, 1, 2].map(sys::descriptor::inherited);
             drop(standard);
-            match sys::pidfd::wait(child.pidfd.as_fd()) {
+            let Followed {
+                reaper,
+                told,
+                group,
+            } = followed;
+            match reaper::follow(&reaper, told, group.as_ref().map(AsFd::as_fd)) {
                 Ok(ended) => ExitCode::from(status(ended)),
                 Err(_) => ExitCode::from(125),
             }
         }
-        // The child comes back from `start` only when it has failed.
-        Ok(Fork::Child) => ExitCode::from(125),
+        // Reaper and command come back from `start` only when they have failed.
         Err((failure, status)) => {
             report.failed(failure);
             ExitCode::from(status)
@@ -68,17 +88,46 @@ fn status(ended: Ended) -> u8 {
     u8::try_from(code & 0xff).unwrap_or(u8::MAX)
 }
 
-fn start(options: &Options, report: &mut Report) -> Result<Fork, Failed> {
+fn start(options: &Options, report: &mut Report) -> Result<Followed, Failed> {
     sys::rlimit::set_umask(confine::UMASK);
     let spec: ExecSpec = at_step("spec", read_spec())?;
-    at_step("limits", reset_oom_score())?;
+    at_step("limits", set_oom_score(OOM_SCORE))?;
     at_step("limits", confine::limit(options.limits))?;
+    let group = spec.group.then(|| sys::descriptor::inherited(GROUP));
+    let group = at_step("spec", group.transpose().at("take over", "descriptor 7"))?;
     let joined = at_step("join", join(options, &spec))?;
-    let forked = at_step("fork", sys::program::fork().at("fork", ""))?;
-    if let Fork::Parent(child) = forked {
-        return Ok(Fork::Parent(child));
+    let (told, tell) = at_step("fork", std::io::pipe().at("make a pipe", ""))?;
+    if let Fork::Parent(reaper) = at_step("fork", sys::program::fork().at("fork", ""))? {
+        return Ok(Followed {
+            reaper,
+            told: told.into(),
+            group,
+        });
     }
-    become_command(&spec, joined, report)
+    drop(told);
+    let tell = OwnedFd::from(tell);
+    at_step(
+        "fork",
+        sys::program::become_subreaper().at("become a subreaper", ""),
+    )?;
+    match at_step("fork", fork_command(group.as_ref(), spec.pids))? {
+        Fork::Parent(command) => reaper::stay(&command, &tell),
+        Fork::Child => become_command(&spec, joined, report),
+    }
+}
+
+/// In the command's own group, where its unit's limit of processes counts it.
+fn fork_command(group: Option<&OwnedFd>, pids: u64) -> Result<Fork, Fault> {
+    let forked = match group {
+        Some(group) => sys::clone::fork_into(group.as_fd()),
+        None => sys::program::fork(),
+    };
+    match forked {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(Fault::new("", Problem::NoMoreProcesses { pids }))
+        }
+        other => other.at("fork", ""),
+    }
 }
 
 fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
@@ -113,6 +162,7 @@ fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
         user,
         environment,
         terminal,
+        pidfd,
     })
 }
 
@@ -127,15 +177,26 @@ fn open_terminal(root: &OwnedFd, console: &OwnedFd) -> Result<OwnedFd, Fault> {
 }
 
 /// In the child, which is in the container's PID namespace. Comes back only with a failure.
-fn become_command(spec: &ExecSpec, joined: Joined, report: &mut Report) -> Result<Fork, Failed> {
+fn become_command(
+    spec: &ExecSpec,
+    joined: Joined,
+    report: &mut Report,
+) -> Result<Followed, Failed> {
     let Joined {
         record,
         root,
         user,
         environment,
         terminal,
+        pidfd,
     } = joined;
     let parent = sys::program::parent();
+    // Only now: from inside of it the command's group could not be reached.
+    at_step(
+        "join",
+        sys::namespace::enter_cgroup_namespace(pidfd.as_fd())
+            .at("enter the cgroup namespace of", spec.unit.as_str()),
+    )?;
     at_step("session", enter_session(terminal))?;
     at_step("working_dir", enter_working_dir(spec, &record, &root))?;
     drop(root);

@@ -48,6 +48,10 @@ pub(crate) enum Problem {
         image: String,
         searched: Option<String>,
     },
+    /// The unit has as many processes as it may have.
+    NoMoreProcesses {
+        pids: u64,
+    },
     /// A text from a unit or an image that means nothing.
     Invalid {
         reason: String,
@@ -83,6 +87,7 @@ impl Fault {
             | Problem::WrongKind { .. }
             | Problem::Reserved { .. }
             | Problem::CommandNotFound { .. }
+            | Problem::NoMoreProcesses { .. }
             | Problem::Invalid { .. }
             | Problem::Image(_) => 0,
         }
@@ -99,6 +104,7 @@ impl Fault {
             | Problem::SourceMissing
             | Problem::WrongKind { .. }
             | Problem::Reserved { .. }
+            | Problem::NoMoreProcesses { .. }
             | Problem::Invalid { .. }
             | Problem::Image(_) => 125,
         }
@@ -152,6 +158,10 @@ impl fmt::Display for Fault {
                 image,
                 searched: None,
             } => write!(f, "command not found in image {image}"),
+            Problem::NoMoreProcesses { pids } => write!(
+                f,
+                "the unit has as many processes as `resources.pids = {pids}` allows"
+            ),
             Problem::Invalid { reason } => f.write_str(reason),
             Problem::Image(error) => write!(f, "{error}"),
         }

@@ -6,8 +6,8 @@
 //!   │        fd 3 LaunchSpec, 4 report, 5 go ahead     │
 //!   ◀───────────── LaunchReport ───────────────────────┘
 //!
-//! PID 1 ── clone3 into cgroup ──▶ launcher exec ── setns, fork ──▶ the command
-//!            fd 3 ExecSpec, 4 report, 5 pidfd, 6 console   └── waits, ends with its status
+//! PID 1 ── clone3 ──▶ launcher exec ── setns, fork ──▶ reaper ── clone3 into the command's group ──▶ the command
+//!            fd 3 ExecSpec, 4 report, 5 pidfd, 6 console, 7 group   └── waits, ends with its status (see `reaper`)
 //! ```
 //!
 //! The root is built in the container's own mount namespace, so it vanishes with the container:
@@ -57,6 +57,7 @@ mod mounts;
 mod options;
 mod overlay;
 mod program;
+mod reaper;
 mod report;
 mod root;
 mod run;

@@ -161,19 +161,46 @@ impl Cgroup {
         self.set("cgroup.kill", "1")
     }
 
-    /// Remove it. `EBUSY` while something in it still lives.
+    /// Remove it, and the groups right below it. `EBUSY` while something in it still lives.
     ///
     /// # Errors
     /// As rmdir(2); a group that is gone already is not an error.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        match fs::remove_dir(&self.path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError {
-                path: self.path.clone(),
-                source,
-            }),
-            _ => Ok(()),
-        }
+        let removed = match remove_folder(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => self.remove_below(),
+            other => other,
+        };
+        removed.map_err(|source| CgroupError {
+            path: self.path.clone(),
+            source,
+        })
     }
+
+    fn remove_below(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)?.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_folder(&entry.path())?;
+            }
+        }
+        remove_folder(&self.path)
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// End every process of the group with this folder, and below it, at once (`cgroup.kill`).
+///
+/// # Errors
+/// As openat(2) and write(2); `ENODEV` or `ENOENT` when the group is gone.
+pub fn kill(folder: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_CLOEXEC;
+    let file = nix::fcntl::openat(folder, "cgroup.kill", flags, nix::sys::stat::Mode::empty())?;
+    File::from(file).write_all(b"1")
 }
 
 /// `cgroup.events` of a group. [`crate::epoll::Interest::Change`] tells of a change since it was last read.

@@ -1,6 +1,7 @@
 //! Children of PID 1 (clone3(2)): born in their cgroup and their namespaces, known by a pidfd.
 
 use crate::descriptor;
+use crate::program::Fork;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::io;
@@ -75,6 +76,40 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
             // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here, which only we know of.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
+    }
+}
+
+/// fork(2), into a cgroup v2 folder (`CLONE_INTO_CGROUP`): the child counts there from its birth. The caller must be
+/// single-threaded: the child goes on with ordinary code.
+///
+/// # Errors
+/// As clone3(2); `EAGAIN` when the group, or one above it, has as many processes as `pids.max` allows; `ENOENT` when the
+/// group is outside of the caller's cgroup namespace (`nsdelegate`).
+pub fn fork_into(group: BorrowedFd<'_>) -> io::Result<Fork> {
+    let mut pidfd: RawFd = -1;
+    let mut arguments = CloneArgs {
+        flags: u64::from(libc::CLONE_PIDFD.cast_unsigned()) | CLONE_INTO_CGROUP,
+        pidfd: std::ptr::from_mut(&mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: group.as_raw_fd() as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: as in `spawn`; by the contract above there is no other thread that could hold a lock which the child needs.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            std::ptr::from_mut(&mut arguments),
+            std::mem::size_of::<CloneArgs>(),
+        )
+    };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(Child {
+            pid: i32::try_from(pid).unwrap_or(-1),
+            // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here, which only we know of.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
     }
 }
 

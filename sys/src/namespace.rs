@@ -31,8 +31,8 @@ pub fn separate_network() -> io::Result<()> {
     Ok(())
 }
 
-/// Enter all namespaces of a process at once (Linux 5.8), but for its user namespace. The PID namespace holds for
-/// children only; root and current folder become the other process's.
+/// Enter the namespaces of a process at once (Linux 5.8), but for its user and cgroup namespaces. The PID namespace holds
+/// for children only; root and current folder become the other process's.
 ///
 /// # Errors
 /// `ESRCH` when the process has ended.
@@ -41,9 +41,17 @@ pub fn enter_process(pidfd: BorrowedFd<'_>) -> io::Result<()> {
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWCGROUP;
+        | CloneFlags::CLONE_NEWNET;
     nix::sched::setns(pidfd, all)?;
+    Ok(())
+}
+
+/// Enter the cgroup namespace of a process. From there no group outside of it can be reached (`nsdelegate`).
+///
+/// # Errors
+/// `ESRCH` when the process has ended.
+pub fn enter_cgroup_namespace(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    nix::sched::setns(pidfd, CloneFlags::CLONE_NEWCGROUP)?;
     Ok(())
 }
 

@@ -90,6 +90,25 @@ pub fn reap_any() -> io::Result<Option<(i32, Ended)>> {
     }
 }
 
+/// Wait until a child ends, whichever, and reap it; `None` when there is no child any more (waitpid(2)).
+///
+/// # Errors
+/// As waitpid(2), but for `ECHILD`.
+pub fn wait_any() -> io::Result<Option<(i32, Ended)>> {
+    loop {
+        match waitpid(None, None) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::ECHILD) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+            Ok(status) => {
+                if let Some(found) = ended(status) {
+                    return Ok(Some(found));
+                }
+            }
+        }
+    }
+}
+
 fn ended(status: WaitStatus) -> Option<(i32, Ended)> {
     match status {
         WaitStatus::Exited(pid, code) => Some((pid.as_raw(), Ended::Code(code))),

@@ -69,6 +69,15 @@ pub fn die_with_parent(first: i32) -> io::Result<()> {
     }
 }
 
+/// Orphans below this process become its children, and not those of the first process of the PID namespace
+/// (`PR_SET_CHILD_SUBREAPER`).
+///
+/// # Errors
+/// As prctl(2).
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
 /// The parent's number (getppid(2)); 0 when it is in an outer PID namespace.
 #[must_use]
 pub fn parent() -> i32 {

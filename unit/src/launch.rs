@@ -104,10 +104,11 @@ pub struct LaunchFailure {
 }
 
 /// JSON on descriptor 3 of `launcher exec`. Its other descriptors: 0, 1, 2 the client's (without terminal),
-/// 4 the report pipe, 5 the pidfd of the container's PID 1, 6 the console socket (with terminal).
+/// 4 the report pipe, 5 the pidfd of the container's PID 1, 6 the console socket (with terminal), 7 the cgroup folder of the
+/// command (with a group).
 ///
-/// It enters the container's namespaces, starts `argv` there, waits, and ends with its exit status (128 + signal).
-/// PID 1 has cloned it into the container's cgroup.
+/// It enters the container's namespaces, starts `argv` there, in the command's own group, waits, and ends with its exit
+/// status (128 + signal) when nothing that the command has started is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSpec {
     pub unit: UnitName,
@@ -118,6 +119,10 @@ pub struct ExecSpec {
     pub container: Container,
     pub argv: Vec<String>,
     pub tty: bool,
+    /// The command is born in a group of its own, below that of its unit.
+    pub group: bool,
+    /// `resources.pids` of the unit, for the message.
+    pub pids: u64,
     pub env: Vec<String>,
     pub user: String,
     pub working_dir: String,

@@ -294,7 +294,10 @@ impl FakeInit {
         let code = status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap());
-        say(&Reply::Exited { code });
+        say(&Reply::Exited {
+            code,
+            message: None,
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! One more process in a running container.
 
-use crate::harness::{Launch, Machine, Running};
+use crate::harness::{Group, Launch, Machine, Running};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -121,5 +121,55 @@ pub(crate) fn a_killed_launcher_takes_its_command_along(machine: &mut Machine) {
     let outcome = exec.kill();
     assert_eq!(outcome.ended, Ended::Signal(9));
     assert!(pidfd::signal(running.child.pidfd.as_fd(), 0).is_ok());
+    running.kill();
+}
+
+/// The numbers of all processes in the container, but for the command that lists them and its reaper.
+fn processes(launch: &Launch, running: &Running) -> Vec<u32> {
+    let spec = launch.exec_spec(running, "ls /proc");
+    let lines = launch.exec(running, &spec, None).finish().answers();
+    let mut numbers: Vec<u32> = lines[0]
+        .split_whitespace()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    // It came last.
+    numbers.truncate(numbers.len() - 2);
+    numbers
+}
+
+pub(crate) fn what_a_command_leaves_behind_is_gone_and_reaped(machine: &mut Machine) {
+    let Some(group) = Group::new() else {
+        return;
+    };
+    // Its first process never waits for a child.
+    let (launch, running) = container(machine);
+    let (path, folder) = group.beside("exec-1");
+    let outcome = launch.exec_in(&running, "leave", &folder).finish();
+    assert_eq!(outcome.ended, Ended::Code(0), "{outcome:?}");
+    assert_eq!(outcome.stdout, "true\nleft\n");
+    assert_eq!(processes(&launch, &running), [1]);
+    std::fs::remove_dir(path).unwrap();
+    running.kill();
+}
+
+pub(crate) fn what_is_killed_with_its_group_is_reaped(machine: &mut Machine) {
+    let Some(group) = Group::new() else {
+        return;
+    };
+    let (launch, running) = container(machine);
+    let (path, folder) = group.beside("exec-2");
+    let mut exec = launch.exec_in(&running, "leave hung", &folder);
+    assert!(matches!(
+        exec.reports().as_slice(),
+        [LaunchReport::Prepared { .. }]
+    ));
+    // Both are there when the first line is.
+    exec.read_line();
+    std::fs::write(path.join("cgroup.kill"), "1").unwrap();
+    let outcome = exec.finish();
+    assert_eq!(outcome.ended, Ended::Code(128 + 9), "{outcome:?}");
+    assert_eq!(processes(&launch, &running), [1]);
+    std::fs::remove_dir(path).unwrap();
     running.kill();
 }

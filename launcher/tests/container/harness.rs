@@ -52,6 +52,14 @@ impl Group {
         fs::create_dir_all(&run).ok()?;
         Some(Self { ours, run })
     }
+
+    /// Another group beside that of the unit's run.
+    pub(crate) fn beside(&self, name: &str) -> (PathBuf, File) {
+        let path = self.ours.join(name);
+        fs::create_dir_all(&path).unwrap();
+        let folder = File::open(&path).unwrap();
+        (path, folder)
+    }
 }
 
 impl Drop for Group {
@@ -221,6 +229,17 @@ impl Launch {
         self.run().failure()
     }
 
+    /// One more process in the running container, in that group.
+    pub(crate) fn exec_in(&self, container: &Running, probe: &str, group: &File) -> Running {
+        let spec = ExecSpec {
+            group: true,
+            ..self.exec_spec(container, probe)
+        };
+        let extra = [(container.child.pidfd.as_fd(), 5), (group.as_fd(), 7)];
+        let text = serde_json::to_vec(&spec).unwrap();
+        self.clone_launcher("exec", 0, &text, &extra)
+    }
+
     /// One more process in the running container.
     pub(crate) fn exec(
         &self,
@@ -243,6 +262,8 @@ impl Launch {
             container: self.spec.container.clone(),
             argv,
             tty: false,
+            group: false,
+            pids: 4096,
             env: Vec::new(),
             user: String::new(),
             working_dir: String::new(),
@@ -308,6 +329,14 @@ impl Running {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// Waits for a line of its output.
+    pub(crate) fn read_line(&mut self) {
+        let mut byte = [0];
+        while byte != *b"\n" {
+            self.stdout.read_exact(&mut byte).unwrap();
+        }
     }
 
     pub(crate) fn finish(mut self) -> Outcome {

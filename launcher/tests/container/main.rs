@@ -84,6 +84,8 @@ const CASES: &[Case] = cases![
     exec::a_terminal_is_the_commands_own,
     exec::a_missing_command_is_reported,
     exec::a_killed_launcher_takes_its_command_along,
+    exec::what_a_command_leaves_behind_is_gone_and_reaped,
+    exec::what_is_killed_with_its_group_is_reaped,
 ];
 
 fn main() -> ExitCode {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// First argument that makes this program the probe.
 pub(crate) const NAME: &str = "probe";
 
-/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`;
+/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`, `leave` (a child that sleeps), `leave hung`;
 /// separated by `--`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     for command in arguments.split(|argument| argument == "--") {
@@ -35,6 +35,15 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 text(fs::read_link("/proc/self/fd/0").map(|path| path.display().to_string()))
             }
             ["echo", words] => (*words).to_owned(),
+            ["leave", "hung"] => {
+                leave();
+                std::thread::sleep(std::time::Duration::from_secs(60));
+                "woke up".to_owned()
+            }
+            ["leave"] => {
+                leave();
+                "left".to_owned()
+            }
             ["exit", code] => return ExitCode::from(code.parse::<u8>().unwrap_or(99)),
             ["sleep"] => {
                 let _ = std::io::stdout().flush();
@@ -54,6 +63,16 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         println!("{answer}");
     }
     ExitCode::SUCCESS
+}
+
+/// A child that stays when its parent has ended, with all descriptors of its parent.
+fn leave() {
+    let program = std::env::current_exe().unwrap_or_default();
+    let child = std::process::Command::new(program)
+        .args([NAME, "sleep"])
+        .spawn();
+    println!("{}", child.is_ok());
+    let _ = std::io::stdout().flush();
 }
 
 fn text(result: std::io::Result<String>) -> String {
