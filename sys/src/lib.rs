@@ -56,6 +56,7 @@ pub mod pty;
 pub mod random;
 pub mod record_lock;
 pub mod rlimit;
+pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod space;

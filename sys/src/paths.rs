@@ -36,6 +36,8 @@ pub const RUN: &str = "/run/keelson";
 pub const CONTROL_SOCKET: &str = "/run/keelson/control.sock";
 /// Notify sockets, one per run (init alone may enter).
 pub const NOTIFY: &str = "/run/keelson/notify";
+/// What logd has written and not yet taken out of its pipe; for the next one.
+pub const LOG_LEDGER: &str = "/run/keelson/log.ledger";
 /// Unit files handed over for this boot only (fw_cfg).
 pub const RUN_UNITS: &str = "/run/keelson/units";
 /// Unit files of the release, read-only.
