@@ -1,5 +1,7 @@
 //! Which bytes of a pipe's content are ready to be kept.
 
+use std::io::BufRead;
+
 /// A longer line is kept in pieces, each marked as going on: a pipe holds 64 KiB, and a line must never fill it.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 10;
 
@@ -22,40 +24,45 @@ pub(crate) enum Rest {
     End,
 }
 
-/// The pieces that are ready, and how many bytes of `content` they took.
-pub(crate) fn split(content: &[u8], rest: Rest) -> (Vec<Piece<'_>>, usize) {
-    let mut pieces = Vec::new();
-    let mut taken = 0;
-    while let Some(left) = content.get(taken..).filter(|left| !left.is_empty()) {
-        let window = left.get(..LINE_BYTES_MAX.min(left.len())).unwrap_or(left);
-        if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
-            pieces.push(Piece {
-                message: window.get(..end).unwrap_or_default(),
-                partial: false,
-            });
-            taken += end + 1;
-        } else if window.len() == LINE_BYTES_MAX {
-            pieces.push(Piece {
-                message: window,
-                partial: true,
-            });
-            taken += window.len();
-        } else {
-            match rest {
-                Rest::Wait => break,
-                Rest::Flush => pieces.push(Piece {
-                    message: window,
-                    partial: true,
-                }),
-                Rest::End => pieces.push(Piece {
-                    message: window,
-                    partial: false,
-                }),
-            }
-            taken += window.len();
-        }
+/// The pieces that are ready, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Pieces<'a> {
+    content: &'a [u8],
+    rest: Rest,
+    /// Bytes of the content that the pieces up to here took.
+    pub(crate) taken: usize,
+}
+
+pub(crate) fn split(content: &[u8], rest: Rest) -> Pieces<'_> {
+    Pieces {
+        content,
+        rest,
+        taken: 0,
     }
-    (pieces, taken)
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let left = self.content.get(self.taken..).unwrap_or_default();
+        let window = left.get(..LINE_BYTES_MAX).unwrap_or(left);
+        // A search by words, not bytes. Reading from memory does not fail.
+        let found = (&mut &*window).skip_until(b'\n').unwrap_or(0);
+        if found == 0 {
+            return None;
+        }
+        let line = window.get(..found).unwrap_or(window);
+        let (message, partial) = match (line.strip_suffix(b"\n"), self.rest) {
+            (Some(message), _) => (message, false),
+            (None, _) if line.len() == LINE_BYTES_MAX => (line, true),
+            (None, Rest::Wait) => return None,
+            (None, Rest::Flush) => (line, true),
+            (None, Rest::End) => (line, false),
+        };
+        self.taken += found;
+        Some(Piece { message, partial })
+    }
 }
 
 #[cfg(test)]
@@ -63,14 +70,12 @@ mod tests {
     use super::*;
 
     fn texts(content: &[u8], rest: Rest) -> (Vec<(Vec<u8>, bool)>, usize) {
-        let (pieces, taken) = split(content, rest);
-        (
-            pieces
-                .iter()
-                .map(|piece| (piece.message.to_vec(), piece.partial))
-                .collect(),
-            taken,
-        )
+        let mut pieces = split(content, rest);
+        let texts = pieces
+            .by_ref()
+            .map(|piece| (piece.message.to_vec(), piece.partial))
+            .collect();
+        (texts, pieces.taken)
     }
 
     #[test]
@@ -88,14 +93,10 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_limit_comes_in_pieces() {
         let long = [vec![b'x'; LINE_BYTES_MAX + 3], b"\n".to_vec()].concat();
-        let (pieces, taken) = split(&long, Rest::Wait);
+        let (pieces, taken) = texts(&long, Rest::Wait);
         assert_eq!(taken, long.len());
-        assert_eq!(
-            pieces
-                .iter()
-                .map(|piece| (piece.message.len(), piece.partial))
-                .collect::<Vec<_>>(),
-            [(LINE_BYTES_MAX, true), (3, false)]
-        );
+        let lengths = pieces.iter().map(|(text, partial)| (text.len(), *partial));
+        let expected = [(LINE_BYTES_MAX, true), (3, false)];
+        assert_eq!(lengths.collect::<Vec<_>>(), expected);
     }
 }

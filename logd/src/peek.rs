@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A pipe's default capacity (pipe(7)).
-const PIPE_BYTES: usize = 64 << 10;
+/// Bytes of one look: a pipe's default capacity (pipe(7)), and what a processor keeps near.
+pub(crate) const LOOK_BYTES_MAX: usize = 64 << 10;
 
 /// What is in a pipe.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(crate) enum Content<'a> {
     /// These bytes are at its front, and still there.
-    Bytes(Vec<u8>),
+    Bytes(&'a [u8]),
     Empty,
     /// Nobody can write to it any more, and nothing is left.
     End,
@@ -22,6 +22,7 @@ pub(crate) enum Content {
 pub(crate) struct Peek {
     reader: File,
     writer: OwnedFd,
+    buffer: Box<[u8]>,
 }
 
 impl Peek {
@@ -30,26 +31,22 @@ impl Peek {
         Ok(Self {
             reader: File::from(OwnedFd::from(reader)),
             writer: writer.into(),
+            buffer: vec![0; LOOK_BYTES_MAX].into(),
         })
     }
 
-    pub(crate) fn look(&mut self, pipe: &File) -> io::Result<Content> {
-        let copied = match sys::splice::tee(pipe.as_fd(), self.writer.as_fd(), PIPE_BYTES) {
+    pub(crate) fn look(&mut self, pipe: &File) -> io::Result<Content<'_>> {
+        let copied = match sys::splice::tee(pipe.as_fd(), self.writer.as_fd(), LOOK_BYTES_MAX) {
             Ok(0) => return Ok(Content::End),
             Ok(copied) => copied,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Content::Empty),
             Err(error) => return Err(error),
         };
-        let mut bytes = vec![0; copied];
-        self.reader.read_exact(&mut bytes)?;
+        let bytes = self.buffer.get_mut(..copied).unwrap_or_default();
+        // All of it is there: nobody waits.
+        self.reader.read_exact(bytes)?;
         Ok(Content::Bytes(bytes))
     }
-}
-
-/// Take bytes that were kept out of their pipe.
-pub(crate) fn take(pipe: &mut File, bytes: usize) -> io::Result<()> {
-    let mut left = vec![0; bytes];
-    pipe.read_exact(&mut left)
 }
 
 #[cfg(test)]
@@ -65,15 +62,12 @@ mod tests {
         assert_eq!(peek.look(&pipe).unwrap(), Content::Empty);
         writer.write_all(b"line\nrest").unwrap();
         for _ in 0..2 {
-            assert_eq!(
-                peek.look(&pipe).unwrap(),
-                Content::Bytes(b"line\nrest".to_vec())
-            );
+            assert_eq!(peek.look(&pipe).unwrap(), Content::Bytes(b"line\nrest"));
         }
-        take(&mut pipe, 5).unwrap();
-        assert_eq!(peek.look(&pipe).unwrap(), Content::Bytes(b"rest".to_vec()));
+        pipe.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(peek.look(&pipe).unwrap(), Content::Bytes(b"rest"));
         drop(writer);
-        take(&mut pipe, 4).unwrap();
+        pipe.read_exact(&mut [0; 4]).unwrap();
         assert_eq!(peek.look(&pipe).unwrap(), Content::End);
     }
 }

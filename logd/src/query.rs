@@ -2,7 +2,7 @@
 
 use crate::answer::say;
 use crate::bookmark::{Bookmark, Mark, Outbox, Place};
-use crate::record::Record;
+use crate::follower::Follower;
 use crate::unit_reader::UnitReader;
 use control::log::LogReply;
 use control::request::LogsRequest;
@@ -11,9 +11,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use unit::UnitName;
 
 /// Readers at once; each has a thread.
 const QUERIES_MAX: usize = 32;
@@ -30,37 +30,7 @@ const TORN: &str = "logd ended while it answered, and some of the lines may be m
 pub(crate) struct Queries {
     folder: PathBuf,
     control: Arc<OwnedFd>,
-    bell: Arc<Bell>,
-    active: Arc<Mutex<HashMap<u64, Arc<AtomicBool>>>>,
-}
-
-/// Rung when something was written: followers look again.
-#[derive(Debug, Default)]
-struct Bell {
-    count: Mutex<u64>,
-    rung: Condvar,
-}
-
-impl Bell {
-    fn ring(&self) {
-        if let Ok(mut count) = self.count.lock() {
-            *count = count.wrapping_add(1);
-            self.rung.notify_all();
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.count.lock().map_or(0, |count| *count)
-    }
-
-    /// Until it has been rung since `seen`, or a while has passed.
-    fn wait(&self, seen: u64) {
-        if let Ok(count) = self.count.lock() {
-            let _ = self
-                .rung
-                .wait_timeout_while(count, FOLLOW_WAIT, |count| *count == seen);
-        }
-    }
+    active: Arc<Mutex<HashMap<u64, Arc<Follower>>>>,
 }
 
 impl Queries {
@@ -68,24 +38,21 @@ impl Queries {
         Self {
             folder: folder.to_owned(),
             control,
-            bell: Arc::default(),
             active: Arc::default(),
         }
     }
 
-    pub(crate) fn wake(&self) {
-        self.bell.ring();
+    /// Something of this unit was written.
+    pub(crate) fn wake(&self, unit: &str) {
+        if let Ok(active) = self.active.lock() {
+            active.values().for_each(|follower| follower.tell(unit));
+        }
     }
 
     pub(crate) fn cancel(&self, id: u64) {
-        if let Some(cancelled) = self
-            .active
-            .lock()
-            .ok()
-            .and_then(|mut active| active.remove(&id))
-        {
-            cancelled.store(true, Ordering::Relaxed);
-            self.bell.ring();
+        let active = self.active.lock();
+        if let Some(follower) = active.ok().and_then(|mut active| active.remove(&id)) {
+            follower.cancel();
         }
     }
 
@@ -104,11 +71,11 @@ impl Queries {
             Ok(Mark::Torn) => return self.refuse(id, TORN.to_owned()),
             Err(error) => return self.refuse(id, format!("bookmark: {error}")),
         };
-        let cancelled = Arc::new(AtomicBool::new(false));
+        let follower = Arc::new(Follower::new(&query.units, query.follow));
         let room = self.active.lock().is_ok_and(|mut active| {
             let room = active.len() < QUERIES_MAX;
             if room {
-                active.insert(id, Arc::clone(&cancelled));
+                active.insert(id, Arc::clone(&follower));
             }
             room
         });
@@ -124,8 +91,7 @@ impl Queries {
         let reader = Reader {
             folder: self.folder.clone(),
             query,
-            bell: Arc::clone(&self.bell),
-            cancelled,
+            follower,
         };
         let (control, active) = (Arc::clone(&self.control), Arc::clone(&self.active));
         let work = move || {
@@ -157,14 +123,12 @@ impl Queries {
 struct Reader {
     folder: PathBuf,
     query: LogsRequest,
-    bell: Arc<Bell>,
-    cancelled: Arc<AtomicBool>,
+    follower: Arc<Follower>,
 }
 
 impl Reader {
     /// `resumed`: where an earlier logd was, all before it has been sent.
     fn run(&self, mut outbox: Outbox, resumed: Option<Vec<UnitReader>>) -> io::Result<()> {
-        let mut seen = self.bell.count();
         let mut units = match resumed {
             // The last lines go as a whole.
             Some(_) if self.query.tail.is_some() && !self.query.follow => return Ok(()),
@@ -181,12 +145,11 @@ impl Reader {
                 units
             }
         };
-        while self.query.follow && !self.cancelled.load(Ordering::Relaxed) {
-            self.bell.wait(seen);
-            seen = self.bell.count();
-            for unit in self.units() {
-                if !units.iter().any(|known| known.unit == unit) {
-                    units.push(self.open(unit, None));
+        while self.query.follow && !self.follower.is_cancelled() {
+            for unit in self.follower.wait(FOLLOW_WAIT) {
+                match units.iter_mut().find(|known| known.unit == unit) {
+                    Some(known) => known.look_again(),
+                    None => units.push(self.open(unit, None)),
                 }
             }
             self.rest(&mut units, &mut outbox)?;
@@ -208,6 +171,7 @@ impl Reader {
         let mut names: Vec<String> = entries
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| UnitName::new(name).is_some())
             .collect();
         names.sort();
         names
@@ -225,15 +189,16 @@ impl Reader {
         };
         let tail = usize::try_from(tail).unwrap_or(usize::MAX);
         let mut last: VecDeque<Vec<u8>> = VecDeque::new();
-        while let Some((unit, line)) = self.next(units)? {
+        while let Some(unit) = self.next(units)? {
             if tail > 0 {
                 let mut text = Vec::new();
-                self.write(&mut text, &unit, &line)?;
+                self.write(&mut text, unit)?;
                 if last.len() == tail {
                     last.pop_front();
                 }
                 last.push_back(text);
             }
+            unit.take();
         }
         outbox.text.extend(last.into_iter().flatten());
         Ok(())
@@ -241,8 +206,9 @@ impl Reader {
 
     /// Send all that is there.
     fn rest(&self, units: &mut [UnitReader], outbox: &mut Outbox) -> io::Result<()> {
-        while let Some((unit, line)) = self.next(units)? {
-            self.write(&mut outbox.text, &unit, &line)?;
+        while let Some(unit) = self.next(units)? {
+            self.write(&mut outbox.text, unit)?;
+            unit.take();
             if outbox.is_full() {
                 send(outbox, units)?;
             }
@@ -253,35 +219,33 @@ impl Reader {
         send(outbox, units)
     }
 
-    /// The oldest line of any unit that is wanted, and its unit. `None`: there is no more, or nobody wants it any more.
-    fn next(&self, units: &mut [UnitReader]) -> io::Result<Option<(String, Vec<u8>)>> {
-        while !self.cancelled.load(Ordering::Relaxed) {
+    /// Who has the oldest line of all that are wanted. `None`: there is no more, or nobody wants it any more.
+    fn next<'a>(&self, units: &'a mut [UnitReader]) -> io::Result<Option<&'a mut UnitReader>> {
+        while !self.follower.is_cancelled() {
             for unit in units.iter_mut() {
                 unit.fill()?;
             }
-            let oldest = units
-                .iter_mut()
-                .filter(|unit| unit.next.is_some())
-                .min_by_key(|unit| unit.next_time());
-            let Some(unit) = oldest else { return Ok(None) };
-            let Some(line) = unit.take() else {
+            let times = (0..).zip(units.iter());
+            let times = times.filter_map(|(at, unit)| Some((unit.time_ms?, at)));
+            let Some((time_ms, at)) = times.min() else {
                 return Ok(None);
             };
-            let Some(record) = Record::parse(&line) else {
-                continue;
-            };
             let (since, until) = (self.query.since_ms, self.query.until_ms);
-            if since.is_none_or(|since| record.time_ms >= since)
-                && until.is_none_or(|until| record.time_ms < until)
+            if since.is_none_or(|since| time_ms >= since)
+                && until.is_none_or(|until| time_ms < until)
             {
-                return Ok(Some((unit.unit.clone(), line)));
+                return Ok(units.get_mut::<usize>(at));
+            }
+            if let Some(unit) = units.get_mut::<usize>(at) {
+                unit.take();
             }
         }
         Ok(None)
     }
 
-    fn write(&self, output: &mut Vec<u8>, unit: &str, line: &[u8]) -> io::Result<()> {
-        let Some(record) = Record::parse(line) else {
+    fn write(&self, output: &mut Vec<u8>, from: &UnitReader) -> io::Result<()> {
+        let unit = from.unit.as_str();
+        let Some(record) = from.record() else {
             return Ok(());
         };
         if self.query.json {

@@ -15,11 +15,16 @@ pub(crate) enum StreamKind {
 }
 
 impl StreamKind {
-    fn letter(self) -> u8 {
-        match self {
+    fn letter(self, partial: bool) -> u8 {
+        let letter = match self {
             Self::Stdout => b'o',
             Self::Stderr => b'e',
             Self::System => b's',
+        };
+        if partial {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
         }
     }
 
@@ -52,32 +57,22 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let letter = self.stream.letter();
-        let letter = if self.partial {
-            letter.to_ascii_uppercase()
-        } else {
-            letter
-        };
-        // A Vec takes everything.
-        let _ = write!(out, "{} {} {} ", self.time_ms, self.run, char::from(letter));
-        out.extend_from_slice(self.message);
-        out.push(b'\n');
-    }
-
     /// `None` for what a power cut left of a line.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let number = |part: &[u8]| std::str::from_utf8(part).ok().map(str::to_owned);
-        let time_ms = number(parts.next()?)?.parse().ok()?;
-        let run = number(parts.next()?)?.parse().ok()?;
-        let [letter] = parts.next()? else { return None };
-        let stream = StreamKind::of(*letter)?;
-        let message = parts.next()?;
+        let (below_zero, rest) = match line.strip_prefix(b"-") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (time_ms, rest) = number(rest)?;
+        let time_ms = i64::try_from(time_ms).ok()?;
+        let (run, rest) = number(rest)?;
+        let [letter, b' ', message @ ..] = rest else {
+            return None;
+        };
         Some(Self {
-            time_ms,
+            time_ms: if below_zero { -time_ms } else { time_ms },
             run,
-            stream,
+            stream: StreamKind::of(*letter)?,
             partial: letter.is_ascii_uppercase(),
             message,
         })
@@ -95,6 +90,56 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A decimal number and the space behind it, and what follows. Each line that is read has two.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0u64;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                number = number
+                    .checked_mul(10)?
+                    .checked_add(u64::from(byte - b'0'))?;
+            }
+            b' ' if at > 0 => return Some((number, text.get(at + 1..)?)),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Records of one batch: they have their time and run in common. Used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    /// `TIME RUN `
+    prefix: Vec<u8>,
+}
+
+/// A batch of very short lines is many times as long as they are; its memory is given back.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
+impl Records {
+    pub(crate) fn begin(&mut self, time_ms: i64, run: u64) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
+        self.prefix.clear();
+        // A Vec takes everything.
+        let _ = write!(self.prefix, "{time_ms} {run} ");
+    }
+
+    pub(crate) fn add(&mut self, stream: StreamKind, partial: bool, message: &[u8]) {
+        self.bytes.extend_from_slice(&self.prefix);
+        self.bytes
+            .extend_from_slice(&[stream.letter(partial), b' ']);
+        self.bytes.extend_from_slice(message);
+        self.bytes.push(b'\n');
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,10 +153,15 @@ mod tests {
             partial: true,
             message: b"a b  c",
         };
-        let mut bytes = Vec::new();
-        record.write(&mut bytes);
-        assert_eq!(bytes, b"-5 7 E a b  c\n");
-        assert_eq!(Record::parse(&bytes[..bytes.len() - 1]), Some(record));
+        let mut records = Records::default();
+        for _ in 0..2 {
+            records.begin(-5, 7);
+            records.add(StreamKind::Stderr, true, b"a b  c");
+            records.add(StreamKind::System, false, b"");
+            assert_eq!(records.bytes(), b"-5 7 E a b  c\n-5 7 s \n");
+        }
+        let line = records.bytes().split(|byte| *byte == b'\n').next();
+        assert_eq!(Record::parse(line.unwrap()), Some(record));
     }
 
     #[test]
@@ -123,6 +173,11 @@ mod tests {
             b"17 3 o",
             b"x 3 o y",
             b"17 3 q y",
+            b"17 3 oo y",
+            b" 3 o y",
+            b"17  o y",
+            b"-- 3 o y",
+            b"99999999999999999999 3 o y",
             b"\0\0\0\0",
         ] {
             assert_eq!(Record::parse(torn), None, "{torn:?}");

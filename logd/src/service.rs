@@ -1,10 +1,11 @@
 //! The loop: what PID 1 asks, and what the pipes hold.
 
 use crate::answer::say;
-use crate::peek::Peek;
+use crate::ledger::Ledger;
+use crate::peek::{LOOK_BYTES_MAX, Peek};
 use crate::query::Queries;
-use crate::record::StreamKind;
-use crate::stream::{Stream, Visit, note};
+use crate::record::{Records, StreamKind};
+use crate::stream::{Desk, Stream, Visit, note};
 use crate::unit_log::UnitLog;
 use crate::watch::Watch;
 use control::log::{LogReply, LogRequest};
@@ -15,6 +16,7 @@ use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use sys::clock::since_boot_ms;
 use sys::epoll::{Epoll, Interest};
 use unit::UnitName;
@@ -33,13 +35,17 @@ const DEFAULT_MAX_FILES: u32 = 4;
 /// one that is written to all the same does not keep the machine up.
 const FLUSH_VISITS_MAX: usize = 32;
 
+/// Between two turns of a machine whose containers write all the time, by the most that was in a pipe of late: so long that none
+/// is full by then.
+const GATHER_MS: [(usize, u64); 3] = [(16 << 10, 1), (4 << 10, 5), (0, 10)];
+
 /// Everything logd knows.
 #[derive(Debug)]
 pub(crate) struct Service {
     folder: PathBuf,
     control: Arc<OwnedFd>,
     epoll: Epoll,
-    peek: Peek,
+    desk: Desk,
     logs: BTreeMap<UnitName, UnitLog>,
     streams: HashMap<u64, (UnitName, Stream)>,
     /// Their tokens, by run.
@@ -54,14 +60,32 @@ pub(crate) struct Service {
     next_token: u64,
     queries: Queries,
     sync_at: Option<u64>,
+    /// When pipes were last visited, milliseconds since boot.
+    visited_at: u64,
+    /// Bytes that were in one pipe then, at most; of the turns before it, half as much for each turn since.
+    most: usize,
 }
 
 impl Service {
-    pub(crate) fn new(folder: &Path) -> io::Result<Self> {
-        Self::with(folder, sys::descriptor::inherited(CONTROL)?)
+    /// `ledger`: a file of this boot, for this logd and those after it.
+    pub(crate) fn new(folder: &Path, ledger: &Path) -> io::Result<Self> {
+        Self::with(folder, ledger, sys::descriptor::inherited(CONTROL)?)
     }
 
-    fn with(folder: &Path, control: OwnedFd) -> io::Result<Self> {
+    fn with(folder: &Path, ledger: &Path, control: OwnedFd) -> io::Result<Self> {
+        let ledger = match Ledger::open(ledger, folder) {
+            Ok(ledger) => ledger,
+            Err(error) => {
+                let path = ledger.display();
+                log::error!("{path}: {error}: the next logd may keep some lines twice");
+                Ledger::of_our_own()?
+            }
+        };
+        let desk = Desk {
+            peek: Peek::new()?,
+            records: Records::default(),
+            ledger,
+        };
         let control = Arc::new(control);
         let epoll = Epoll::new()?;
         epoll.add(&*control, Interest::Read, CONTROL_TOKEN)?;
@@ -70,7 +94,7 @@ impl Service {
             folder: folder.to_owned(),
             control,
             epoll,
-            peek: Peek::new()?,
+            desk,
             logs: BTreeMap::new(),
             streams: HashMap::new(),
             runs: HashMap::new(),
@@ -80,6 +104,8 @@ impl Service {
             next_token: CONTROL_TOKEN,
             queries,
             sync_at: None,
+            visited_at: 0,
+            most: 0,
         })
     }
 
@@ -100,18 +126,50 @@ impl Service {
             Some(0)
         };
         let mut turn = mem::take(&mut self.unfinished);
+        let mut waits = turn.is_empty();
+        let mut asked = false;
         for ready in self.epoll.wait(timeout)? {
-            if ready.token != CONTROL_TOKEN {
-                turn.insert(ready.token);
-            } else if !self.requests()? {
-                return Ok(false);
+            if ready.token == CONTROL_TOKEN {
+                asked = true;
+                continue;
             }
+            waits &= !ready.hung_up && !self.is_watched(ready.token);
+            turn.insert(ready.token);
+        }
+        if waits && !asked && !turn.is_empty() {
+            self.gather()?;
+        }
+        if asked && !self.requests()? {
+            return Ok(false);
+        }
+        if !turn.is_empty() {
+            self.visited_at = since_boot_ms();
+            self.most /= 2;
         }
         for token in turn {
             self.visit(token);
         }
         self.timeouts();
         Ok(true)
+    }
+
+    /// A line that comes soon after another waits a moment for more of them: a turn costs the same for one as for hundreds.
+    /// The first line after a while does not wait, nor does what PID 1 asks or waits for.
+    fn gather(&self) -> io::Result<()> {
+        let since = since_boot_ms().saturating_sub(self.visited_at);
+        let longest = GATHER_MS.iter().find(|(most, _)| self.most >= *most);
+        let left = longest.map_or(0, |(_, longest)| longest.saturating_sub(since));
+        if left > 0 {
+            let watched = [(self.control.as_fd(), Interest::Read)];
+            sys::poll::wait(&watched, Some(Duration::from_millis(left)))?;
+        }
+        Ok(())
+    }
+
+    /// Is a run's readiness waiting for a line of it?
+    fn is_watched(&self, token: u64) -> bool {
+        let stream = self.streams.get(&token);
+        stream.is_some_and(|(_, stream)| self.watches.contains_key(&stream.pair))
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -163,17 +221,22 @@ impl Service {
                 let kinds = [StreamKind::Stdout, StreamKind::Stderr];
                 let mut tokens = Vec::new();
                 for (pipe, kind) in descriptors.into_iter().zip(kinds) {
-                    let stream = Stream {
-                        pipe: File::from(pipe),
+                    let pipe = File::from(pipe);
+                    let stream = self.desk.ledger.claim(&pipe).map(|slot| Stream {
+                        pipe,
                         kind,
                         run,
                         pair,
+                        slot,
                         last_line: Vec::new(),
                         others_last_line: Vec::new(),
                         flush_at: None,
+                        look_at: None,
+                        pause_ms: 0,
                         ended: false,
-                    };
-                    match self.keep(&unit, stream) {
+                        half_full: 0,
+                    });
+                    match stream.and_then(|stream| self.keep(&unit, stream)) {
                         Ok(token) => tokens.push(token),
                         Err(error) => {
                             log::error!("{unit}: its {} can't be read: {error}", kind.name());
@@ -188,9 +251,13 @@ impl Service {
             LogRequest::Note { unit, run, message } => {
                 // What the run itself wrote before comes first.
                 self.visit_run(run);
-                if let Err(error) = note(self.log(&unit), run, &message) {
+                self.log(&unit);
+                if let Some(log) = self.logs.get_mut(&unit)
+                    && let Err(error) = note(&mut self.desk.records, log, run, &message)
+                {
                     log::error!("{unit}: {message}: {error}");
                 }
+                self.queries.wake(unit.as_str());
                 self.written();
             }
             LogRequest::Query { id, query } => {
@@ -245,28 +312,30 @@ impl Service {
         let Some(log) = self.logs.get_mut(unit) else {
             return;
         };
-        let (pair, due) = (stream.pair, stream.flush_at);
+        let (pair, due) = (stream.pair, stream.look_at);
         let mut watch = self.watches.remove(&pair);
-        let visit = stream.visit(&mut self.peek, log, &mut watch, since_boot_ms());
-        if due != stream.flush_at {
+        let visit = stream.visit(&mut self.desk, log, &mut watch, since_boot_ms());
+        if due != stream.look_at {
             let at = |due: Option<u64>| due.map(|at| (at, token));
             at(due).map(|due| self.due.remove(&due));
-            self.due.extend(at(stream.flush_at));
+            self.due.extend(at(stream.look_at));
         }
         if let Some(watch) = watch {
             self.watches.insert(pair, watch);
         }
+        if visit == Visit::Nothing {
+            return;
+        }
+        self.queries.wake(unit.as_str());
+        self.written();
         match visit {
-            Visit::Kept => self.written(),
+            Visit::Nothing => {}
+            Visit::Kept(bytes) => self.most = self.most.max(bytes),
             Visit::More => {
-                self.written();
+                self.most = self.most.max(LOOK_BYTES_MAX);
                 self.unfinished.insert(token);
             }
-            Visit::Nothing => {}
-            Visit::End => {
-                self.written();
-                self.ended(token);
-            }
+            Visit::End => self.ended(token),
         }
     }
 
@@ -290,8 +359,9 @@ impl Service {
             return;
         };
         let _ = self.epoll.remove(&stream.pipe);
+        self.desk.ledger.release(stream.slot);
         self.unfinished.remove(&token);
-        if let Some(at) = stream.flush_at {
+        if let Some(at) = stream.look_at {
             self.due.remove(&(at, token));
         }
         let pair = stream.pair;
@@ -316,11 +386,10 @@ impl Service {
         self.say(&LogReply::Drained { pair, last_line });
     }
 
-    /// Followers look again, and the disk gets it within [`SYNC_EVERY_MS`].
+    /// The disk gets it within [`SYNC_EVERY_MS`].
     fn written(&mut self) {
-        self.sync_at
-            .get_or_insert(since_boot_ms().saturating_add(SYNC_EVERY_MS));
-        self.queries.wake();
+        let at = || since_boot_ms().saturating_add(SYNC_EVERY_MS);
+        self.sync_at.get_or_insert_with(at);
     }
 
     fn sync(&mut self) {
@@ -377,7 +446,7 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             let (control, theirs) = sys::socket::seqpacket_pair().unwrap();
             sys::descriptor::set_nonblocking(control.as_fd(), true).unwrap();
-            let service = Service::with(&folder, theirs).unwrap();
+            let service = Service::with(&folder, &folder.join(".ledger"), theirs).unwrap();
             Self {
                 folder,
                 control,
@@ -516,5 +585,34 @@ mod tests {
             let all: Vec<_> = (0..FLOOD_BYTES / LINE_BYTES).collect();
             assert_eq!(test.kept("loud"), all);
         }
+    }
+
+    #[test]
+    fn the_beginning_of_a_line_is_looked_at_again_soon_and_then_less_and_less() {
+        let mut test = Test::new("again");
+        let (mut out, _err) = test.keep("web", 1);
+        assert!(test.service.turn().unwrap());
+        out.write_all(b"1\n2").unwrap();
+        let since = since_boot_ms();
+        assert!(test.service.turn().unwrap());
+        assert_eq!(test.kept("web"), [1]);
+        // Who waits in the middle of a large write tells nothing: its line feed may have come.
+        let mut looks = Vec::new();
+        while let Some((at, token)) = test.service.due.first().copied() {
+            looks.push(at - since);
+            test.service.due.clear();
+            let (_, stream) = test.service.streams.get_mut(&token).unwrap();
+            stream.look_at = None;
+            // Its time is up only in the end.
+            stream.flush_at = stream.flush_at.map(|_| since + 500);
+            if looks.len() == 12 {
+                out.write_all(b"\n").unwrap();
+            }
+            test.service.visit(token);
+        }
+        assert_eq!(test.kept("web"), [1, 2]);
+        let soon = looks[0] <= 100 && looks.windows(2).all(|two| two[0] <= two[1]);
+        assert!(soon && looks.iter().all(|at| *at <= 500), "{looks:?}");
+        assert!(looks.len() == 12, "{looks:?}");
     }
 }

@@ -1,15 +1,22 @@
 //! One pipe of a run: looked at, kept, taken.
 
+use crate::ledger::{Ledger, Slot};
 use crate::line_splitter::{Rest, split};
-use crate::peek::{Content, Peek, take};
-use crate::record::{Record, StreamKind};
+use crate::peek::{Content, LOOK_BYTES_MAX, Peek};
+use crate::record::{Records, StreamKind};
 use crate::unit_log::UnitLog;
 use crate::watch::{Look, Watch};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 /// A line without its end (a prompt) is kept after so long.
 pub(crate) const PARTIAL_WAIT_MS: u64 = 500;
+
+/// A pipe that was not empty when a write began tells nothing of it before it is done: not even when it is full and the writer
+/// waits (pipe_write() of the kernel). So where the beginning of a line stays in it, it is looked at again after so long, and
+/// each time nothing has come of it, after twice as long.
+const LOOK_AGAIN_MS: u64 = 5;
 
 /// One read end that PID 1 lent us.
 #[derive(Debug)]
@@ -18,18 +25,37 @@ pub(crate) struct Stream {
     pub(crate) kind: StreamKind,
     pub(crate) run: u64,
     pub(crate) pair: u64,
+    pub(crate) slot: Slot,
     /// Beginning of the last line that is not empty.
     pub(crate) last_line: Vec<u8>,
     /// The same of the pair's other stream, when that has ended.
     pub(crate) others_last_line: Vec<u8>,
     /// When the beginning of a line that waits for its end is kept as it is, milliseconds since boot.
     pub(crate) flush_at: Option<u64>,
+    /// When it is looked at again though nothing was told of it, and after how long the time after that.
+    pub(crate) look_at: Option<u64>,
+    pub(crate) pause_ms: u64,
     pub(crate) ended: bool,
+    /// How often it was found half full.
+    pub(crate) half_full: u32,
+}
+
+/// What all streams are worked on with, one after the other.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) peek: Peek,
+    pub(crate) records: Records,
+    pub(crate) ledger: Ledger,
 }
 
 /// Looks of one visit, after which the others have their turn. The first takes every line that was in the pipe when it came
 /// (a pipe holds no more than is looked at, unless its container has enlarged it), the second sees what is left.
 pub(crate) const ROUNDS_MAX: usize = 2;
+
+/// A pipe that is found half full again and again is full by the next turn, and its writer waits: it holds more from then on,
+/// at the expense of whoever writes that much (the kernel counts a pipe's pages with its writers').
+const GROWN_BYTES: usize = 256 << 10;
+const HALF_FULL_MAX: u32 = 16;
 
 /// Bytes of a last line that are kept: a screen's width or two.
 const LAST_LINE_BYTES_MAX: usize = 512;
@@ -37,8 +63,8 @@ const LAST_LINE_BYTES_MAX: usize = 512;
 /// What a visit found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visit {
-    /// Lines were kept, and the pipe was seen without another.
-    Kept,
+    /// Lines were kept, so many bytes of them, and the pipe was seen without another.
+    Kept(usize),
     /// Lines were kept, and there may be more: nothing but another visit tells, for a change of the pipe is told once.
     More,
     Nothing,
@@ -61,30 +87,20 @@ impl Stream {
     /// others waiting. `watch` goes when it has found what it looks for.
     pub(crate) fn visit(
         &mut self,
-        peek: &mut Peek,
+        desk: &mut Desk,
         log: &mut UnitLog,
         watch: &mut Option<Watch>,
         now_ms: u64,
     ) -> Visit {
         let mut found = Visit::Nothing;
         for _ in 0..ROUNDS_MAX {
-            match peek.look(&self.pipe) {
-                Ok(Content::Bytes(content)) => {
-                    // What was at the front when the last look came back empty-handed has waited.
-                    let rest = if self.flush_at.is_some_and(|at| at <= now_ms) {
-                        Rest::Flush
-                    } else {
-                        Rest::Wait
-                    };
-                    let taken = self.keep(&content, rest, log, watch);
-                    if taken == 0 {
-                        self.flush_at
-                            .get_or_insert(now_ms.saturating_add(PARTIAL_WAIT_MS));
-                        return self.wait_or_end(&content, log, watch, found);
-                    }
-                    self.flush_at = None;
-                    found = Visit::Kept;
-                }
+            let Desk {
+                peek,
+                records,
+                ledger,
+            } = &mut *desk;
+            let content = match peek.look(&self.pipe) {
+                Ok(Content::Bytes(content)) => content,
                 Ok(Content::Empty) => return found,
                 Ok(Content::End) => {
                     self.ended = true;
@@ -95,26 +111,43 @@ impl Stream {
                     self.ended = true;
                     return Visit::End;
                 }
+            };
+            // What was at the front when the last look came back empty-handed has waited.
+            let rest = if self.flush_at.is_some_and(|at| at <= now_ms) {
+                Rest::Flush
+            } else {
+                Rest::Wait
+            };
+            let mut taken = self.keep(content, rest, records, ledger, log, watch);
+            if taken == 0 {
+                let flush_at = now_ms.saturating_add(PARTIAL_WAIT_MS);
+                let flush_at = *self.flush_at.get_or_insert(flush_at);
+                self.pause_ms = match found {
+                    Visit::Nothing => self.pause_ms.saturating_mul(2).max(LOOK_AGAIN_MS),
+                    _ => LOOK_AGAIN_MS,
+                };
+                self.look_at = Some(flush_at.min(now_ms.saturating_add(self.pause_ms)));
+                if !sys::poll::hung_up(&self.pipe) {
+                    return found;
+                }
+                // The front is the beginning of a line. When nobody can write any more it is a line.
+                taken = self.keep(content, Rest::End, records, ledger, log, watch);
+                self.ended = taken > 0;
             }
+            (self.flush_at, self.look_at) = (None, None);
+            if self.ended {
+                return Visit::End;
+            }
+            if taken >= LOOK_BYTES_MAX / 2 {
+                self.half_full = self.half_full.saturating_add(1);
+                if self.half_full == HALF_FULL_MAX {
+                    // A pipe that stays as it is does as well.
+                    let _ = sys::splice::grow(self.pipe.as_fd(), GROWN_BYTES);
+                }
+            }
+            found = Visit::Kept(taken);
         }
         Visit::More
-    }
-
-    /// The front is the beginning of a line. When nobody can write any more it is a line.
-    fn wait_or_end(
-        &mut self,
-        content: &[u8],
-        log: &mut UnitLog,
-        watch: &mut Option<Watch>,
-        found: Visit,
-    ) -> Visit {
-        if !sys::poll::hung_up(&self.pipe) {
-            return found;
-        }
-        self.keep(content, Rest::End, log, watch);
-        self.flush_at = None;
-        self.ended = true;
-        Visit::End
     }
 
     /// Tell, write, then take. Returns the bytes taken.
@@ -122,53 +155,49 @@ impl Stream {
         &mut self,
         content: &[u8],
         rest: Rest,
+        records: &mut Records,
+        ledger: &Ledger,
         log: &mut UnitLog,
         watch: &mut Option<Watch>,
     ) -> usize {
-        let (pieces, taken) = split(content, rest);
-        if taken == 0 {
-            return 0;
-        }
+        let mut pieces = split(content, rest);
         if watch
             .as_ref()
-            .is_some_and(|watch| watch.look(&pieces) == Look::Found)
+            .is_some_and(|watch| watch.look(pieces.clone()) == Look::Found)
         {
             *watch = None;
         }
-        let mut lines = pieces.iter().rev().map(|piece| piece.message);
-        if let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) {
-            let end = line.len().min(LAST_LINE_BYTES_MAX);
-            self.last_line = line.get(..end).unwrap_or_default().to_vec();
-        }
-        let time_ms = sys::clock::wall_ms();
-        let mut records = Vec::with_capacity(content.len() + pieces.len() * 24);
+        records.begin(sys::clock::wall_ms(), self.run);
         if log.dropped > 0 {
             let message = format!(
                 "{} lines were dropped: they could not be written",
                 log.dropped
             );
-            let message = message.as_bytes();
-            Record {
-                time_ms,
-                run: self.run,
-                stream: StreamKind::System,
-                partial: false,
-                message,
-            }
-            .write(&mut records);
+            records.add(StreamKind::System, false, message.as_bytes());
         }
-        for piece in &pieces {
-            let (stream, partial, message) = (self.kind, piece.partial, piece.message);
-            Record {
-                time_ms,
-                run: self.run,
-                stream,
-                partial,
-                message,
+        let (mut lines, mut last_line) = (0u64, None);
+        for piece in pieces.by_ref() {
+            records.add(self.kind, piece.partial, piece.message);
+            lines += 1;
+            if !piece.message.trim_ascii_start().is_empty() {
+                last_line = Some(piece.message);
             }
-            .write(&mut records);
         }
-        match log.append(&records) {
+        let taken = pieces.taken;
+        if taken == 0 {
+            return 0;
+        }
+        if let Some(line) = last_line {
+            let end = line.len().min(LAST_LINE_BYTES_MAX);
+            self.last_line.clear();
+            self.last_line
+                .extend_from_slice(line.get(..end).unwrap_or_default());
+        }
+        let written = log.make_room(records.bytes().len()).and_then(|end| {
+            ledger.begin(self.slot, end, taken);
+            log.write(records.bytes())
+        });
+        match written {
             Ok(()) => log.dropped = 0,
             Err(error) => {
                 if log.dropped == 0 {
@@ -177,35 +206,27 @@ impl Stream {
                         self.run
                     );
                 }
-                log.dropped = log
-                    .dropped
-                    .saturating_add(u64::try_from(pieces.len()).unwrap_or(0));
+                log.dropped = log.dropped.saturating_add(lines);
             }
         }
-        match take(&mut self.pipe, taken) {
-            Ok(()) => taken,
-            Err(error) => {
-                log::error!("run {}: {error}", self.run);
-                self.ended = true;
-                taken
-            }
+        ledger.written(self.slot, taken);
+        if let Err(error) = ledger.take(self.slot, &self.pipe) {
+            log::error!("run {}: {error}", self.run);
+            self.ended = true;
         }
+        taken
     }
 }
 
 /// A line of the system's own.
-pub(crate) fn note(log: &mut UnitLog, run: u64, message: &str) -> io::Result<()> {
-    let mut record = Vec::new();
-    let time_ms = sys::clock::wall_ms();
+pub(crate) fn note(
+    records: &mut Records,
+    log: &mut UnitLog,
+    run: u64,
+    message: &str,
+) -> io::Result<()> {
+    records.begin(sys::clock::wall_ms(), run);
     let message = message.replace('\n', " ");
-    let message = message.as_bytes();
-    Record {
-        time_ms,
-        run,
-        stream: StreamKind::System,
-        partial: false,
-        message,
-    }
-    .write(&mut record);
-    log.append(&record)
+    records.add(StreamKind::System, false, message.as_bytes());
+    log.append(records.bytes())
 }

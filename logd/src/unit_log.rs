@@ -1,18 +1,31 @@
 //! The files of one unit: `current`, then `1` (the newest full one) … , bounded in size and number.
 
+use crate::ledger::End;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// The file that is being written.
 pub(crate) const CURRENT: &str = "current";
+
+/// Held by who gives files other names, and by who must find each of them, once: between two of the renames of one turn
+/// a file has no name, or the name that another had.
+static NAMES: RwLock<()> = RwLock::new(());
+
+/// As long as this is held, files keep their names.
+pub(crate) fn hold_names() -> RwLockReadGuard<'static, ()> {
+    // There is nothing in it that could be broken.
+    NAMES.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Files of one unit.
 #[derive(Debug)]
 pub(crate) struct UnitLog {
     folder: PathBuf,
     file: Option<File>,
+    inode: u64,
     size: u64,
     pub(crate) max_size: u64,
     pub(crate) max_files: u32,
@@ -26,6 +39,7 @@ impl UnitLog {
         Self {
             folder,
             file: None,
+            inode: 0,
             size: 0,
             max_size,
             max_files,
@@ -36,18 +50,32 @@ impl UnitLog {
 
     /// Append whole records: all of them or none.
     pub(crate) fn append(&mut self, records: &[u8]) -> io::Result<()> {
-        let bytes = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.make_room(records.len())?;
+        self.write(records)
+    }
+
+    /// See that the file can take so many bytes more. Answers where they will be.
+    pub(crate) fn make_room(&mut self, bytes: usize) -> io::Result<End> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.open()?;
         if self.size > 0 && self.size.saturating_add(bytes) > self.max_size {
             self.rotate()?;
         }
-        let result = self.write(records);
+        Ok(End {
+            inode: self.inode,
+            offset: self.size,
+        })
+    }
+
+    /// Write whole records where [`Self::make_room`] has said: all of them or none.
+    pub(crate) fn write(&mut self, records: &[u8]) -> io::Result<()> {
+        let result = self.try_write(records);
         if result
             .as_ref()
             .is_err_and(|error| error.kind() == io::ErrorKind::StorageFull)
             && self.remove_oldest()
         {
-            return self.write(records);
+            return self.try_write(records);
         }
         result
     }
@@ -63,11 +91,12 @@ impl UnitLog {
             .read(true)
             .open(self.folder.join(CURRENT))?;
         self.size = cut_to_whole_records(&file)?;
+        self.inode = file.metadata()?.ino();
         self.file = Some(file);
         Ok(())
     }
 
-    fn write(&mut self, records: &[u8]) -> io::Result<()> {
+    fn try_write(&mut self, records: &[u8]) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
@@ -91,6 +120,7 @@ impl UnitLog {
     fn rotate(&mut self) -> io::Result<()> {
         self.sync()?;
         self.file = None;
+        let names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
         let oldest = self.max_files.saturating_sub(1);
         if oldest == 0 {
             fs::remove_file(self.folder.join(CURRENT))?;
@@ -106,7 +136,9 @@ impl UnitLog {
             }
             fs::rename(self.folder.join(CURRENT), self.folder.join("1"))?;
         }
-        self.open()
+        let opened = self.open();
+        drop(names);
+        opened
     }
 
     fn remove_oldest(&self) -> bool {
@@ -128,7 +160,7 @@ impl UnitLog {
 
 /// Half a record at the end goes, which would swallow the next one: a logd was killed while it wrote, so that the line is in
 /// its pipe still, or the machine lost its power. Answers the file's length.
-fn cut_to_whole_records(file: &File) -> io::Result<u64> {
+pub(crate) fn cut_to_whole_records(file: &File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut end = length;
     let mut block = [0; 4096];

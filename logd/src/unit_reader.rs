@@ -2,7 +2,7 @@
 
 use crate::bookmark::Place;
 use crate::record::Record;
-use crate::unit_log::{CURRENT, files};
+use crate::unit_log::{CURRENT, files, hold_names};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -14,15 +14,20 @@ pub(crate) struct UnitReader {
     pub(crate) unit: String,
     folder: PathBuf,
     file: Option<BufReader<File>>,
-    /// Files that come before `current`, oldest first.
-    older: VecDeque<PathBuf>,
     inode: u64,
+    /// Files that come after ours, by inode, oldest first: the names go from one to another. Where there are any, ours does not
+    /// grow any more.
+    newer: VecDeque<u64>,
     /// Bytes of the file that were read, and those of them whose lines were taken.
     read: u64,
     taken: u64,
-    /// Bytes of a line whose end is not written yet.
-    pending: Vec<u8>,
-    pub(crate) next: Option<Vec<u8>>,
+    /// The record at the front, without its line feed; or its beginning, when its end is not written yet.
+    line: Vec<u8>,
+    /// When it is whole: its time, and what is told of it beside its message, which begins there.
+    pub(crate) time_ms: Option<i64>,
+    head: Option<(Record<'static>, usize)>,
+    /// There was no more when we last looked.
+    dry: bool,
 }
 
 impl UnitReader {
@@ -31,17 +36,20 @@ impl UnitReader {
             unit,
             folder,
             file: None,
-            older: VecDeque::new(),
             inode: 0,
+            newer: VecDeque::new(),
             read: 0,
             taken: 0,
-            pending: Vec::new(),
-            next: None,
+            line: Vec::new(),
+            time_ms: None,
+            head: None,
+            dry: false,
         }
     }
 
     /// Begin where what is asked for begins, so that little is read for a few lines of a large log.
     pub(crate) fn start(&mut self, since_ms: Option<i64>, tail: Option<u64>) {
+        let names = hold_names();
         let mut all = files(&self.folder);
         if let Some(since) = since_ms {
             // A file that was last written before the time holds nothing of it.
@@ -67,7 +75,8 @@ impl UnitReader {
             }
             all = kept;
         }
-        self.older = all.into();
+        self.newer = all.iter().map(|path| inode(path)).collect();
+        drop(names);
         self.open_next();
         if let Some(offset) = skip {
             self.seek(offset);
@@ -76,13 +85,16 @@ impl UnitReader {
 
     /// Go on where a reader of an earlier logd was; with everything that there is, where its file has gone meanwhile.
     pub(crate) fn resume(&mut self, place: &Place) {
+        let names = hold_names();
         let all = files(&self.folder);
         let known = |path: &PathBuf| {
             path.metadata()
                 .is_ok_and(|found| found.ino() == place.inode && found.len() >= place.offset)
         };
         let at = all.iter().position(known);
-        self.older = all.into_iter().skip(at.unwrap_or(0)).collect();
+        let rest = all.iter().skip(at.unwrap_or(0));
+        self.newer = rest.map(|path| inode(path)).collect();
+        drop(names);
         self.open_next();
         if at.is_some() {
             self.seek(place.offset);
@@ -107,17 +119,35 @@ impl UnitReader {
         }
     }
 
-    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
-        let line = self.next.take()?;
-        self.taken = self.read;
-        Some(line)
+    /// The record at the front, when [`Self::fill`] has found one.
+    pub(crate) fn record(&self) -> Option<Record<'_>> {
+        let (head, begin) = self.head.as_ref()?;
+        let message = self.line.get(*begin..)?;
+        Some(Record { message, ..*head })
     }
 
+    /// It is done with.
+    pub(crate) fn take(&mut self) {
+        (self.time_ms, self.head) = (None, None);
+        self.line.clear();
+        self.taken = self.read;
+    }
+
+    /// There may be more now.
+    pub(crate) fn look_again(&mut self) {
+        self.dry = false;
+    }
+
+    /// The next file that is still there. False: there is none.
     fn open_next(&mut self) -> bool {
-        while let Some(path) = self.older.pop_front() {
-            if let Ok(file) = File::open(&path) {
-                self.inode = file.metadata().map_or(0, |found| found.ino());
+        let _names = hold_names();
+        let all = files(&self.folder);
+        while let Some(next) = self.newer.pop_front() {
+            let path = all.iter().find(|path| inode(path) == next);
+            if let Some(Ok(file)) = path.map(File::open) {
+                self.inode = next;
                 self.file = Some(BufReader::new(file));
+                self.line.clear();
                 (self.read, self.taken) = (0, 0);
                 return true;
             }
@@ -125,53 +155,58 @@ impl UnitReader {
         false
     }
 
-    /// See that `next` holds the next line, if there is one.
+    /// See that the next record is at the front, if there is one. Once there is none, it is not looked for any more until
+    /// [`Self::look_again`].
     pub(crate) fn fill(&mut self) -> io::Result<()> {
-        while self.next.is_none() {
+        while self.time_ms.is_none() && !self.dry {
             let bytes = match &mut self.file {
-                Some(file) => file.read_until(b'\n', &mut self.pending)?,
+                Some(file) => file.read_until(b'\n', &mut self.line)?,
                 None => 0,
             };
-            if bytes > 0 {
-                self.read = self.read.saturating_add(u64::try_from(bytes).unwrap_or(0));
-                if self.pending.last() == Some(&b'\n') {
-                    self.pending.pop();
-                    self.next = Some(std::mem::take(&mut self.pending));
+            self.read = self.read.saturating_add(u64::try_from(bytes).unwrap_or(0));
+            if bytes == 0 {
+                self.dry = !self.turn_over();
+            } else if self.line.last() == Some(&b'\n') {
+                self.line.pop();
+                let length = self.line.len();
+                self.head = Record::parse(&self.line).map(|record| {
+                    let begin = length - record.message.len();
+                    let message: &'static [u8] = &[];
+                    (Record { message, ..record }, begin)
+                });
+                match &self.head {
+                    Some((head, _)) => self.time_ms = Some(head.time_ms),
+                    // What a power cut left of a line.
+                    None => self.take(),
                 }
-                continue;
-            }
-            if !self.turn_over() {
-                return Ok(());
             }
         }
         Ok(())
     }
 
-    /// The file is read to its end: is there a newer one?
+    /// The file is read to its end, as far as we saw: is there a newer one, or more of ours?
     fn turn_over(&mut self) -> bool {
-        if self.older.is_empty() {
-            // Where our file is now called something else, the newer ones come after it.
-            let all = files(&self.folder);
-            let inode = |path: &PathBuf| path.metadata().map_or(0, |found| found.ino());
-            match all.iter().position(|path| inode(path) == self.inode) {
-                Some(at) if all.get(at).is_some_and(|path| path.ends_with(CURRENT)) => {
-                    return false;
-                }
-                Some(at) => self.older = all.into_iter().skip(at + 1).collect(),
-                // It has been removed while we read it: everything there is, is newer.
-                None => self.older = all.into(),
-            }
+        if !self.newer.is_empty() {
+            return self.open_next();
         }
-        self.pending.clear();
-        self.open_next()
+        if inode(&self.folder.join(CURRENT)) == self.inode {
+            return false;
+        }
+        // Where our file is now called something else, the newer ones come after it; where it has been removed, all there are,
+        // are newer.
+        let _names = hold_names();
+        let all = files(&self.folder);
+        let at = all.iter().position(|path| inode(path) == self.inode);
+        let newer = all.iter().skip(at.map_or(0, |at| at + 1));
+        self.newer = newer.map(|path| inode(path)).collect();
+        // Lines may have come before it was turned over and after we saw its end. There won't be others.
+        !self.newer.is_empty()
     }
+}
 
-    pub(crate) fn next_time(&self) -> i64 {
-        self.next
-            .as_deref()
-            .and_then(Record::parse)
-            .map_or(i64::MIN, |record| record.time_ms)
-    }
+/// No file has the inode 0.
+fn inode(path: &Path) -> u64 {
+    path.metadata().map_or(0, |found| found.ino())
 }
 
 /// How many of the last `wanted` lines the file holds, and where they begin.
@@ -212,6 +247,7 @@ fn lines_from_end(path: &Path, wanted: u64) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::io::Write;
 
     #[test]
     fn the_last_lines_are_found_from_the_end() {
@@ -226,44 +262,138 @@ mod tests {
         fs::remove_file(&path).unwrap();
     }
 
+    /// A unit's folder, and records with these messages.
+    struct Test(PathBuf);
+
+    impl Test {
+        fn new(name: &str) -> Self {
+            let folder = format!("keelson-reader-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn write(&self, name: &str, messages: &[&str]) {
+            let mut options = fs::OpenOptions::new();
+            let mut file = options
+                .append(true)
+                .create(true)
+                .open(self.0.join(name))
+                .unwrap();
+            for message in messages {
+                file.write_all(format!("1 1 o {message}\n").as_bytes())
+                    .unwrap();
+            }
+        }
+
+        fn turn(&self, from: &str, to: &str) {
+            fs::rename(self.0.join(from), self.0.join(to)).unwrap();
+        }
+
+        fn reader(&self) -> UnitReader {
+            UnitReader::new(self.0.clone(), "web".to_owned())
+        }
+    }
+
+    impl Drop for Test {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn next(reader: &mut UnitReader) -> Option<String> {
+        reader.look_again();
+        reader.fill().unwrap();
+        let message = reader.record()?.message.to_vec();
+        reader.take();
+        Some(String::from_utf8(message).unwrap())
+    }
+
+    fn all(mut reader: UnitReader) -> Vec<String> {
+        std::iter::from_fn(|| next(&mut reader)).collect()
+    }
+
     #[test]
     fn a_reader_goes_on_after_the_last_line_that_was_taken() {
-        let folder = std::env::temp_dir().join(format!("keelson-resume-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
+        let test = Test::new("resume");
         let rest = |place: &Place| {
-            let mut reader = UnitReader::new(folder.clone(), "web".to_owned());
+            let mut reader = test.reader();
             reader.resume(place);
-            let mut lines = Vec::new();
-            reader.fill().unwrap();
-            while let Some(line) = reader.take() {
-                lines.push(String::from_utf8(line).unwrap());
-                reader.fill().unwrap();
-            }
-            lines
+            all(reader)
         };
-        let mut reader = UnitReader::new(folder.clone(), "web".to_owned());
+        let mut reader = test.reader();
         reader.start(None, None);
         let nowhere = reader.place();
-        fs::write(folder.join(CURRENT), "one\ntwo\nthree\n").unwrap();
+        test.write(CURRENT, &["one", "two", "three"]);
         assert_eq!(rest(&nowhere), ["one", "two", "three"]);
-        reader.fill().unwrap();
-        assert_eq!(reader.take().unwrap(), b"one");
+        assert_eq!(next(&mut reader).unwrap(), "one");
         // The next one was read, and not taken.
         reader.fill().unwrap();
         let place = reader.place();
         assert_eq!(rest(&place), ["two", "three"]);
         // Its file has another name now, and there is a newer one.
-        fs::rename(folder.join(CURRENT), folder.join("1")).unwrap();
-        fs::write(folder.join(CURRENT), "four\n").unwrap();
+        test.turn(CURRENT, "1");
+        test.write(CURRENT, &["four"]);
         assert_eq!(rest(&place), ["two", "three", "four"]);
-        let mut reader = UnitReader::new(folder.clone(), "web".to_owned());
+        let mut reader = test.reader();
         reader.start(None, Some(1));
-        reader.fill().unwrap();
-        assert_eq!(reader.take().unwrap(), b"four");
+        assert_eq!(next(&mut reader).unwrap(), "four");
         assert!(rest(&reader.place()).is_empty());
-        fs::remove_file(folder.join("1")).unwrap();
+        fs::remove_file(test.0.join("1")).unwrap();
         assert_eq!(rest(&place), ["four"]);
-        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn lines_that_come_between_the_end_and_the_turn_are_read() {
+        let test = Test::new("turn");
+        let mut reader = test.reader();
+        reader.start(None, None);
+        test.write(CURRENT, &["one"]);
+        assert_eq!(next(&mut reader).unwrap(), "one");
+        // It has seen the end, and looks whether there is a newer file only now.
+        test.write(CURRENT, &["two"]);
+        test.turn(CURRENT, "1");
+        test.write(CURRENT, &["three"]);
+        assert!(reader.turn_over());
+        assert_eq!(next(&mut reader).unwrap(), "two");
+        assert_eq!(next(&mut reader).unwrap(), "three");
+        assert_eq!(next(&mut reader), None);
+    }
+
+    #[test]
+    fn files_that_get_other_names_while_they_are_read_are_read_once() {
+        let test = Test::new("names");
+        for (name, message) in [("2", "one"), ("1", "two"), (CURRENT, "three")] {
+            test.write(name, &[message]);
+        }
+        let mut reader = test.reader();
+        reader.start(None, None);
+        assert_eq!(next(&mut reader).unwrap(), "one");
+        test.turn("2", "3");
+        test.turn("1", "2");
+        test.turn(CURRENT, "1");
+        test.write(CURRENT, &["four"]);
+        assert_eq!(all(reader), ["two", "three", "four"]);
+    }
+
+    #[test]
+    fn torn_lines_are_passed_over_and_a_dry_reader_asks_nobody() {
+        let test = Test::new("torn");
+        fs::write(test.0.join(CURRENT), "17 3\n1 1 o one\n\0\0\n1 1 o tw").unwrap();
+        let mut reader = test.reader();
+        reader.start(None, None);
+        assert_eq!(next(&mut reader).unwrap(), "one");
+        reader.fill().unwrap();
+        assert!(reader.record().is_none() && reader.dry);
+        fs::OpenOptions::new()
+            .append(true)
+            .open(test.0.join(CURRENT))
+            .unwrap()
+            .write_all(b"o\n")
+            .unwrap();
+        reader.fill().unwrap();
+        assert!(reader.record().is_none());
+        assert_eq!(next(&mut reader).unwrap(), "two");
     }
 }

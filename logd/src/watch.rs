@@ -4,7 +4,7 @@
 //! the next one.
 
 use crate::answer::say;
-use crate::line_splitter::Piece;
+use crate::line_splitter::Pieces;
 use control::log::LogReply;
 use regex_lite::Regex;
 use std::os::fd::OwnedFd;
@@ -41,8 +41,8 @@ impl Watch {
     }
 
     /// Look through lines, or the pieces of one that is too long to be kept whole: each is looked at by itself.
-    pub(crate) fn look(&self, pieces: &[Piece<'_>]) -> Look {
-        if !pieces.iter().any(|piece| self.matches(piece.message)) {
+    pub(crate) fn look(&self, mut pieces: Pieces<'_>) -> Look {
+        if !pieces.any(|piece| self.matches(piece.message)) {
             return Look::NotYet;
         }
         say(&self.control, &LogReply::Matched { pair: self.pair });

@@ -98,6 +98,27 @@ fn keep(run: u64) -> LogRequest {
     }
 }
 
+/// The same with files of another size and number.
+fn sized(request: LogRequest, max_size: u64, max_files: u32) -> LogRequest {
+    match request {
+        LogRequest::Keep {
+            unit,
+            run,
+            pair,
+            pattern,
+            ..
+        } => LogRequest::Keep {
+            unit,
+            run,
+            pair,
+            max_size,
+            max_files,
+            pattern,
+        },
+        other => other,
+    }
+}
+
 fn keep_until(run: u64, pattern: &str) -> LogRequest {
     match keep(run) {
         LogRequest::Keep {
@@ -125,28 +146,44 @@ fn pipe() -> (OwnedFd, File) {
 }
 
 #[test]
-fn a_killed_logd_loses_no_line_and_the_writer_never_notices() {
-    let folder = folder("killed");
+fn a_killed_logd_keeps_every_line_once_and_the_writer_never_notices() {
+    // One file, and files that turn over between most of the batches.
+    for (name, max_size, max_files) in [("killed", 1 << 20, 4), ("killed-small", 4096, 1000)] {
+        keeps_every_line_once(name, max_size, max_files);
+    }
+}
+
+fn keeps_every_line_once(name: &str, max_size: u64, max_files: u32) {
+    let folder = folder(name);
+    let keep = sized(keep(1), max_size, max_files);
     let (stdout, mut writer) = pipe();
     let (stderr, other) = pipe();
-    const LINES: u32 = 20_000;
+    const KILLS: u64 = 30;
+    const LINES_OF_EACH: u32 = 1000;
+    let (start, started) = std::sync::mpsc::channel();
     let container = std::thread::spawn(move || {
-        for number in 0..LINES {
-            writeln!(writer, "line {number}").expect("a container never sees a closed pipe");
+        let mut number = 0;
+        for () in started {
+            for _ in 0..LINES_OF_EACH {
+                writeln!(writer, "line {number}").expect("a container never sees a closed pipe");
+                number += 1;
+            }
         }
+        number
     });
-    let mut kills = 0;
-    while !container.is_finished() {
+    for kill in 0..KILLS {
         let logd = Logd::start(&folder);
-        logd.ask(&keep(1), &[&stdout, &stderr]);
-        std::thread::sleep(Duration::from_micros(300 + 700 * (kills % 10)));
+        logd.ask(&keep, &[&stdout, &stderr]);
+        start.send(()).unwrap();
+        // Before, while and after it writes them.
+        std::thread::sleep(Duration::from_micros(700 * (kill % 10)));
         drop(logd);
-        kills += 1;
     }
-    container.join().unwrap();
+    drop(start);
     drop(other);
     let logd = Logd::start(&folder);
-    logd.ask(&keep(1), &[&stdout, &stderr]);
+    logd.ask(&keep, &[&stdout, &stderr]);
+    let lines: u32 = container.join().unwrap();
     while !matches!(logd.reply(), LogReply::Drained { pair: 101, .. }) {}
     let text = logd.query(LogsRequest {
         units: vec!["web".into()],
@@ -155,22 +192,10 @@ fn a_killed_logd_loses_no_line_and_the_writer_never_notices() {
     let mut next = 0;
     for line in text.lines() {
         let number: u32 = line.strip_prefix("line ").expect(line).parse().unwrap();
-        // A batch may come twice, never out of its order, never with a gap.
-        assert!(
-            number <= next,
-            "lines {next} to {number} are lost, after {kills} kills"
-        );
-        next = next.max(number + 1);
+        assert_eq!(number, next, "lost or twice");
+        next += 1;
     }
-    assert_eq!(next, LINES);
-    assert!(
-        kills > 3,
-        "the test has not killed it in the middle: {kills}"
-    );
-    println!(
-        "{kills} kills, {} lines kept for {LINES} written",
-        text.lines().count()
-    );
+    assert_eq!(next, lines);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -455,23 +480,7 @@ fn a_follower_sees_every_line_once_however_often_logd_is_killed() {
         {}
     });
     // Small files, so that they turn over between one logd and the next.
-    let keep = match keep(1) {
-        LogRequest::Keep {
-            unit,
-            run,
-            pair,
-            pattern,
-            ..
-        } => LogRequest::Keep {
-            unit,
-            run,
-            pair,
-            max_size: 200,
-            max_files: 8,
-            pattern,
-        },
-        other => other,
-    };
+    let keep = sized(keep(1), 200, 8);
     writeln!(out, "before it was asked").unwrap();
     let mut next = 0;
     for round in 0..12 {
