@@ -60,13 +60,13 @@ impl fmt::Display for CallError {
                 f,
                 "the machine at {} has not answered for {} s; look at its console.log",
                 place.display(),
-                waited.as_secs()
+                whole_seconds(*waited)
             ),
             Self::NoAnswer { waited } => {
                 write!(
                     f,
                     "no answer within {} s; --timeout SECONDS waits longer",
-                    waited.as_secs()
+                    whole_seconds(*waited)
                 )
             }
             Self::Lost { why } => write!(f, "connection lost: {why}"),
@@ -82,5 +82,28 @@ pub(super) fn io_error(what: &str) -> impl Fn(io::Error) -> CallError {
     move |source| CallError::Io {
         what: what.to_owned(),
         source,
+    }
+}
+
+/// To the nearest one: who was to wait for a second has waited for 999 ms when some of it was spent before.
+fn whole_seconds(waited: Duration) -> u128 {
+    (waited.as_millis() + 500) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_that_was_begun_before_is_a_second() {
+        for (milliseconds, expected) in
+            [(993, "for 1 s;"), (1000, "for 1 s;"), (10_004, "for 10 s;")]
+        {
+            let error = CallError::Silent {
+                place: PathBuf::from("/x"),
+                waited: Duration::from_millis(milliseconds),
+            };
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }

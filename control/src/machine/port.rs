@@ -91,7 +91,11 @@ impl Port {
         match self.reaching {
             Some((since, _)) if happened.is_empty() => Err(CallError::Silent {
                 place: self.place.clone(),
-                waited: since.elapsed(),
+                // As long as we would have waited on a machine that runs us when it is time.
+                waited: until.map_or_else(
+                    || since.elapsed(),
+                    |until| until.saturating_duration_since(since),
+                ),
             }),
             _ => Ok(Progress::TimedOut),
         }
