@@ -264,7 +264,8 @@ fn read_until(terminal: &mut File, end: &str) -> String {
 fn exec_with_a_terminal_is_interactive_and_leaves_the_terminal_as_it_was() {
     let machine = Machine::start();
     for way in WAYS {
-        let script = "stty size; trap 'stty size; exit 5' WINCH; while read line; do echo \"<$line>\"; done; while :; do sleep 0.05; done";
+        // The terminal has its size as soon as keelctl knows of it, which may be after the command has begun.
+        let script = "while [ \"$(stty size)\" = '0 0' ]; do sleep 0.01; done; stty size; trap 'stty size; exit 5' WINCH; while read line; do echo \"<$line>\"; done; while :; do sleep 0.05; done";
         let command = machine.keelctl(way, &["exec", "-it", "redis@1", "--", "sh", "-c", script]);
         let (pty, before, mut child) = on_terminal(command);
         let mut terminal = File::from(pty.master.try_clone().unwrap());
