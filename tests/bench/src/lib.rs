@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p bench -- boot   boots under QEMU ──▶ measurements ──▶ medians ──▶ docs/performance.md
+//! cargo run --release -p bench -- log    logd on this host ──▶ lines for a CPU second, before and now ──▶ the same
 //! ```
 //!
 //! - A number in the document comes from a run of this program, or is marked as quoted.
@@ -16,6 +17,7 @@ pub mod boot;
 mod disturbance;
 mod document;
 mod host_machine;
+pub mod log;
 mod statistics;
 mod table;
 

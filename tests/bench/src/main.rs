@@ -15,11 +15,14 @@ struct Command {
 enum Benchmark {
     /// From the start of QEMU to a unit that answers; memory, sizes, power-off. Writes docs/performance.md.
     Boot(bench::boot::Options),
+    /// Lines that logd keeps for a second of processor time, on this host. Writes docs/performance.md.
+    Log(bench::log::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse().benchmark {
         Benchmark::Boot(options) => bench::boot::run(&options),
+        Benchmark::Log(options) => bench::log::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
