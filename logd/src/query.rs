@@ -133,6 +133,14 @@ impl Reader {
             // The last lines go as a whole.
             Some(_) if self.query.tail.is_some() && !self.query.follow => return Ok(()),
             Some(mut units) => {
+                if self.query.follow {
+                    // Those that have come since the places were noted, and of which nobody will tell us.
+                    for unit in self.units() {
+                        if !units.iter().any(|known| known.unit == unit) {
+                            units.push(self.open(unit, None));
+                        }
+                    }
+                }
                 self.rest(&mut units, &mut outbox)?;
                 units
             }

@@ -116,7 +116,7 @@ pub(crate) struct Records {
 }
 
 /// A batch of very short lines is many times as long as they are; its memory is given back.
-const KEPT_BYTES_MAX: usize = 256 << 10;
+const KEPT_BYTES_MAX: usize = 128 << 10;
 
 impl Records {
     pub(crate) fn begin(&mut self, time_ms: i64, run: u64) {

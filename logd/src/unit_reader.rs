@@ -59,15 +59,20 @@ impl UnitReader {
                 })
             });
         }
+        let mut all: Vec<u64> = all.iter().map(|path| inode(path)).collect();
+        // Whoever writes does not wait while lines are counted.
+        drop(names);
         let mut skip = None;
         if let Some(tail) = tail {
             let mut lines = 0u64;
             let mut kept = Vec::new();
-            for path in all.into_iter().rev() {
-                let (found, offset) =
-                    lines_from_end(&path, tail.saturating_sub(lines)).unwrap_or((0, 0));
+            for wanted in all.into_iter().rev() {
+                let counted = self
+                    .find(wanted)
+                    .and_then(|file| lines_from_end(&file, tail.saturating_sub(lines)).ok());
+                let (found, offset) = counted.unwrap_or((0, 0));
                 lines += found;
-                kept.insert(0, path);
+                kept.insert(0, wanted);
                 if lines >= tail {
                     skip = Some(offset);
                     break;
@@ -75,8 +80,7 @@ impl UnitReader {
             }
             all = kept;
         }
-        self.newer = all.iter().map(|path| inode(path)).collect();
-        drop(names);
+        self.newer = all.into();
         self.open_next();
         if let Some(offset) = skip {
             self.seek(offset);
@@ -138,13 +142,18 @@ impl UnitReader {
         self.dry = false;
     }
 
-    /// The next file that is still there. False: there is none.
-    fn open_next(&mut self) -> bool {
+    /// The file of this inode, whatever it is called now.
+    fn find(&self, wanted: u64) -> Option<File> {
         let _names = hold_names();
         let all = files(&self.folder);
+        let path = all.iter().find(|path| inode(path) == wanted)?;
+        File::open(path).ok()
+    }
+
+    /// The next file that is still there. False: there is none.
+    fn open_next(&mut self) -> bool {
         while let Some(next) = self.newer.pop_front() {
-            let path = all.iter().find(|path| inode(path) == next);
-            if let Some(Ok(file)) = path.map(File::open) {
+            if let Some(file) = self.find(next) {
                 self.inode = next;
                 self.file = Some(BufReader::new(file));
                 self.line.clear();
@@ -210,10 +219,9 @@ fn inode(path: &Path) -> u64 {
 }
 
 /// How many of the last `wanted` lines the file holds, and where they begin.
-fn lines_from_end(path: &Path, wanted: u64) -> io::Result<(u64, u64)> {
+fn lines_from_end(file: &File, wanted: u64) -> io::Result<(u64, u64)> {
     const BLOCK: u64 = 64 << 10;
     use std::os::unix::fs::FileExt;
-    let file = File::open(path)?;
     let mut end = file.metadata()?.len();
     let mut lines = 0;
     let mut buffer = vec![0; 64 << 10];
@@ -252,13 +260,14 @@ mod tests {
     #[test]
     fn the_last_lines_are_found_from_the_end() {
         let path = std::env::temp_dir().join(format!("keelson-lines-{}", std::process::id()));
+        let open = || File::open(&path).unwrap();
         fs::write(&path, "a\nbb\nccc\n").unwrap();
-        assert_eq!(lines_from_end(&path, 1).unwrap(), (1, 5));
-        assert_eq!(lines_from_end(&path, 2).unwrap(), (2, 2));
-        assert_eq!(lines_from_end(&path, 3).unwrap(), (3, 0));
-        assert_eq!(lines_from_end(&path, 9).unwrap(), (3, 0));
+        assert_eq!(lines_from_end(&open(), 1).unwrap(), (1, 5));
+        assert_eq!(lines_from_end(&open(), 2).unwrap(), (2, 2));
+        assert_eq!(lines_from_end(&open(), 3).unwrap(), (3, 0));
+        assert_eq!(lines_from_end(&open(), 9).unwrap(), (3, 0));
         fs::write(&path, "").unwrap();
-        assert_eq!(lines_from_end(&path, 9).unwrap(), (0, 0));
+        assert_eq!(lines_from_end(&open(), 9).unwrap(), (0, 0));
         fs::remove_file(&path).unwrap();
     }
 

@@ -515,6 +515,29 @@ fn a_follower_sees_every_line_once_however_often_logd_is_killed() {
 }
 
 #[test]
+fn a_follower_of_all_sees_a_unit_that_came_while_logd_was_gone() {
+    let folder = folder("newcomer");
+    let (asked, follower) = Asked::new(LogsRequest {
+        follow: true,
+        ..LogsRequest::default()
+    });
+    let logd = Logd::start(&folder);
+    asked.ask(&logd);
+    asked.until(b'+');
+    drop(logd);
+    // Kept by a logd that died before the follower had seen it.
+    std::fs::create_dir_all(folder.join("web")).unwrap();
+    std::fs::write(folder.join("web").join("current"), "1 1 o one\n").unwrap();
+    let logd = Logd::start(&folder);
+    asked.ask(&logd);
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(follower), &mut line).unwrap();
+    assert_eq!(line, "one\n");
+    drop(logd);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_query_that_logd_has_not_begun_is_answered_by_the_next() {
     let folder = folder("not-begun");
     let (stdout, mut out) = pipe();
