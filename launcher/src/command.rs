@@ -137,6 +137,7 @@ mod tests {
             working_dir: None,
             user: None,
             hostname: "web-1".into(),
+            init: false,
             read_only: false,
             stop_signal: None,
         }

@@ -77,6 +77,7 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "working_dir",
             "user",
             "hostname",
+            "init",
             "stop_signal",
             "volumes",
             "tmpfs",
@@ -93,7 +94,6 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "umask",
             "domainname",
             "timezone",
-            "init",
             "tty",
             "stdin_open",
             "labels",
@@ -383,6 +383,7 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("restart_sec", "`restart_delay` in `[service]`"),
     ("retries", "`restart_max` in `[service]`"),
     ("runtime_max_sec", "`runtime_max` in `[service]`"),
+    ("run_init", "`init` in `[container]`"),
     ("scale", "`count` in `[replicas]`"),
     (
         "start_limit_burst",

@@ -94,6 +94,9 @@ pub struct Container {
     pub user: Option<String>,
     /// Default: the unit's name with `@` as `-`.
     pub hostname: String,
+    /// The container's first process is one of ours that forwards signals and reaps; the command is its child.
+    #[serde(default)]
+    pub init: bool,
     pub read_only: bool,
     /// Number of the signal; default: the image's STOPSIGNAL, else SIGTERM.
     pub stop_signal: Option<i32>,

@@ -150,7 +150,7 @@ fn every_key_reaches_the_unit() {
     assert_eq!(app.container.hostname, "h-x");
     assert_eq!(app.container.stop_signal, Some(37));
     assert_eq!(app.container.env.get("ID").map(String::as_str), Some("x"));
-    assert!(app.container.read_only);
+    assert!(app.container.init && app.container.read_only);
     let port = Port {
         host_ip: Some("::1".parse::<IpAddr>().expect("an address")),
         host_port: Some(8080),

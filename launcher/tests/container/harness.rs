@@ -124,6 +124,7 @@ impl Machine {
                     working_dir: None,
                     user: None,
                     hostname: "web-1".to_owned(),
+                    init: false,
                     read_only: false,
                     stop_signal: None,
                 },

@@ -159,6 +159,7 @@ impl Keys {
             working_dir,
             user,
             hostname,
+            init,
             read_only,
             stop_signal,
         } = container;
@@ -174,6 +175,7 @@ impl Keys {
         self.maybe(needs, "container.working_dir", text(working_dir));
         self.maybe(needs, "container.user", text(user));
         self.add(needs, "container.hostname", quoted(hostname));
+        self.add(needs, "container.init", init);
         self.add(needs, "security.read_only", read_only);
         let stop_signal = stop_signal.map(|signal| quoted(&signal::display(signal)));
         self.maybe(needs, "container.stop_signal", stop_signal);

@@ -68,6 +68,7 @@ pub(crate) fn container(check: &mut Check<'_>, file: &UnitFile, name: &UnitName)
         hostname: check
             .value("container.hostname", table.hostname.as_ref(), hostname)
             .unwrap_or_else(|| default_hostname(name)),
+        init: table.init.as_ref().is_some_and(|init| *init.get_ref()),
         read_only: file
             .read_only
             .as_ref()
