@@ -6,9 +6,10 @@ use crate::volume::{Volume, anonymous_name};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::Path;
 use sys::mount::{Depth, FileSystem, Tree, attribute};
 use sys::path::{self, Kind, Links};
+use unit::mount_target::{self, TargetError};
 use unit::{Mount, MountKind, NOTIFY_SOCKET, UnitName};
 
 /// Where programs expect to write though the root is read-only: path and mode.
@@ -95,17 +96,10 @@ pub(crate) fn plan(
 }
 
 /// And the socket over which the container tells PID 1 what it does.
-pub(crate) fn with_notify_socket(
-    mut planned: Vec<Planned>,
-    source: Option<&str>,
-) -> Result<Vec<Planned>, Fault> {
+pub(crate) fn with_notify_socket(mut planned: Vec<Planned>, source: Option<&str>) -> Vec<Planned> {
     let Some(source) = source else {
-        return Ok(planned);
+        return planned;
     };
-    if planned.iter().any(|mount| mount.target == NOTIFY_SOCKET) {
-        let reason = "the notify socket has its place there; mount elsewhere";
-        return Err(reserved(NOTIFY_SOCKET, reason));
-    }
     planned.push(Planned {
         target: NOTIFY_SOCKET.to_owned(),
         read_only: false,
@@ -114,7 +108,7 @@ pub(crate) fn with_notify_socket(
         },
     });
     planned.sort_by_key(|mount| mount.target.matches('/').count());
-    Ok(planned)
+    planned
 }
 
 fn add_unless_covered(planned: &mut Vec<Planned>, target: String, what: What) {
@@ -127,32 +121,12 @@ fn add_unless_covered(planned: &mut Vec<Planned>, target: String, what: What) {
     }
 }
 
-/// `/a//b/` → `/a/b`. Refused: what is not absolute, has `..`, or is where the container's own mounts are.
+/// As the check of unit files has it: what it refuses is refused here too, of images.
 fn normalise(target: &str) -> Result<String, Fault> {
-    let mut normal = String::with_capacity(target.len());
-    for part in Path::new(target).components() {
-        match part {
-            Component::Normal(name) => {
-                normal.push('/');
-                normal.push_str(&name.to_string_lossy());
-            }
-            Component::RootDir | Component::CurDir => {}
-            Component::ParentDir | Component::Prefix(_) => {
-                return Err(Fault::invalid(target, "give a target without `..`"));
-            }
-        }
-    }
-    if !target.starts_with('/') {
-        return Err(Fault::invalid(target, "give an absolute target"));
-    }
-    match normal.as_str() {
-        "" => Err(reserved("/", "the root is the image's; mount below it")),
-        "/proc" | "/dev" | "/dev/pts" | "/sys" => Err(reserved(
-            target,
-            "every container has its own there; mount below it or elsewhere",
-        )),
-        _ => Ok(normal),
-    }
+    mount_target::normalise(target).map_err(|error| match error {
+        TargetError::Relative | TargetError::Parent => Fault::invalid(target, error.reason()),
+        TargetError::Reserved(it) => reserved(target, it.reason),
+    })
 }
 
 fn reserved(target: &str, reason: &'static str) -> Fault {
@@ -340,7 +314,7 @@ mod tests {
     #[test]
     fn targets_of_the_system_are_refused() {
         for target in [
-            "/", "//", "/proc", "/proc/", "/dev", "/sys", "relative", "/a/../b",
+            "/", "//", "/proc", "/proc/", "/dev", "/dev/pts", "/sys", "relative", "/a/../b",
         ] {
             assert!(targets(&[target], &[], false).is_err(), "{target}");
         }

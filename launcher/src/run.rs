@@ -156,7 +156,6 @@ impl<'a> Launch<'a> {
         );
         let mounts = at_step("mount", mounts)?;
         let mounts = mounts::with_notify_socket(mounts, spec.notify_socket.as_deref());
-        let mounts = at_step("mount", mounts)?;
         at_step(
             "private",
             sys::mount::make_all_private().at("make all mounts private", "/"),

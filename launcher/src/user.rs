@@ -92,8 +92,7 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<User, Fault> {
         supplementary = groups().filter(member).map(|found| found.gid).collect();
     }
     for id in [uid, gid].iter().chain(&supplementary) {
-        // (uid_t) -1 means "leave as it is" to the kernel.
-        if *id == u32::MAX {
+        if *id > unit::ID_MAX {
             return Err(Fault::invalid(PASSWD, format!("{id} is not an id")));
         }
     }

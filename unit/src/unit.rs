@@ -132,6 +132,11 @@ pub struct Port {
     pub protocol: Protocol,
 }
 
+impl Port {
+    /// Most ports that one unit publishes, ranges taken apart: netd holds each with a socket (about 2 KiB of kernel memory).
+    pub const PER_UNIT_MAX: usize = 4096;
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     pub kind: MountKind,

@@ -99,7 +99,7 @@ fn values_are_shown_as_they_are_written() {
     let old = set(&[("web.container.toml", SMALLEST)]);
     let new = set(&[(
         "web.container.toml",
-        "[unit]\nafter = [\"default.target\"]\n[container]\nimage = \"x:2\"\ncommand = [\"say\", \"\\\"hi\\\"\"]\nvolumes = [\"data:/data:ro\"]\n[env]\nA = \"1\"\n[[ports]]\npublish = \"127.0.0.1:80-81:8080-8081/udp\"\n[[ports]]\npublish = \"[::1]::9\"\n[resources]\nmemory = \"1.5G\"\ncpus = 0.25\n[service]\nrestart_delay = \"1m30s\"\n[health]\ntcp = { port = 9 }\n",
+        "[unit]\nafter = [\"default.target\"]\n[container]\nimage = \"x:2\"\ncommand = [\"say\", \"\\\"hi\\\"\"]\nvolumes = [\"data:/data:ro\"]\n[env]\nA = \"1\"\n[[ports]]\npublish = \"127.0.0.1:80-81:8080-8081/udp\"\n[[ports]]\npublish = \"127.0.0.1::9\"\n[resources]\nmemory = \"1.5G\"\ncpus = 0.25\n[service]\nrestart_delay = \"1m30s\"\n[health]\ntcp = { port = 9 }\n",
     )]);
     let expected = [
         "web container.command: - > [\"say\", \"\\\"hi\\\"\"]",
@@ -107,7 +107,7 @@ fn values_are_shown_as_they_are_written() {
         "web env.A: - > \"1\"",
         "web health.tcp: - > { port = 9 }",
         "web mounts.\"/data\": - > { type = \"volume\", source = \"data\", read_only = true }",
-        "web ports: [] > [\"127.0.0.1:80-81:8080-8081/udp\", \"[::1]::9\"]",
+        "web ports: [] > [\"127.0.0.1:80-81:8080-8081/udp\", \"127.0.0.1::9\"]",
         "web resources.cpus: - > 0.25",
         "web resources.memory: - > \"1536M\"",
         "web service.restart_delay: \"100ms\" > \"1m30s\"",

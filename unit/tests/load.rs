@@ -152,7 +152,7 @@ fn every_key_reaches_the_unit() {
     assert_eq!(app.container.env.get("ID").map(String::as_str), Some("x"));
     assert!(app.container.init && app.container.read_only);
     let port = Port {
-        host_ip: Some("::1".parse::<IpAddr>().expect("an address")),
+        host_ip: Some("127.0.0.1".parse::<IpAddr>().expect("an address")),
         host_port: Some(8080),
         container_port: 80,
         count: 2,
@@ -324,7 +324,7 @@ fn the_same_port_on_different_addresses_or_protocols_is_no_conflict() {
     let ports = [
         "192.0.2.1:53:53",
         "192.0.2.2:53:53",
-        "[::1]:53:53",
+        "192.0.2.3:53:53",
         "192.0.2.1:53:53/udp",
         "192.0.2.1::53",
         "53",

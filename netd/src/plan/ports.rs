@@ -67,9 +67,6 @@ pub(crate) struct Published {
     pub(crate) container_port: u16,
 }
 
-/// Most ports that one unit publishes: each is held by a socket (about 2 KiB of kernel memory).
-pub(crate) const PORTS_PER_UNIT_MAX: usize = 4096;
-
 /// What a unit asks for, port by port; no host port: any free one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -112,10 +109,11 @@ pub(crate) fn wanted(ports: &[Port]) -> Result<Vec<Wanted>, String> {
             });
         }
     }
-    if wanted.len() > PORTS_PER_UNIT_MAX {
+    if wanted.len() > Port::PER_UNIT_MAX {
         return Err(format!(
-            "{} published ports, the limit for one unit is {PORTS_PER_UNIT_MAX}",
-            wanted.len()
+            "{} published ports, the limit for one unit is {}",
+            wanted.len(),
+            Port::PER_UNIT_MAX
         ));
     }
     Ok(wanted)

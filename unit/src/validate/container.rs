@@ -3,6 +3,7 @@
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{LoggingTable, NetworkTable, ResourcesTable, UnitFile};
+use crate::ids::{self, IdFault};
 use crate::reader::Text;
 use crate::{
     Container, Logging, Network, NetworkMode, Resources, UnitName, bytes, image_reference, signal,
@@ -12,6 +13,8 @@ use std::net::IpAddr;
 
 /// `__NEW_UTS_LEN`: uname(2).
 const HOSTNAME_BYTES_MAX: usize = 64;
+/// Of one part of a host name between dots: RFC 1035, section 2.3.4.
+const LABEL_BYTES_MAX: usize = 63;
 /// Docker's minimum; below it the launcher itself does not get to execve.
 const MEMORY_MIN: u64 = 6 << 20;
 /// A hundredth: below it the kernel refuses the quota (1 ms in a period of 100 ms).
@@ -207,23 +210,23 @@ pub(crate) fn absolute(text: &str) -> Result<String, Fault> {
 
 /// Names are looked up in the container when it starts; here only the form is checked.
 fn user(text: &str) -> Result<String, Fault> {
-    let part = |part: &str| {
-        let form = !part.is_empty()
-            && !part
-                .chars()
-                .any(|c| c.is_whitespace() || c.is_control() || c == '/');
-        let number = part.chars().all(|c| c.is_ascii_digit());
-        form && (!number || part.parse::<u32>().is_ok())
-    };
-    let (user, group) = text
+    let parts = text
         .split_once(':')
         .map_or((text, None), |(user, group)| (user, Some(group)));
-    let good = part(user) && group.is_none_or(|group| part(group) && !group.contains(':'));
-    good.then(|| text.to_owned()).ok_or_else(|| {
-        Fault::new(
-            "is not a user",
-            "uid[:gid] or name[:group]: \"1000:1000\", \"redis\"",
+    let checked = ids::check(parts.0).and_then(|()| parts.1.map_or(Ok(()), ids::check));
+    let Err(fault) = checked else {
+        return Ok(text.to_owned());
+    };
+    let expected = "uid[:gid] or name[:group]: \"1000:1000\", \"redis\"";
+    Err(match fault {
+        IdFault::Form => Fault::new("is not a user", expected),
+        IdFault::Signed => Fault::new("has an id with a sign", expected)
+            .hint("ids are 0 and above; for the image's own user leave the key out"),
+        IdFault::TooLarge => Fault::new(
+            "has an id that is too large",
+            format!("ids of 0 to {}", ids::ID_MAX),
         )
+        .hint("the number above the last is -1, which the kernel does not take for an id; `nobody` is 65534 in most images"),
     })
 }
 
@@ -245,10 +248,52 @@ fn hostname(text: &str) -> Result<String, Fault> {
     good.then(|| text.to_owned()).ok_or_else(fault)
 }
 
+/// The unit's name as a host name: `@` as `-`, at most so long that it is one label of the DNS too, and what a name may
+/// not have at its ends (or, after a cut, has there) left out.
 fn default_hostname(name: &UnitName) -> String {
-    name.as_str()
-        .replace('@', "-")
-        .chars()
-        .take(HOSTNAME_BYTES_MAX)
-        .collect()
+    let text = name.as_str().replace('@', "-");
+    let label = |label: &str| label.trim_matches('-').to_owned();
+    let labels: Vec<String> = text.split('.').map(label).collect();
+    let labels: Vec<String> = labels.into_iter().filter(|it| !it.is_empty()).collect();
+    let whole: String = labels.join(".").chars().take(LABEL_BYTES_MAX).collect();
+    let whole = whole.trim_end_matches(['-', '.']);
+    if whole.is_empty() {
+        // `_` is a name of a unit, and so is `_-`; of letters or digits nothing is lost above.
+        return "container".to_owned();
+    }
+    whole.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_long_name_is_cut_where_a_host_name_may_end() {
+        let long = |end: &str| UnitName::new(&format!("{}{end}", "a".repeat(62))).unwrap();
+        for (name, host) in [
+            ("web@1", "web-1"),
+            ("a.b", "a.b"),
+            ("web-", "web"),
+            ("a.-b-.c", "a.b.c"),
+        ] {
+            assert_eq!(default_hostname(&UnitName::new(name).unwrap()), host);
+        }
+        for end in ["-b", ".b", "@1", "-.b"] {
+            assert_eq!(default_hostname(&long(end)), "a".repeat(62), "{end}");
+        }
+        assert_eq!(default_hostname(&long("bcd")).len(), 63);
+    }
+
+    proptest! {
+        #[test]
+        fn a_default_host_name_is_one(text in "[a-zA-Z0-9_][a-z0-9_.@-]{0,150}") {
+            if let Some(name) = UnitName::new(&text) {
+                let host = default_hostname(&name);
+                prop_assert_eq!(hostname(&host), Ok(host.clone()), "{}", text);
+                prop_assert!(host.len() <= LABEL_BYTES_MAX);
+            }
+        }
+    }
 }

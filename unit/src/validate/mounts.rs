@@ -4,6 +4,7 @@ use super::container::absolute;
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{MountTable, UnitFile};
+use crate::mount_target::{self, TargetError};
 use crate::{Mount, MountKind, bytes};
 use std::ops::Range;
 
@@ -54,7 +55,13 @@ fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
         "image" | "devpts" => Err(Fault::new("is not supported yet", "volume, bind or tmpfs")),
         _ => Err(Fault::new("is unknown", "volume, bind or tmpfs")),
     });
-    let target = check.value("mounts.target", table.target.as_ref(), target);
+    let source = table
+        .source
+        .as_ref()
+        .map(|source| source.get_ref().as_str());
+    let target = check.value("mounts.target", table.target.as_ref(), |text| {
+        target(text).map_err(|fault| elsewhere(fault, source.unwrap_or(""), text))
+    });
     if let Some(written) = table
         .target
         .as_ref()
@@ -187,9 +194,10 @@ fn volume(text: &str) -> Result<Mount, Fault> {
             name: volume_name(source)?,
         }
     };
+    let target = target(to).map_err(|fault| elsewhere(fault, source, to))?;
     Ok(Mount {
         kind,
-        target: target(to)?,
+        target,
         read_only,
     })
 }
@@ -253,14 +261,48 @@ fn volume_name(text: &str) -> Result<String, Fault> {
     ok.then(|| text.to_owned()).ok_or_else(fault)
 }
 
+/// As the launcher has it.
 fn target(text: &str) -> Result<String, Fault> {
-    let path = absolute(text)?;
-    let reserved = path == "/" || path == "/proc" || path.starts_with("/proc/");
-    let fault = || {
-        Fault::new(
-            "has a target that nothing can be mounted on",
-            "a path below `/`, not in `/proc`",
-        )
+    mount_target::normalise(text).map_err(|error| match error {
+        TargetError::Relative => {
+            Fault::new("is not an absolute path", "a path that starts with `/`")
+        }
+        TargetError::Parent => Fault::new("is not an absolute path", "a path that starts with `/`")
+            .hint("leave `..` out"),
+        TargetError::Reserved(reserved) => {
+            let problem = format!(
+                "has the target `{}`, where nothing can be mounted",
+                reserved.path
+            );
+            Fault::new(problem, "another path of the container").hint(reserved.reason)
+        }
+    })
+}
+
+/// What to write instead of `/sys:/sys`: the machine's own is seen at another place.
+fn elsewhere(fault: Fault, source: &str, to: &str) -> Fault {
+    let Err(TargetError::Reserved(reserved)) = mount_target::normalise(to) else {
+        return fault;
     };
-    if reserved { Err(fault()) } else { Ok(path) }
+    let Ok(source) = absolute(source) else {
+        return fault;
+    };
+    let of_the_machine = ["/proc", "/sys", "/dev"].iter().any(|path| {
+        source
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    if !of_the_machine {
+        return fault;
+    }
+    let devices = if source == "/dev" || source.starts_with("/dev/") {
+        "; that shows them and lets nobody use them, for `devices` in `[security]` is not supported yet"
+    } else {
+        ""
+    };
+    let hint = format!(
+        "every container has its own {}; to show it the machine's, mount that elsewhere: \"{source}:/host{source}:ro\"{devices}",
+        reserved.path
+    );
+    fault.hint(hint)
 }

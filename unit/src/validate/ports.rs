@@ -6,6 +6,7 @@ use crate::file::PortTable;
 use crate::port_text::{self, PortText};
 use crate::{NetworkMode, Port, Protocol};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 /// The ports, and for each that is one of a range the last host port it may get.
@@ -30,6 +31,7 @@ pub(crate) fn validate(
     }
     let mut ports: Vec<Port> = Vec::new();
     let mut choices = BTreeMap::new();
+    let mut too_many = None;
     for table in tables {
         let Some((port, last)) = port(check, table, offset) else {
             continue;
@@ -54,9 +56,38 @@ pub(crate) fn validate(
         }
         check.remember(format!("ports.{}", ports.len()), &span);
         choices.extend(last.map(|last| (ports.len(), last)));
+        let before = total(&ports);
         ports.push(port);
+        let most = Port::PER_UNIT_MAX;
+        if before <= most && total(&ports) > most {
+            too_many.get_or_insert(span);
+        }
+    }
+    if let Some(span) = too_many {
+        let message = format!("the unit publishes {} ports", total(&ports));
+        let expected = format!(
+            "at most {} for one unit, ranges taken apart",
+            Port::PER_UNIT_MAX
+        );
+        let hint =
+            "publish fewer, or give it the machine's own network: `mode = \"host\"` in `[network]`";
+        check.report(
+            check
+                .document
+                .error(&span, message)
+                .expected(expected)
+                .hint(hint),
+        );
     }
     (ports, choices)
+}
+
+/// Ranges taken apart.
+fn total(ports: &[Port]) -> usize {
+    ports
+        .iter()
+        .map(|port| usize::from(port.count.max(1)))
+        .sum()
 }
 
 fn overlap(a: &Port, b: &Port) -> bool {
@@ -100,6 +131,14 @@ fn port(check: &mut Check<'_>, table: &PortTable, offset: u16) -> Option<(Port, 
         && a != b
     {
         contradiction(check, "protocol", &at.span());
+    }
+    let address = text.host_ip.map(|_| written).or(table.host_ip.as_ref());
+    if let (Some(IpAddr::V6(_)), Some(address)) = (text.host_ip.or(host_ip), address) {
+        let fault = Fault::new(
+            "names an IPv6 address, and ports of those are not supported yet",
+            "an IPv4 address, or none for all of them",
+        );
+        check.fault("ports.host_ip", &address.span(), fault);
     }
     let last = text
         .is_choice()
