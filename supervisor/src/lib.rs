@@ -108,7 +108,10 @@ pub use mutant::Mutant;
 pub use record::Record;
 pub use request::REQUESTS_MAX;
 pub use rest::TRIGGER_INTERVAL_MS_MIN;
-pub use restart::{RESTART_DELAY_MS_MIN, START_LIMIT_BURST_MAX};
+pub use restart::{
+    IMMEDIATE_RESTART_SERVED_MS_MIN, RESTART_DELAY_MS_AFTER_NONE, RESTART_DELAY_MS_MIN,
+    START_LIMIT_BURST_MAX,
+};
 pub use rules::Rules;
 pub use shutdown::SHUTDOWN_GRACE_MS;
 pub use standing::FAILURES_STUCK;

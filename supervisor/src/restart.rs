@@ -5,6 +5,10 @@
 //! run    ×────────×────────×──────── … ×───────── lasted restart_reset_after ──× 100 ms …
 //! ```
 //!
+//! With `restart_delay = "0s"` the first restart comes at once, and only that one: it is for a run that has served, and the
+//! delays after it begin with [`RESTART_DELAY_MS_AFTER_NONE`] and grow as ever. So a command that ends at once is started
+//! twice without a pause and then no sooner than any other.
+//!
 //! The clock of a back-off starts when the run ends, not when its network and cgroup are given back.
 
 use crate::life::{Life, Next};
@@ -15,9 +19,16 @@ use crate::rest::PastEnd;
 use crate::{Exit, Failure, RunId, State, Supervisor, UnitId};
 use unit::{OnUnhealthy, Restart, Service};
 
-/// No restart comes sooner after the end of a run, whatever the unit says: with no delay at all, a command that
-/// ends at once would keep PID 1 busy for ever.
+/// No restart comes sooner after the end of a run, whatever the unit says, but the first one of a unit that wants no delay:
+/// with none at all, a command that ends at once would keep PID 1 busy for ever.
 pub const RESTART_DELAY_MS_MIN: u64 = 10;
+
+/// The second delay of a unit that wants no first one: that of a unit that says nothing.
+pub const RESTART_DELAY_MS_AFTER_NONE: u64 = Service::RESTART_DELAY_MS;
+
+/// A unit that wants no first delay is a new beginning only after a run that has served so long, whatever its
+/// `restart_reset_after` says: else each of its restarts would be a first one.
+pub const IMMEDIATE_RESTART_SERVED_MS_MIN: u64 = 1_000;
 
 /// Starts that `start_limit` can look back at, whatever the unit file says: it is PID 1's memory.
 pub const START_LIMIT_BURST_MAX: u32 = 1_000;
@@ -93,8 +104,12 @@ impl Supervisor {
         let Some(service) = &rules.service else {
             return;
         };
+        let least = match service.restart_delay_ms {
+            0 => IMMEDIATE_RESTART_SERVED_MS_MIN,
+            _ => 0,
+        };
         if let Some(served) = life.present.served
-            && now.since(served) >= service.restart_reset_after_ms
+            && now.since(served) >= service.restart_reset_after_ms.max(least)
         {
             life.failures = 0;
             life.delay_ms = None;
@@ -283,14 +298,16 @@ fn prevents(service: &Service, exit: Option<Exit>) -> bool {
 
 /// The delay after one of `previous` milliseconds, or the first one.
 fn next_delay_ms(service: &Service, previous: Option<u64>) -> u64 {
-    let grown = match previous {
+    let wanted = match previous {
+        None if service.restart_delay_ms == 0 => return 0,
         None => service.restart_delay_ms,
+        Some(0) => RESTART_DELAY_MS_AFTER_NONE,
         Some(ms) => ms
             .saturating_mul(service.restart_backoff_milli)
             .checked_div(1000)
             .unwrap_or(ms),
     };
-    grown
+    wanted
         .min(service.restart_delay_max_ms)
         .max(RESTART_DELAY_MS_MIN)
 }

@@ -137,12 +137,59 @@ fn the_clock_of_a_back_off_starts_when_the_run_ends() {
 
 #[test]
 fn no_delay_is_shorter_than_the_least() {
-    let web = simple("web").with(|it| (it.restart_delay_ms, it.restart_delay_max_ms) = (0, 0));
+    let web = simple("web").with(|it| (it.restart_delay_ms, it.restart_delay_max_ms) = (3, 0));
     let mut machine = Machine::new(&[web]);
     machine.start(&["web"]);
     machine.comes_up("web");
     let least = supervisor::RESTART_DELAY_MS_MIN;
     assert_eq!(next_start_after(&mut machine, 1), Some(least));
+}
+
+#[test]
+fn without_a_delay_the_first_restart_is_at_once_and_the_others_are_delayed_as_ever() {
+    let web = simple("web").with(|it| it.restart_delay_ms = 0);
+    let mut machine = Machine::new(&[web]);
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    for delay in [0, 100, 200, 400, 800] {
+        assert_eq!(pause_after(&mut machine), delay);
+    }
+    // A run that has served is a new beginning.
+    machine.wait_ms(10_000);
+    for delay in [0, 100, 200] {
+        assert_eq!(pause_after(&mut machine), delay);
+    }
+}
+
+#[test]
+fn a_command_that_ends_at_once_never_spins_whatever_the_unit_says() {
+    let web = simple("web").with(|it| {
+        (it.restart_delay_ms, it.restart_delay_max_ms) = (0, 0);
+        (it.restart_backoff_milli, it.restart_reset_after_ms) = (1_000, 0);
+    });
+    let mut machine = Machine::new(&[web]);
+    machine.start(&["web"]);
+    machine.comes_up("web");
+    assert_eq!(pause_after(&mut machine), 0);
+    for _ in 0..20 {
+        assert_eq!(pause_after(&mut machine), supervisor::RESTART_DELAY_MS_MIN);
+    }
+}
+
+/// Ends the run, waits for the next one and lets it come up: how long the pause between them was.
+fn pause_after(machine: &mut Machine) -> u64 {
+    let ended = machine.now;
+    machine.exited("web", 1);
+    machine.released("web");
+    for _ in 0..10_000 {
+        if machine.state("web") != "backoff" {
+            break;
+        }
+        machine.wait_ms(1);
+    }
+    let pause = machine.now.since(ended);
+    machine.comes_up("web");
+    pause
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use crate::run::{Run, ends, slot};
 use std::collections::VecDeque;
-use supervisor::{HookKind, RESTART_DELAY_MS_MIN, Timestamp};
+use supervisor::{
+    HookKind, IMMEDIATE_RESTART_SERVED_MS_MIN, RESTART_DELAY_MS_AFTER_NONE, RESTART_DELAY_MS_MIN,
+    Timestamp,
+};
 use unit::{HookFailure, OnUnhealthy, Restart, Service};
 
 /// Of one unit.
@@ -70,10 +73,14 @@ impl Memory {
             self.failures = 0;
             return;
         }
+        let least = match service.restart_delay_ms {
+            0 => IMMEDIATE_RESTART_SERVED_MS_MIN,
+            _ => 0,
+        };
         let lasted = run
             .told
             .served
-            .is_some_and(|at| ended.at.since(at) >= service.restart_reset_after_ms);
+            .is_some_and(|at| ended.at.since(at) >= service.restart_reset_after_ms.max(least));
         if lasted {
             self.delay_ms = None;
             self.failures = 0;
@@ -128,9 +135,12 @@ impl Memory {
 
 /// The oracle's own reckoning of the back-off.
 fn least_delay_ms(service: &Service, previous: Option<u64>) -> u64 {
-    let wanted = previous.map_or(service.restart_delay_ms, |ms| {
-        ms * service.restart_backoff_milli / 1_000
-    });
+    let wanted = match previous {
+        None if service.restart_delay_ms == 0 => return 0,
+        None => service.restart_delay_ms,
+        Some(0) => RESTART_DELAY_MS_AFTER_NONE,
+        Some(ms) => ms * service.restart_backoff_milli / 1_000,
+    };
     wanted
         .min(service.restart_delay_max_ms)
         .max(RESTART_DELAY_MS_MIN)

@@ -9,8 +9,11 @@ use crate::reader::Text;
 use crate::{KillMode, Reload, Restart, Service, ServiceKind, StartLimit, duration, signal};
 use toml::Spanned;
 
-/// A unit that ends at once and is started without pause would keep the machine busy with nothing else.
+/// A unit that ends at once and is started without pause would keep the machine busy with nothing else. No delay at all is
+/// a wish for the first restart only, so it may be written.
 const RESTART_DELAY_MS_MIN: u64 = 10;
+/// With no delay at all, what begins anew after shorter runs would spin.
+const RESET_AFTER_MS_MIN_WITHOUT_DELAY: u64 = 1_000;
 const BACKOFF_MIN: f64 = 1.0;
 const BACKOFF_MAX: f64 = 1000.0;
 /// Exit statuses have eight bits: wait(2).
@@ -33,26 +36,14 @@ pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Service {
     } else {
         Restart::Always
     });
-    let delay = check
-        .duration(
-            "service.restart_delay",
-            table.restart_delay.as_ref(),
-            RESTART_DELAY_MS_MIN,
-        )
-        .unwrap_or(Service::RESTART_DELAY_MS);
+    let delay = delay(check, table);
     let mut service = Service {
         kind,
         restart,
         restart_delay_ms: delay,
         restart_delay_max_ms: delay_max(check, table, delay),
         restart_backoff_milli: backoff(check, table),
-        restart_reset_after_ms: check
-            .duration(
-                "service.restart_reset_after",
-                table.restart_reset_after.as_ref(),
-                0,
-            )
-            .unwrap_or(Service::RESTART_RESET_AFTER_MS),
+        restart_reset_after_ms: reset_after(check, table, delay),
         restart_max: restart_max(check, table, restart),
         start_limit: start_limit(check, table),
         success_exit_codes: exit_codes(
@@ -147,6 +138,42 @@ pub(super) fn kind_name(kind: ServiceKind) -> &'static str {
         ServiceKind::Oneshot => "oneshot",
         ServiceKind::Job => "job",
     }
+}
+
+/// None, or one that is no spinning.
+fn delay(check: &mut Check<'_>, table: &ServiceTable) -> u64 {
+    const KEY: &str = "service.restart_delay";
+    let delay = check.value(KEY, table.restart_delay.as_ref(), |text| {
+        let milliseconds = duration::parse(text)?;
+        let good = milliseconds == 0 || milliseconds >= RESTART_DELAY_MS_MIN;
+        let least = duration::display(RESTART_DELAY_MS_MIN);
+        good.then_some(milliseconds).ok_or_else(|| {
+            Fault::new(
+                "is too short",
+                format!("at least {least}, or \"0s\" for none before the first restart"),
+            )
+        })
+    });
+    delay.unwrap_or(Service::RESTART_DELAY_MS)
+}
+
+fn reset_after(check: &mut Check<'_>, table: &ServiceTable, delay: u64) -> u64 {
+    const KEY: &str = "service.restart_reset_after";
+    let text = table.restart_reset_after.as_ref();
+    let Some(written) = check.duration(KEY, text, 0) else {
+        return Service::RESTART_RESET_AFTER_MS;
+    };
+    if let (0, Some(text), true) = (delay, text, written < RESET_AFTER_MS_MIN_WITHOUT_DELAY) {
+        let least = duration::display(RESET_AFTER_MS_MIN_WITHOUT_DELAY);
+        let expected = format!("at least {least}, with a `restart_delay` of 0s");
+        let fault = Fault::new("is too short", expected);
+        check.fault(
+            KEY,
+            &text.span(),
+            fault.hint("else every restart would be a first one, and come at once"),
+        );
+    }
+    written
 }
 
 /// A delay above the default maximum raises it; one above a maximum that was written is a contradiction.
