@@ -13,6 +13,7 @@ mod ports;
 mod readiness;
 pub(crate) mod replicas;
 mod service;
+mod start_limit;
 mod timer;
 mod update;
 

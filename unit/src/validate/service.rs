@@ -1,12 +1,12 @@
 //! `[service]`: how it runs and what happens when it ends.
 
 use super::container::whole;
-use super::hooks;
+use super::{hooks, start_limit};
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{ServiceTable, UnitFile};
 use crate::reader::Text;
-use crate::{KillMode, Reload, Restart, Service, ServiceKind, StartLimit, duration, signal};
+use crate::{KillMode, Reload, Restart, Service, ServiceKind, duration, signal};
 use toml::Spanned;
 
 /// A unit that ends at once and is started without pause would keep the machine busy with nothing else. No delay at all is
@@ -18,8 +18,6 @@ const BACKOFF_MIN: f64 = 1.0;
 const BACKOFF_MAX: f64 = 1000.0;
 /// Exit statuses have eight bits: wait(2).
 const EXIT_CODE_MAX: i32 = 255;
-/// PID 1 remembers when each of so many starts was.
-const START_LIMIT_BURST_MAX: u32 = 1000;
 /// Each message wakes PID 1.
 const WATCHDOG_MS_MIN: u64 = 100;
 
@@ -45,7 +43,7 @@ pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Service {
         restart_backoff_milli: backoff(check, table),
         restart_reset_after_ms: reset_after(check, table, delay),
         restart_max: restart_max(check, table, restart),
-        start_limit: start_limit(check, table),
+        start_limit: start_limit::validate(check, table),
         success_exit_codes: exit_codes(
             check,
             "service.success_exit_codes",
@@ -73,6 +71,7 @@ pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Service {
             "set `watchdog = \"30s\"`, or use `restart = \"on-abnormal\"`",
         );
     }
+    start_limit::warn_of_unreachable(check, file, &service);
     hooks::validate(check, table, &mut service);
     service
 }
@@ -226,32 +225,6 @@ fn restart_max(check: &mut Check<'_>, table: &ServiceTable, restart: Restart) ->
         );
     }
     max
-}
-
-fn start_limit(check: &mut Check<'_>, table: &ServiceTable) -> StartLimit {
-    let Some(limit) = &table.start_limit else {
-        return StartLimit::default();
-    };
-    let burst = check.integer(
-        "service.start_limit.burst",
-        limit.burst.as_ref(),
-        0..=START_LIMIT_BURST_MAX,
-    );
-    let interval = check.duration("service.start_limit.interval", limit.interval.as_ref(), 0);
-    let (burst, interval_ms) = (burst.unwrap_or(0), interval.unwrap_or(0));
-    if (burst == 0) != (interval_ms == 0) {
-        let (has, lacks, example) = if burst == 0 {
-            ("interval", "burst", "burst = 5")
-        } else {
-            ("burst", "interval", "interval = \"1m\"")
-        };
-        check.refuse(
-            &limit.span,
-            format!("`service.start_limit` has `{has}` but no `{lacks}`, so it limits nothing"),
-            format!("add `{example}`"),
-        );
-    }
-    StartLimit { burst, interval_ms }
 }
 
 fn exit_codes(
