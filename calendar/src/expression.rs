@@ -2,7 +2,7 @@
 
 use crate::error::{ParseError, Word};
 use crate::schedule::Schedule;
-use crate::{EXPRESSION_BYTES_MAX, cron, words};
+use crate::{EXPRESSION_BYTES_MAX, cron, words, zone_names};
 
 impl Schedule {
     /// Read an expression of either language (see the head of this crate).
@@ -16,6 +16,11 @@ impl Schedule {
             return Err(Word::new(text).error(message, hint));
         }
         let words = Word::new(text).words();
+        if let [first, rest @ ..] = words.as_slice()
+            && let Some(error) = zone_variable(*first, rest)
+        {
+            return Err(error);
+        }
         let cron_only = |word: &Word<'_>| word.text.chars().all(|c| !":~".contains(c));
         let numeric = |word: &Word<'_>| {
             let bare = !word.text.contains("..") && word.text.matches('-').count() < 2;
@@ -40,4 +45,24 @@ impl Schedule {
             _ => words::parse(&words),
         }
     }
+}
+
+/// cron's `CRON_TZ=`, and the `TZ=` that some write before an expression for it.
+fn zone_variable(first: Word<'_>, rest: &[Word<'_>]) -> Option<ParseError> {
+    let (name, value) = first.text.split_once('=')?;
+    if !matches!(name.to_ascii_uppercase().as_str(), "CRON_TZ" | "TZ") {
+        return None;
+    }
+    let zone = value.trim_matches(['"', '\'']).trim_start_matches(':');
+    let meant = zone_names().find(|known| known.eq_ignore_ascii_case(zone));
+    let zone = meant.unwrap_or("Europe/Berlin");
+    let rest: Vec<&str> = rest.iter().map(|word| word.text).collect();
+    let expression = match rest.is_empty() {
+        true => "0 9 * * 1-5".to_owned(),
+        false => rest.join(" "),
+    };
+    let message =
+        format!("{name}= stands before an expression, and the time zone has a key of its own");
+    let hint = format!("write `timezone = \"{zone}\"` and `on_calendar = [\"{expression}\"]`");
+    Some(first.error(message, hint))
 }

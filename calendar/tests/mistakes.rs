@@ -20,6 +20,18 @@ const MISTAKES: &[Row] = &[
         "a cron expression of 7 fields",
         "five",
     ),
+    (
+        "CRON_TZ=Asia/Tokyo 0 6 * * *",
+        "CRON_TZ=Asia/Tokyo",
+        "CRON_TZ= stands before an expression, and the time zone has a key of its own",
+        "write `timezone = \"Asia/Tokyo\"` and `on_calendar = [\"0 6 * * *\"]`",
+    ),
+    (
+        "TZ=\"europe/berlin\" Mon..Fri 09:00",
+        "TZ=\"europe/berlin\"",
+        "TZ= stands before an expression, and the time zone has a key of its own",
+        "write `timezone = \"Europe/Berlin\"` and `on_calendar = [\"Mon..Fri 09:00\"]`",
+    ),
     ("60 * * * *", "60", "\"60\" is no minute", "0 to 59"),
     ("0 24 * * *", "24", "\"24\" is no hour", "0 to 23"),
     ("0 0 0 * *", "0", "\"0\" is no day of the month", "1 to 31"),

@@ -16,6 +16,49 @@ const FRACTION_DIGITS_MAX: u32 = 15;
 
 /// A number, perhaps with a fraction, and `K`, `M`, `G`, `T` or `P`; `KiB`, `kb` and so on mean the same.
 pub fn parse(text: &str) -> Result<u64, Fault> {
+    read(text).map_err(|fault| match respelled(text) {
+        Some(good) => fault.hint(format!("write \"{good}\"")),
+        None if UNLIMITED.contains(&text.to_ascii_lowercase().as_str()) => {
+            fault.hint("for no limit of your own leave the key out")
+        }
+        None => fault,
+    })
+}
+
+/// What was meant by Kubernetes' `512Mi`, by `512 MB` or `512 megabytes`, if anything.
+fn respelled(text: &str) -> Option<String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = match unit.as_str() {
+        "byte" | "bytes" => "",
+        _ => unit
+            .strip_suffix('s')
+            .filter(|it| it.len() > 2)
+            .unwrap_or(&unit),
+    };
+    let letter = unit
+        .chars()
+        .next()
+        .map(|letter| letter.to_ascii_uppercase());
+    let known = [
+        "", "i", "b", "ib", "byte", "ilobyte", "ibibyte", "egabyte", "ebibyte", "igabyte",
+        "erabyte", "etabyte",
+    ];
+    let rest = unit.get(1..).unwrap_or("");
+    let good = match letter {
+        Some(letter) if known.contains(&rest) => format!("{number}{letter}"),
+        Some(_) => return None,
+        None => number.to_owned(),
+    };
+    (good != text && read(&good).is_ok()).then_some(good)
+}
+
+/// How others say that there is none.
+const UNLIMITED: &[&str] = &["-1", "max", "unlimited", "infinity", "none"];
+
+fn read(text: &str) -> Result<u64, Fault> {
     let fault = || {
         Fault::new(
             "is not an amount of bytes",
@@ -123,6 +166,26 @@ mod tests {
             "0x10", "ib",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_refused_with_the_one_to_write() {
+        for (text, good) in [
+            ("512Mi", "512M"),
+            ("1Gi", "1G"),
+            ("1.5Gi", "1.5G"),
+            ("512 MB", "512M"),
+            (" 64k ", "64K"),
+            ("2 gigabytes", "2G"),
+            ("100 bytes", "100"),
+        ] {
+            let fault = parse(text).unwrap_err();
+            assert_eq!(fault.hint, Some(format!("write \"{good}\"")), "{text}");
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for (text, hinted) in [("50%", false), ("max", true), ("-1", true), ("M", false)] {
+            assert_eq!(parse(text).unwrap_err().hint.is_some(), hinted, "{text}");
         }
     }
 

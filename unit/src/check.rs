@@ -2,11 +2,15 @@
 
 use crate::document::{Document, Spot};
 use crate::fault::Fault;
+use crate::habits;
 use crate::nearest::nearest;
 use crate::reader::{Text, Texts};
-use crate::{Diagnostic, duration};
+use crate::{Diagnostic, duration, variable};
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// Keys whose text is for people, or a language of its own.
+const TEXTS_WITH_DOLLARS: &[&str] = &["unit.description", "readiness.log"];
 
 pub(crate) struct Check<'s> {
     pub(crate) document: &'s Document<'s>,
@@ -93,12 +97,46 @@ impl<'s> Check<'s> {
             .expand(key, text)
             .filter(|expanded| !expanded.is_empty())?;
         match parse(&expanded) {
-            Ok(value) => Some(value),
-            Err(fault) => {
+            Ok(value) => {
+                if !TEXTS_WITH_DOLLARS.contains(&key) {
+                    self.warn_of_variable(key, text);
+                }
+                Some(value)
+            }
+            Err(mut fault) => {
+                if let Some(found) = variable::find(&expanded) {
+                    fault.hint = Some(variable::advice(key, found.kind, found.written));
+                }
                 self.fault(key, &text.span(), fault);
                 None
             }
         }
+    }
+
+    /// Of a value that nobody reads as a shell does.
+    pub(crate) fn warn_of_variable(&mut self, key: &str, text: &Text) {
+        if let Some(found) = variable::find(text.get_ref()) {
+            self.say_variable(key, text, found.kind, found.written);
+        }
+    }
+
+    pub(crate) fn say_variable(
+        &mut self,
+        key: &str,
+        text: &Text,
+        kind: variable::Kind,
+        written: &str,
+    ) {
+        let message = match kind {
+            variable::Kind::Variable | variable::Kind::Command => {
+                format!("`{key}` has `{written}`, and nothing puts a value in its place")
+            }
+            variable::Kind::Doubled => {
+                format!("`{key}` has `{written}`: a doubled `$` is two of them here")
+            }
+        };
+        let warning = self.document.warning(&text.span(), message);
+        self.report(warning.hint(variable::advice(key, kind, written)));
     }
 
     /// Each member expanded; `None` when the key is not there.
@@ -132,7 +170,10 @@ impl<'s> Check<'s> {
                 Some((_, value)) => Ok(*value),
                 None => {
                     let mut fault = Fault::new("is unknown", expected);
-                    fault.hint = nearest(word, words).map(|near| format!("perhaps \"{near}\""));
+                    fault.hint = match habits::word(key, word) {
+                        Some(meant) => Some(format!("write \"{meant}\"")),
+                        None => nearest(word, words).map(|near| format!("perhaps \"{near}\"")),
+                    };
                     Err(fault)
                 }
             }
@@ -173,7 +214,11 @@ impl<'s> Check<'s> {
             .filter(|number| range.contains(number));
         if number.is_none() {
             let expected = format!("{} to {}", range.start(), range.end());
-            self.fault(key, &value.span(), Fault::new("is out of range", expected));
+            let mut fault = Fault::new("is out of range", expected);
+            fault.hint = (*value.get_ref() <= 0)
+                .then(|| habits::unlimited(key))
+                .flatten();
+            self.fault(key, &value.span(), fault);
         }
         number
     }

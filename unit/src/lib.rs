@@ -41,6 +41,7 @@ mod file;
 mod file_name;
 mod files;
 mod graph;
+mod habits;
 mod health;
 mod ids;
 pub mod image_reference;
@@ -71,6 +72,8 @@ mod timer;
 pub mod unit;
 mod update;
 mod validate;
+mod variable;
+mod words;
 
 pub use choices::{Bar, Choices, Enablement};
 pub use conditions::Conditions;

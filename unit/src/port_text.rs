@@ -34,7 +34,16 @@ fn fault() -> Fault {
 
 pub fn parse(text: &str) -> Result<PortText, Fault> {
     let (rest, protocol) = match text.split_once('/') {
-        Some((rest, name)) => (rest, Some(parse_protocol(name)?)),
+        Some((rest, name)) => {
+            let protocol = parse_protocol(name).map_err(|fault| match meant(name) {
+                Some(name) => fault.hint(format!("write \"{rest}/{name}\"")),
+                None if both(name) => fault.hint(format!(
+                    "write two `[[ports]]`, \"{rest}/tcp\" and \"{rest}/udp\""
+                )),
+                None => fault,
+            })?;
+            (rest, Some(protocol))
+        }
         None => (text, None),
     };
     let (ip, ports) = split_address(rest)?;
@@ -70,8 +79,28 @@ pub fn parse_protocol(name: &str) -> Result<Protocol, Fault> {
             "asks for sctp, which is not supported yet",
             "tcp or udp",
         )),
-        _ => Err(Fault::new("has an unknown protocol", "tcp or udp")),
+        _ => {
+            let fault = Fault::new("has an unknown protocol", "tcp or udp");
+            Err(match meant(name) {
+                Some(name) => fault.hint(format!("write \"{name}\"")),
+                None if both(name) => fault.hint("write two `[[ports]]`, one for each"),
+                None => fault,
+            })
+        }
     }
+}
+
+/// The protocol, in capitals or with blanks.
+fn meant(name: &str) -> Option<String> {
+    let plain = name.trim().to_ascii_lowercase();
+    (plain != name && matches!(plain.as_str(), "tcp" | "udp")).then_some(plain)
+}
+
+/// `tcp,udp`, `tcp+udp`, `tcp/udp`
+fn both(name: &str) -> bool {
+    let mut names: Vec<&str> = name.split([',', '+', '/', '|']).map(str::trim).collect();
+    names.sort_unstable();
+    names == ["tcp", "udp"]
 }
 
 pub fn parse_address(text: &str) -> Result<IpAddr, Fault> {

@@ -5,6 +5,7 @@
 
 use crate::Diagnostic;
 use crate::document::Document;
+use crate::habits;
 use crate::nearest::nearest;
 use crate::schema;
 use std::collections::BTreeMap;
@@ -100,10 +101,9 @@ impl<'s> Reader<'s> {
         let value = table.take(key)?;
         let path = table.path(key);
         let Some(array) = value.get_ref().as_array() else {
-            let hint = value
-                .get_ref()
-                .is_str()
-                .then(|| array_hint(key, &self.document.excerpt(&value.span())));
+            let text = value.get_ref().as_str();
+            let literal = self.document.excerpt(&value.span());
+            let hint = text.map(|text| habits::array(key, text, &literal));
             self.wrong_type(&path, value, "an array of strings", hint);
             return None;
         };
@@ -117,12 +117,13 @@ impl<'s> Reader<'s> {
     pub(crate) fn boolean(&mut self, table: &mut Table<'_>, key: &str) -> Option<Spanned<bool>> {
         let value = table.take(key)?;
         let Some(boolean) = value.get_ref().as_bool() else {
-            let quoted = value
-                .get_ref()
-                .as_str()
-                .filter(|text| matches!(*text, "true" | "false"));
-            let hint = quoted.map(|text| format!("write {text} without quotes"));
-            self.wrong_type(&table.path(key), value, "true or false", hint);
+            let path = table.path(key);
+            let written = match value.get_ref().as_integer() {
+                Some(number) => Some(number.as_str()),
+                None => value.get_ref().as_str(),
+            };
+            let hint = written.and_then(|text| habits::boolean(&path, text));
+            self.wrong_type(&path, value, "true or false", hint);
             return None;
         };
         Some(Spanned::new(value.span(), boolean))
@@ -165,12 +166,10 @@ impl<'s> Reader<'s> {
                 .map(f64::from)
         };
         let Some(number) = float.or_else(integer) else {
-            let quoted = value
-                .get_ref()
-                .as_str()
-                .filter(|text| text.parse::<f64>().is_ok());
-            let hint = quoted.map(|text| format!("write {text} without quotes"));
-            self.wrong_type(&table.path(key), value, "a number", hint);
+            let path = table.path(key);
+            let text = value.get_ref().as_str();
+            let hint = text.and_then(|text| habits::number(&path, text));
+            self.wrong_type(&path, value, "a number", hint);
             return None;
         };
         Some(Spanned::new(value.span(), number))
@@ -204,10 +203,16 @@ impl<'s> Reader<'s> {
     ) -> Option<Table<'t>> {
         let (span, value) = parent.entries.remove(key)?;
         let Some(inner) = value.get_ref().as_table() else {
-            let hint = value
-                .get_ref()
-                .is_array()
-                .then(|| format!("write {} once, with single brackets", schema::title(name)));
+            let hint = if value.get_ref().is_array() {
+                Some(format!(
+                    "write {} once, with single brackets",
+                    schema::title(name)
+                ))
+            } else {
+                let number = value.get_ref().as_integer();
+                let number = number.map(toml::de::DeInteger::as_str);
+                habits::table(name, value.get_ref().as_str(), number)
+            };
             self.wrong_type(name, value, "a table", hint);
             return None;
         };
@@ -230,17 +235,23 @@ impl<'s> Reader<'s> {
             "unit.depends_on" => "unit = \"db\"",
             _ => "command = [\"program\", \"argument\"]",
         };
-        let hint = format!("write `[[{name}]]` and below it `{example}`, once for each");
+        let hint = |value: &Value<'_>| {
+            let step = habits::step(name, value.get_ref().as_str());
+            let example = step.as_deref().unwrap_or(example);
+            Some(format!(
+                "write `[[{name}]]` and below it `{example}`, once for each"
+            ))
+        };
         let expected = format!("an array of tables: `[[{name}]]`");
         let Some(array) = value.get_ref().as_array() else {
-            self.wrong_type(name, value, &expected, Some(hint));
+            self.wrong_type(name, value, &expected, hint(value));
             return Vec::new();
         };
         let mut tables = Vec::new();
         for member in array.iter() {
             match member.get_ref().as_table() {
                 Some(inner) => tables.push(self.open(name, member.span(), inner)),
-                None => self.wrong_type(name, member, &expected, Some(hint.clone())),
+                None => self.wrong_type(name, member, &expected, hint(member)),
             }
         }
         tables
@@ -308,12 +319,8 @@ impl<'s> Reader<'s> {
             let scalar = value.get_ref().is_integer()
                 || value.get_ref().is_float()
                 || value.get_ref().is_bool();
-            let hint = scalar.then(|| {
-                format!(
-                    "put it in quotes: \"{}\"",
-                    self.document.excerpt(&value.span())
-                )
-            });
+            let written = self.document.excerpt(&value.span());
+            let hint = scalar.then(|| habits::text(path, &written)).flatten();
             self.wrong_type(path, value, "a string", hint);
             return None;
         };
@@ -326,11 +333,8 @@ impl<'s> Reader<'s> {
             .as_integer()
             .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok());
         let Some(integer) = integer else {
-            let quoted = value
-                .get_ref()
-                .as_str()
-                .filter(|text| text.parse::<i64>().is_ok());
-            let hint = quoted.map(|text| format!("write {text} without quotes"));
+            let text = value.get_ref().as_str();
+            let hint = text.and_then(|text| habits::integer(path, text));
             self.wrong_type(path, value, "an integer", hint);
             return None;
         };
@@ -356,18 +360,6 @@ impl<'s> Reader<'s> {
 /// The members that have the right type, so that what else is wrong with them is found too; nothing, when none has.
 fn rest<T>(span: Range<usize>, members: Vec<T>, written: usize) -> Option<Spanned<Vec<T>>> {
     (!members.is_empty() || written == 0).then(|| Spanned::new(span, members))
-}
-
-/// What to write instead of a string where an array belongs.
-fn array_hint(key: &str, written: &str) -> String {
-    match key {
-        "command" | "entrypoint" => {
-            format!(
-                "one string for each word: `{key} = [\"program\", \"argument\"]`; for a shell: `[\"/bin/sh\", \"-c\", {written}]`"
-            )
-        }
-        _ => format!("put it in brackets: `{key} = [{written}]`"),
-    }
 }
 
 /// `PublishPort`, `publish-port` → `publish_port`

@@ -139,6 +139,24 @@ pub(crate) fn needs(unit: &Unit) -> Vec<Need<'_>> {
     found
 }
 
+/// The units that others start.
+pub(crate) fn started_by_others<'u>(
+    units: impl Iterator<Item = &'u Unit>,
+) -> BTreeSet<&'u UnitName> {
+    const STARTING: [&str; 7] = [
+        "timer.unit",
+        "unit.depends_on",
+        "unit.requires",
+        "unit.binds_to",
+        "unit.wants",
+        "unit.on_failure",
+        "unit.on_success",
+    ];
+    let all = units.flat_map(references);
+    let starting = all.filter(|references| STARTING.contains(&references.key));
+    starting.flat_map(|references| references.names).collect()
+}
+
 pub(crate) fn exists(name: &UnitName, known: &BTreeSet<UnitName>) -> bool {
     known.contains(name) || *name == UnitName::default_target()
 }
@@ -181,6 +199,9 @@ pub(crate) fn unknown(
         Severity::Error => draft.error(&place, message),
         Severity::Warning => draft.warning(&place, message),
     };
+    if let Some(place) = machine_has(references.last(), name.as_str()) {
+        return diagnostic.hint(place);
+    }
     if !hints.take() {
         return diagnostic;
     }
@@ -205,4 +226,71 @@ pub(crate) fn unknown(
         }
         (None, None) => diagnostic,
     }
+}
+
+/// Targets that start everything, of systemd.
+const BOOT_TARGETS: &[&str] = &[
+    "multi-user.target",
+    "graphical.target",
+    "basic.target",
+    "sysinit.target",
+    "boot-complete.target",
+];
+/// What systemd has units for, and what is the machine's own doing here.
+const ALWAYS_THERE: &[&str] = &[
+    "network",
+    "network-online",
+    "network-pre",
+    "nss-lookup",
+    "nss-user-lookup",
+    "time-set",
+    "time-sync",
+    "local-fs",
+    "local-fs-pre",
+    "remote-fs",
+    "paths",
+    "sockets",
+    "timers",
+    "slices",
+    "swap",
+    "cryptsetup",
+    "sysinit",
+    "basic",
+    "multi-user",
+    "default",
+    "docker",
+    "podman",
+    "containerd",
+    "dbus",
+    "firewalld",
+    "NetworkManager",
+    "NetworkManager-wait-online",
+    "systemd-networkd",
+    "systemd-networkd-wait-online",
+    "systemd-resolved",
+    "systemd-journald",
+    "systemd-tmpfiles-setup",
+];
+
+pub(crate) const NO_UNIT: &str =
+    "leave it out: here that is the machine's own doing, and no unit stands for it";
+
+/// What systemd's unit of this name is here.
+fn machine_has(key: &str, name: &str) -> Option<String> {
+    if key == "wanted_by" {
+        let of_systemd = BOOT_TARGETS.contains(&name);
+        return of_systemd.then(|| {
+            "here it is `default.target`, which is meant too when `wanted_by` is left out"
+                .to_owned()
+        });
+    }
+    is_always_there(name).then(|| NO_UNIT.to_owned())
+}
+
+/// Whether systemd has a unit of this name for what the machine itself does here.
+pub(crate) fn is_always_there(name: &str) -> bool {
+    let stem = name
+        .rsplit_once('.')
+        .filter(|(_, kind)| matches!(*kind, "target" | "service" | "socket"));
+    stem.is_some_and(|(stem, _)| ALWAYS_THERE.contains(&stem))
 }

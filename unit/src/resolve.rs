@@ -10,7 +10,9 @@
 
 use crate::cycles::{self, Cycle};
 use crate::draft::Draft;
-use crate::references::{BadNames, Hints, Need, exists, needs, references, unknown};
+use crate::references::{
+    BadNames, Hints, Need, exists, needs, references, started_by_others, unknown,
+};
 use crate::{
     BadUnit, Bar, Choices, Conditions, Dependencies, Diagnostic, Loaded, Place, Severity, Unit,
     UnitKind, UnitName, UnitSet, promises, publish,
@@ -313,6 +315,7 @@ impl Resolution<'_> {
     fn warn(&mut self) {
         let known = self.good_names();
         let bad = self.bad_names();
+        let started = started_by_others(self.good().map(|draft| &draft.unit));
         let mut warnings: Vec<Diagnostic> = Vec::new();
         for (draft, is_good) in self
             .good()
@@ -326,14 +329,21 @@ impl Resolution<'_> {
                         continue;
                     }
                     if !bad.has(name) {
-                        mine.push(unknown(
+                        let mut warning = unknown(
                             draft,
                             &references,
                             name,
                             &known,
                             &self.hints,
                             Severity::Warning,
-                        ));
+                        );
+                        let nothing_else = references.last() == "wanted_by"
+                            && !references.names.iter().any(|it| exists(it, &known))
+                            && !started.contains(draft.name());
+                        if nothing_else {
+                            warning.message.push_str(", so nothing starts it");
+                        }
+                        mine.push(warning);
                     } else if is_good && references.last() != "conflicts" {
                         let message = format!(
                             "unit `{}` has `{}` on `{name}`, which has errors",

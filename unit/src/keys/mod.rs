@@ -236,7 +236,7 @@ impl Keys {
 }
 
 /// As a basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
@@ -251,7 +251,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-fn texts(list: &[String]) -> String {
+pub(crate) fn texts(list: &[String]) -> String {
     let members: Vec<String> = list.iter().map(|text| quoted(text)).collect();
     format!("[{}]", members.join(", "))
 }

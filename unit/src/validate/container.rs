@@ -1,8 +1,10 @@
 //! `[container]`, `[env]`, `[network]`, `[resources]`, `[logging]`.
 
+use super::argv::{self, Before};
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{LoggingTable, NetworkTable, ResourcesTable, UnitFile};
+use crate::habits;
 use crate::ids::{self, IdFault};
 use crate::reader::Text;
 use crate::{
@@ -54,13 +56,19 @@ pub(crate) fn container(check: &mut Check<'_>, file: &UnitFile, name: &UnitName)
             ),
         );
     }
-    let entrypoint = check
-        .texts("container.entrypoint", table.entrypoint.as_ref())
+    let written = table.entrypoint.as_ref();
+    let entrypoint = argv::validate(check, "container.entrypoint", written, Before::Nothing)
         .filter(|argv| !argv.is_empty());
+    let before = match written.filter(|_| entrypoint.is_some()) {
+        Some(words) => Before::Words(words.get_ref()),
+        None => Before::Image,
+    };
+    let command = table.command.as_ref();
+    let command = argv::validate(check, "container.command", command, before);
     Container {
         image: image.unwrap_or_default(),
         entrypoint,
-        command: check.texts("container.command", table.command.as_ref()),
+        command,
         env: env(check, &file.env),
         working_dir: check.value(
             "container.working_dir",
@@ -93,8 +101,12 @@ fn env(check: &mut Check<'_>, pairs: &[(Text, Text)]) -> BTreeMap<String, String
                 &name.span(),
                 Fault::new("has a bad name", "a name that is not empty and has no `=`"),
             );
-        } else if let Some(value) = check.expand(&format!("env.{}", name.get_ref()), value) {
-            env.insert(name.get_ref().clone(), value);
+            continue;
+        }
+        let key = format!("env.{}", name.get_ref());
+        if let Some(expanded) = check.expand(&key, value) {
+            check.warn_of_variable(&key, value);
+            env.insert(name.get_ref().clone(), expanded);
         }
     }
     env
@@ -109,7 +121,11 @@ pub(crate) fn network(check: &mut Check<'_>, table: &NetworkTable) -> Network {
             "asks for something that is not supported yet",
             "bridge, host or none",
         )),
-        _ => Err(Fault::new("is unknown", "bridge, host or none")),
+        _ => {
+            let mut fault = Fault::new("is unknown", "bridge, host or none");
+            fault.hint = habits::word("network.mode", text).map(|word| format!("write \"{word}\""));
+            Err(fault)
+        }
     });
     let mut extra_hosts = Vec::new();
     for (name, address) in &table.extra_hosts {
@@ -135,8 +151,11 @@ pub(crate) fn resources(check: &mut Check<'_>, table: &ResourcesTable) -> Resour
     let memory = check.value("resources.memory", table.memory.as_ref(), |text| {
         let bytes = bytes::parse(text)?;
         let too_little = || {
-            Fault::new("is too little", "at least 6M")
-                .hint("a number without unit counts bytes: \"64M\"")
+            let fault = Fault::new("is too little", "at least 6M");
+            match bytes {
+                0 => fault.hint("for no limit leave `memory` out"),
+                _ => fault.hint("a number without unit counts bytes: \"64M\""),
+            }
         };
         (bytes >= MEMORY_MIN)
             .then_some(bytes)

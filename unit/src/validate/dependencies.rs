@@ -4,6 +4,7 @@ use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{DependsOnTable, UnitTable};
 use crate::reader::{Text, Texts};
+use crate::references::{NO_UNIT, is_always_there};
 use crate::{Dependencies, DependsOn, DependsOnCondition, UnitName};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -202,6 +203,9 @@ fn reference(text: &str) -> Result<UnitName, Fault> {
     );
     if bare.ends_with('@') {
         return Err(fault.hint(format!("name an instance of the template: \"{bare}1\"")));
+    }
+    if is_always_there(bare) && !bare.ends_with(".target") {
+        return Err(fault.hint(NO_UNIT));
     }
     if let Some(stem) = bare.strip_suffix(".service") {
         return Err(fault.hint(format!("write \"{stem}\"")));

@@ -1,5 +1,6 @@
 //! `[health]`: how to find out whether it does its work.
 
+use super::argv::{self, Before};
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{HealthTable, HttpTable, UnitFile};
@@ -97,7 +98,7 @@ fn probe(
     table: &HealthTable,
 ) -> Option<(Probe, Range<usize>, &'static str)> {
     let mut probes = Vec::new();
-    let command = check.texts("health.exec", table.exec.as_ref());
+    let command = argv::validate(check, "health.exec", table.exec.as_ref(), Before::Nothing);
     if let (Some(written), Some(command)) =
         (&table.exec, command.filter(|command| !command.is_empty()))
     {

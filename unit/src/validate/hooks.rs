@@ -1,5 +1,6 @@
 //! `pre_start`, `post_start`, `pre_stop` and `post_stop` of `[service]`.
 
+use super::argv::{self, Before};
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{HookTable, ServiceTable};
@@ -46,7 +47,8 @@ fn hooks(check: &mut Check<'_>, name: &str, tables: &[HookTable], room: Room) ->
 }
 
 fn hook(check: &mut Check<'_>, key: &str, table: &HookTable, room: Room) -> Hook {
-    let command = check.texts(&format!("{key}.command"), table.command.as_ref());
+    let command_key = format!("{key}.command");
+    let command = argv::validate(check, &command_key, table.command.as_ref(), Before::Nothing);
     if let Some(written) = table
         .command
         .as_ref()

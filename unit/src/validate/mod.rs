@@ -3,6 +3,7 @@
 //! Each table has a file of its own here. A step reports what is wrong and goes on with a default, so that all
 //! mistakes come out at once; a unit with an error is dropped by the caller.
 
+mod argv;
 mod conditions;
 mod container;
 mod dependencies;

@@ -1,5 +1,6 @@
 //! `[service]`: how it runs and what happens when it ends.
 
+use super::argv::{self, Before};
 use super::container::whole;
 use super::{hooks, start_limit};
 use crate::check::Check;
@@ -287,8 +288,8 @@ fn reload(check: &mut Check<'_>, table: &ServiceTable) -> Option<Reload> {
         reload.signal.as_ref(),
         signal::parse,
     );
-    let command = check
-        .texts("service.reload.command", reload.command.as_ref())
+    const COMMAND: &str = "service.reload.command";
+    let command = argv::validate(check, COMMAND, reload.command.as_ref(), Before::Nothing)
         .filter(|command| !command.is_empty());
     match (number, command, &reload.signal, &reload.command) {
         (Some(_), Some(_), Some(first), Some(second)) => {

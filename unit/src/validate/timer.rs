@@ -9,6 +9,7 @@ use crate::nearest::nearest;
 use crate::reader::Text;
 use crate::{Concurrency, History, Service, Timer, UnitName};
 use calendar::Schedule;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Each time starts a container; more often is a service that sleeps.
 const ON_UNIT_ACTIVE_MS_MIN: u64 = 1000;
@@ -99,17 +100,18 @@ pub(crate) fn of_file(
 
 fn timer(check: &mut Check<'_>, table: &TimerTable) -> Timer {
     let default = Timer::default();
+    let timezone = check
+        .value("timer.timezone", table.timezone.as_ref(), zone)
+        .unwrap_or(default.timezone);
     let timer = Timer {
-        on_calendar: expressions(check, table),
+        on_calendar: expressions(check, table, &timezone),
         on_boot_ms: check.duration("timer.on_boot", table.on_boot.as_ref(), 0),
         on_unit_active_ms: check.duration(
             "timer.on_unit_active",
             table.on_unit_active.as_ref(),
             ON_UNIT_ACTIVE_MS_MIN,
         ),
-        timezone: check
-            .value("timer.timezone", table.timezone.as_ref(), zone)
-            .unwrap_or(default.timezone),
+        timezone,
         persistent: table
             .persistent
             .as_ref()
@@ -168,7 +170,7 @@ fn history(check: &mut Check<'_>, table: &TimerTable) -> History {
     }
 }
 
-fn expressions(check: &mut Check<'_>, table: &TimerTable) -> Vec<String> {
+fn expressions(check: &mut Check<'_>, table: &TimerTable, timezone: &str) -> Vec<String> {
     const KEY: &str = "timer.on_calendar";
     let texts = table.on_calendar.iter().flat_map(|texts| texts.get_ref());
     if let Some(first) = texts.clone().nth(EXPRESSIONS_MAX) {
@@ -185,7 +187,15 @@ fn expressions(check: &mut Check<'_>, table: &TimerTable) -> Vec<String> {
             continue;
         };
         match Schedule::parse(&expression) {
-            Ok(_) => expressions.push(expression),
+            Ok(schedule) => {
+                if is_past(&schedule, timezone) {
+                    let message =
+                        format!("`{KEY}` lies wholly in the past: this time never comes again");
+                    let warning = check.document.warning(&text.span(), message);
+                    check.report(warning.hint("give it a year to come, or `*` for every year"));
+                }
+                expressions.push(expression);
+            }
             Err(error) => {
                 let span = inside(check, text, &error);
                 let message = format!("`{KEY}`: {}", error.message);
@@ -195,6 +205,16 @@ fn expressions(check: &mut Check<'_>, table: &TimerTable) -> Vec<String> {
         }
     }
     expressions
+}
+
+/// By the clock of whoever checks. One that goes wrong makes a warning too many or too few, and nothing else.
+fn is_past(schedule: &Schedule, timezone: &str) -> bool {
+    let Some(zone) = calendar::Zone::find(timezone) else {
+        return false;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = now.ok().and_then(|now| i64::try_from(now.as_millis()).ok());
+    now_ms.is_some_and(|now_ms| schedule.next_after(now_ms, &zone).is_none())
 }
 
 /// The wrong part of an expression, when it is written as it is read (without escapes, without `%`); else all of it.
