@@ -27,6 +27,7 @@ pub(crate) fn diff(
     empty: Empty,
 ) -> Result<u8, Failure> {
     let files = folder::read(folder, empty)?;
+    check::show(&unit::strays(folder))?;
     let patience = invocation.patience(Patience::USUAL);
     match send(machine, &Request::Diff, patience, files, &mut |_| Ok(()))? {
         Reply::Changes(changes) => {
@@ -46,6 +47,7 @@ pub(crate) fn apply(
     empty: Empty,
 ) -> Result<u8, Failure> {
     let files = folder::read(folder, empty)?;
+    check::show(&unit::strays(folder))?;
     let patience = invocation.patience(if wait {
         Patience::LONG
     } else {

@@ -74,12 +74,12 @@ pub(crate) fn read(folder: &Path, empty: Empty) -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// Sorted, without hidden ones.
+/// Sorted, without hidden ones and what editors keep.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if !name_of(&path).starts_with('.') {
+        if !name_of(&path).starts_with(['.', '#']) {
             paths.push(path);
         }
     }

@@ -13,6 +13,7 @@ use crate::file::{self, Contents, UnitFile};
 use crate::file_name::{self, FileName};
 use crate::files::{Files, Readable};
 use crate::nearest::nearest;
+use crate::neighbours;
 use crate::validate::{self, Instance};
 use crate::{BadUnit, Choices, Diagnostic, Loaded, Severity, Source, UnitName, resolve};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +76,8 @@ pub fn check(paths: &[PathBuf]) -> Loaded {
         files.read_directory(parent);
     }
     files.diagnostics.clear();
+    files.take_strays();
+    files.folders.clear();
     let mut asked: BTreeSet<String> = BTreeSet::new();
     let mut folders: Vec<String> = Vec::new();
     for directory in paths.iter().filter(|path| path.is_dir()) {
@@ -86,7 +89,7 @@ pub fn check(paths: &[PathBuf]) -> Loaded {
             folders.push(format!("{}/", folder.display()));
         }
         asked.insert(path.display().to_string());
-        files.read_file(path);
+        files.read_named(path);
     }
     let wanted =
         |file: &str| asked.contains(file) || folders.iter().any(|folder| file.starts_with(folder));
@@ -102,6 +105,21 @@ pub fn check(paths: &[PathBuf]) -> Loaded {
                 .any(|diagnostic| diagnostic.concerns(wanted))
     });
     loaded
+}
+
+/// Warnings of what lies in a folder of units and is none, nothing else: for whoever takes the units of it elsewhere.
+#[must_use]
+pub fn strays(directory: &Path) -> Vec<Diagnostic> {
+    let mut files = Files::default();
+    files.read_directory(directory);
+    let mut loader = Loader::new(&files);
+    loader.drafts();
+    loader.diagnostics.clear();
+    loader.warn_of_unused();
+    let mut strays = loader.diagnostics;
+    strays.extend(files.take_strays());
+    Diagnostic::sort(&mut strays);
+    strays
 }
 
 /// The directory of units that a file belongs to.
@@ -124,14 +142,10 @@ fn home(path: &Path) -> PathBuf {
 
 /// Without choices, every unit may start.
 fn resolved(mut files: Files, choices: Option<&Choices>) -> Loaded {
-    let mut loader = Loader {
-        diagnostics: std::mem::take(&mut files.diagnostics),
-        bad: Vec::new(),
-        lame: Vec::new(),
-        units: &files.units,
-        drop_ins: &files.drop_ins,
-        used: BTreeSet::new(),
-    };
+    let mut diagnostics = std::mem::take(&mut files.diagnostics);
+    diagnostics.extend(files.take_strays());
+    let mut loader = Loader::new(&files);
+    loader.diagnostics = diagnostics;
     let drafts = loader.drafts();
     loader.warn_of_unused();
     resolve::resolve(drafts, loader.lame, loader.bad, loader.diagnostics, choices)
@@ -140,6 +154,8 @@ fn resolved(mut files: Files, choices: Option<&Choices>) -> Loaded {
 struct Loader<'f> {
     units: &'f BTreeMap<String, Readable>,
     drop_ins: &'f BTreeMap<String, BTreeMap<String, Readable>>,
+    /// Of drop-ins, by the file that they change.
+    folders: &'f BTreeMap<String, String>,
     /// Units whose drop-ins have been looked at.
     used: BTreeSet<String>,
     bad: Vec<BadUnit>,
@@ -149,6 +165,18 @@ struct Loader<'f> {
 }
 
 impl<'f> Loader<'f> {
+    fn new(files: &'f Files) -> Self {
+        Self {
+            units: &files.units,
+            drop_ins: &files.drop_ins,
+            folders: &files.folders,
+            used: BTreeSet::new(),
+            bad: Vec::new(),
+            lame: Vec::new(),
+            diagnostics: Vec::new(),
+        }
+    }
+
     fn drafts(&mut self) -> Vec<Draft> {
         let parse = |name: &str| file_name::parse(name);
         let parsed: Vec<_> = self
@@ -234,9 +262,28 @@ impl<'f> Loader<'f> {
                 self.diagnostics.push(warning.hint_if(hint));
             }
         }
+        self.warn_of_empty();
+    }
+
+    /// The same of an empty folder.
+    fn warn_of_empty(&mut self) {
+        for (unit_file, path) in self.folders {
+            if self.used.contains(unit_file) || self.drop_ins.contains_key(unit_file) {
+                continue;
+            }
+            let message =
+                format!("there is no unit `{unit_file}` for drop-ins in this folder to change");
+            let warning = Diagnostic::warning(path, None, message);
+            let hint = self.hint_for_unused(unit_file);
+            self.diagnostics.push(warning.hint_if(hint));
+        }
     }
 
     fn hint_for_unused(&self, unit_file: &str) -> Option<String> {
+        let files: Vec<&str> = self.units.keys().map(String::as_str).collect();
+        if let Some(hint) = neighbours::shared_drop_ins(unit_file, &files) {
+            return Some(hint);
+        }
         let template = unit_file
             .split_once('@')
             .map(|(base, _)| format!("{base}@.container.toml"));

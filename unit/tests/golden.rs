@@ -1,13 +1,16 @@
 //! What operators see for each mistake: `tests/cases/NAME.toml` against `tests/cases/NAME.expected`.
 //!
-//! A case holds one file or several, each after a line `# file: NAME`. To accept new output: `BLESS=1 cargo test -p unit`,
+//! A case holds one file or several, each after a line `# file: NAME`. When its first line is `# folder`, they are written to
+//! a folder (`NAME/` is an empty one in it) and that is checked: what lies there and is no unit is named too. To accept new output: `BLESS=1 cargo test -p unit`,
 //! then read the difference.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use unit::{Colour, Loaded, Source};
 
 const MARK: &str = "# file: ";
+const FOLDER: &str = "# folder\n";
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -37,9 +40,35 @@ fn sources(text: &str) -> Vec<Source> {
     sources
 }
 
-/// With the keys that the machine does not perform yet: their mistakes are found all the same.
-fn load(sources: Vec<Source>) -> Loaded {
-    unit::load_sources(sources)
+/// The units of a case, and of this neighbour beside them.
+fn load(text: &str, neighbour: Option<&Source>) -> Loaded {
+    let Some(text) = text.strip_prefix(FOLDER) else {
+        let sources = sources(text).into_iter();
+        return unit::load_sources(sources.chain(neighbour.cloned()).collect());
+    };
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let root = std::env::temp_dir().join(format!("unit-golden-{}-{count}", std::process::id()));
+    let folder = root.join("units");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for Source { file, text } in sources(text).iter().chain(neighbour) {
+        let path = folder.join(file);
+        let parent = path.parent().expect("a folder around it");
+        std::fs::create_dir_all(parent).expect("a folder");
+        match file.strip_suffix('/') {
+            Some(_) => std::fs::create_dir_all(&path).expect("a folder"),
+            None => std::fs::write(&path, text).expect("written"),
+        }
+    }
+    let loaded = unit::check(&[folder]);
+    std::fs::remove_dir_all(&root).expect("removed");
+    shortened(loaded, &format!("{}/", root.display()))
+}
+
+/// As if checked in the folder around.
+fn shortened(loaded: Loaded, root: &str) -> Loaded {
+    let text = serde_json::to_string(&loaded).expect("written");
+    serde_json::from_str(&text.replace(root, "")).expect("read")
 }
 
 /// Units, then the one-line forms that PID 1 prints, then the pictures.
@@ -68,7 +97,7 @@ fn every_mistake_is_shown_as_expected() {
     let mut differing = Vec::new();
     for case in cases() {
         let text = std::fs::read_to_string(&case).expect("a case");
-        let shown = show(&load(sources(&text)));
+        let shown = show(&load(&text, None));
         let path = case.with_extension("expected");
         if bless {
             std::fs::write(&path, &shown).expect("written");
@@ -90,7 +119,7 @@ fn every_case_finds_something_and_every_expectation_has_a_case() {
     for case in &cases {
         let text = std::fs::read_to_string(case).expect("a case");
         assert!(
-            !load(sources(&text)).diagnostics.is_empty(),
+            !load(&text, None).diagnostics.is_empty(),
             "{} finds nothing",
             case.display()
         );
@@ -117,9 +146,7 @@ fn a_good_neighbour_is_never_removed() {
     };
     for case in cases() {
         let text = std::fs::read_to_string(&case).expect("a case");
-        let mut sources = sources(&text);
-        sources.push(neighbour.clone());
-        let loaded = load(sources);
+        let loaded = load(&text, Some(&neighbour));
         assert!(
             loaded
                 .set

@@ -512,7 +512,12 @@ fn drop_ins_of_all_directories_are_put_over_the_unit_in_the_order_of_their_names
     write("operator/web.container.toml.d/.hidden.toml", "nonsense");
     write("operator/web.container.toml.d/README", "nonsense");
     let loaded = unit::load(&["release", "operator"].map(|name| folder.0.join(name)));
-    assert_eq!(loaded.diagnostics, []);
+    let said: Vec<&str> = loaded
+        .diagnostics
+        .iter()
+        .map(|found| found.message.as_str())
+        .collect();
+    assert_eq!(said, ["`.hidden.toml` is hidden, and is not read"]);
     let web = &container(&loaded, "web").container;
     assert_eq!(
         (web.user.as_deref(), web.hostname.as_str()),
