@@ -99,7 +99,9 @@ impl Files {
                         self.judge(&shown, name, Verdict::Unknown(stray));
                     }
                 }
-                verdict => self.judge(&shown, name, verdict),
+                verdict @ (Verdict::Neutral | Verdict::Stray(_) | Verdict::Unknown(_)) => {
+                    self.judge(&shown, name, verdict);
+                }
             }
             seen.push(shown);
         }
@@ -120,7 +122,9 @@ impl Files {
             };
             match verdict {
                 Verdict::Read => self.read_file(&path),
-                verdict => self.judge(&path.display().to_string(), &name, verdict),
+                verdict @ (Verdict::Neutral | Verdict::Stray(_) | Verdict::Unknown(_)) => {
+                    self.judge(&path.display().to_string(), &name, verdict);
+                }
             }
             seen.push(path.display().to_string());
         }

@@ -359,6 +359,7 @@ pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
     ("health_start_period", "`start_period` in `[health]`"),
     ("health_timeout", "`timeout` in `[health]`"),
     ("healthcheck", "the table `[health]`"),
+    ("install", "`wanted_by` in `[unit]`"),
     ("kill_signal", "`stop_signal` in `[container]`"),
     ("mem_limit", "`memory` in `[resources]`"),
     ("memory_max", "`memory` in `[resources]`"),
