@@ -62,12 +62,12 @@ fn load(text: &str, neighbour: Option<&Source>) -> Loaded {
     }
     let loaded = unit::check(&[folder]);
     std::fs::remove_dir_all(&root).expect("removed");
-    shortened(loaded, &format!("{}/", root.display()))
+    shortened(&loaded, &format!("{}/", root.display()))
 }
 
 /// As if checked in the folder around.
-fn shortened(loaded: Loaded, root: &str) -> Loaded {
-    let text = serde_json::to_string(&loaded).expect("written");
+fn shortened(loaded: &Loaded, root: &str) -> Loaded {
+    let text = serde_json::to_string(loaded).expect("written");
     serde_json::from_str(&text.replace(root, "")).expect("read")
 }
 
