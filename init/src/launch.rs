@@ -19,7 +19,6 @@ use supervisor::{Event, Exit, RunId, UnitId};
 use sys::clock::since_boot_ms;
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
-use sys::signal::Disposition;
 use unit::{HealthPlan, KillMode, LaunchRoot, ReadinessMode};
 
 impl Machine {
@@ -216,27 +215,20 @@ impl Machine {
         }
     }
 
-    /// Ask the container to end. PID 1 of a PID namespace never gets a signal that it has no handler for
-    /// (pid_namespaces(7)): waiting for it would be in vain, so such a one is ended at once.
+    /// Ask the container to end: its first process gets the stop signal, whatever it makes of it, and the supervisor gives it
+    /// `stop_timeout`. Nothing that can be seen of a process from here says whether it will hear the signal (one that waits
+    /// in sigwait(3) looks as if it would not), nor whether something in the container must not be cut off.
     pub(crate) fn terminate(&mut self, _: UnitId, run: RunId) {
         let Some(entry) = self.runs.get(&run.0) else {
             return;
         };
         let Some(child) = &entry.child else { return };
-        let signal = entry
-            .report
-            .prepared
-            .as_ref()
-            .map_or(nix::libc::SIGTERM, |prepared| prepared.stop_signal);
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", child.pid)).unwrap_or_default();
-        let result =
-            if entry.started && sys::signal::disposition(&status, signal) == Disposition::Handled {
-                sys::pidfd::signal(child.pidfd.as_fd(), signal)
-            } else {
-                sys::pidfd::signal(child.pidfd.as_fd(), nix::libc::SIGKILL)
-            };
-        if let Err(error) = result {
+        let signal = match &entry.report.prepared {
+            Some(prepared) if entry.started => prepared.stop_signal,
+            // A launcher, which has nothing to lose.
+            Some(_) | None => nix::libc::SIGKILL,
+        };
+        if let Err(error) = sys::pidfd::signal(child.pidfd.as_fd(), signal) {
             log::error!("run {}: signal: {error}", run.0);
         }
     }

@@ -10,7 +10,8 @@
 //! | `linger` | says something with a TCP socket that waits ten minutes when it is closed |
 //! | `serve TCP UDP MS` | answers there with `VERSION`, by HTTP with 503 for so long after its start |
 //! | `wait MS` | |
-//! | `await SIGNAL` | until the signal comes: `await HUP` |
+//! | `await SIGNAL` | until the signal comes, by signalfd(2): `await HUP` |
+//! | `sigwait SIGNAL` | the same by sigwait(3), as `tini` and `dumb-init` do: nothing in /proc says that it waits |
 //! | `kill SIGNAL` | sends it to the container's first process |
 //! | `bomb` | forks until it can't, and writes how often it could |
 //! | `exit N`, `forever` | |
@@ -18,7 +19,7 @@
 //! Signals that can be waited for are blocked from the beginning: nothing but SIGKILL ends it before its time. A failure is
 //! written and ends it with status 101.
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -70,6 +71,7 @@ fn act() -> io::Result<ExitCode> {
             "serve" => serve(rest)?,
             "wait" => sleep(Duration::from_millis(number(rest)?)),
             "await" => wait_for(&signals, signal(rest)?)?,
+            "sigwait" => sigwait(signal(rest)?)?,
             "kill" => nix::sys::signal::kill(nix::unistd::Pid::from_raw(1), signal(rest)?)?,
             "bomb" => bomb(),
             "exit" => return Ok(ExitCode::from(u8::try_from(number(rest)?).unwrap_or(255))),
@@ -189,6 +191,12 @@ fn wait_for(signals: &SignalFd, wanted: Signal) -> io::Result<()> {
             }
         }
     }
+}
+
+fn sigwait(wanted: Signal) -> io::Result<()> {
+    let set: SigSet = [wanted].into_iter().collect();
+    print(&format!("got {}", set.wait()?));
+    Ok(())
 }
 
 /// What is forked stays.

@@ -20,7 +20,7 @@ const PROBER_KILLS: u32 = 5;
 fn server(port: u16) -> String {
     format!(
         "entrypoint = [\"sh\", \"-c\", \"mkdir -p /tmp/www; echo up > /tmp/www/page; exec busybox httpd -f -p {port} -h /tmp/www\"]\n\
-         user = \"0\"\n"
+         user = \"0\"\nstop_signal = \"SIGKILL\"\n"
     )
 }
 

@@ -4,11 +4,13 @@
 use crate::{steps, trouble};
 use control::reply::UnitStatus;
 use qemu::FindingKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vm::{ACTOR, Checks, Guest, Setup, actor, actor_archive, container, until};
 
 const SCENARIO: &str = "notify";
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+/// Well below `stop_timeout`.
+const CARELESS_STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Not started at boot: their image comes later.
 pub(crate) const BY_HAND: &str = "[unit]\nwanted_by = []\n";
@@ -59,6 +61,28 @@ fn units() -> Vec<(String, String)> {
         let rest = format!("{notify}stop_timeout = \"1s\"\nkill_mode = \"{mode}\"\n{BY_HAND}");
         actor(name, &["say READY=1", "forever"], &rest)
     };
+    let waiting = actor(
+        "waiting",
+        &[
+            "print up",
+            "sigwait TERM",
+            "wait 1000",
+            "print all is written",
+        ],
+        BY_HAND,
+    );
+    // An entry script without a handler, in the midst of what must not be cut off.
+    let making = container(
+        "making",
+        &format!(
+            "entrypoint = [\"sh\", \"-c\", \"echo up; sleep 4; echo all is made; trap 'exit 0' TERM; sleep 100 & wait $!\"]\n\
+             user = \"0\"\n{BY_HAND}"
+        ),
+    );
+    let careless = container(
+        "careless",
+        &format!("entrypoint = [\"sleep\", \"infinity\"]\ninit = true\n{BY_HAND}"),
+    );
     let redis = container(
         "real",
         &format!("command = [\"--supervised\", \"systemd\"]\n{notify}{BY_HAND}"),
@@ -95,6 +119,9 @@ fn units() -> Vec<(String, String)> {
         slow,
         stubborn("stubborn", "control-group"),
         stubborn("stubborn-alone", "process"),
+        waiting,
+        making,
+        careless,
         redis,
         odd,
     ];
@@ -276,4 +303,33 @@ fn stop_rules(checks: &mut Checks, guest: &Guest) {
             },
         );
     }
+    checks.that("who waits for its stop signal by sigwait gets it", || {
+        guest.told(&["start", "waiting"]);
+        logs(guest, "waiting", "up");
+        guest.told(&["stop", "waiting"]);
+        let log = log(guest, "waiting");
+        assert!(log.contains("all is written"), "{log}");
+    });
+    checks.that(
+        "who has no handler for its stop signal is given stop_timeout",
+        || {
+            guest.told(&["start", "making"]);
+            logs(guest, "making", "up");
+            guest.told(&["stop", "making"]);
+            let log = log(guest, "making");
+            assert!(log.contains("all is made"), "{log}");
+        },
+    );
+    checks.that("a first process of ours ends such a one at once", || {
+        guest.told(&["start", "careless"]);
+        let start = Instant::now();
+        guest.told(&["stop", "careless"]);
+        assert!(start.elapsed() < CARELESS_STOP_MAX);
+        let status = guest.status("careless");
+        assert_eq!(
+            status.last_exit.as_deref(),
+            Some("exited with code 143"),
+            "{status:?}"
+        );
+    });
 }
