@@ -15,7 +15,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use sys::clone::Child;
 use sys::path::{self, Links};
-use sys::pidfd::Ended;
 use sys::program::Fork;
 use sys::pty::Pty;
 use unit::ExecSpec;
@@ -67,7 +66,7 @@ pub(crate) fn exec(options: &Options) -> ExitCode {
                 group,
             } = followed;
             match reaper::follow(&reaper, told, group.as_ref().map(AsFd::as_fd)) {
-                Ok(ended) => ExitCode::from(status(ended)),
+                Ok(ended) => ExitCode::from(crate::init::status(ended)),
                 Err(_) => ExitCode::from(125),
             }
         }
@@ -77,15 +76,6 @@ pub(crate) fn exec(options: &Options) -> ExitCode {
             ExitCode::from(status)
         }
     }
-}
-
-/// As shells have it.
-fn status(ended: Ended) -> u8 {
-    let code = match ended {
-        Ended::Code(code) => code,
-        Ended::Signal(signal) => signal.saturating_add(128),
-    };
-    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
 }
 
 fn start(options: &Options, report: &mut Report) -> Result<Followed, Failed> {

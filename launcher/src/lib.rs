@@ -1,5 +1,6 @@
-//! The launcher starts exactly one container (`launcher run`), or one command in a running one (`launcher exec`); and it
-//! removes writable layers that nobody uses any more (`launcher discard`).
+//! The launcher starts exactly one container (`launcher run`), or one command in a running one (`launcher exec`); it is the
+//! first process of a container that wants one (`launcher init`, which only `launcher run` executes); and it removes writable
+//! layers that nobody uses any more (`launcher discard`).
 //!
 //! ```text
 //! PID 1 ── clone3 into cgroup and namespaces ──▶ launcher run ── steps ── execve ──▶ the workload, PID 1 of its container
@@ -21,7 +22,8 @@
 //!
 //! Invariants:
 //!
-//! - There is no process between PID 1 and the workload: the launcher becomes it.
+//! - There is no process between PID 1 and the workload: the launcher becomes it. Only a unit that says `init = true` has
+//!   one, which is in the container, with no more rights than the workload (`init`).
 //! - Until execve(2) everything happens in order in one thread; a step that fails ends the launch and says which
 //!   step, path and errno. Nothing that a unit asked for is left out in silence.
 //! - A path of the container is looked up once, below its root, never through a link that leads out of it
@@ -52,6 +54,7 @@ mod etc;
 mod exec;
 mod failure;
 mod health;
+mod init;
 mod masks;
 mod mounts;
 mod options;
@@ -78,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Options::parse(arguments) {
         Ok((Mode::Run, options)) => run::run(&options),
         Ok((Mode::Exec, options)) => exec::exec(&options),
+        Ok((Mode::Init { path, argv }, _)) => init::run(&path, &argv),
         Ok((Mode::Discard { folders }, options)) => discard::discard(&options, &folders),
         Err(error) => {
             eprintln!("launcher: {error}");

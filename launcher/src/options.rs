@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Mode {
     Run,
     Exec,
+    /// The program of the command, and what it is executed with.
+    Init {
+        path: String,
+        argv: Vec<String>,
+    },
     /// Folders below /var/containers.
     Discard {
         folders: Vec<String>,
@@ -30,7 +35,7 @@ pub(crate) enum Limits {
 }
 
 /// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]`,
-/// `launcher discard FOLDER…`
+/// `launcher discard FOLDER…`, `launcher init PATH ARGV…`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// In place of /var.
@@ -52,6 +57,10 @@ impl Options {
         let mode = match arguments.next().as_deref() {
             Some("run") => Mode::Run,
             Some("exec") => Mode::Exec,
+            Some("init") => Mode::Init {
+                path: arguments.next().unwrap_or_default(),
+                argv: arguments.by_ref().collect(),
+            },
             Some("discard") => {
                 let folders = arguments.by_ref().collect();
                 Mode::Discard { folders }
@@ -132,6 +141,14 @@ mod tests {
         let (mode, _) = parse("discard web:7 db:9").unwrap();
         let folders = ["web:7", "db:9"].map(str::to_owned).into();
         assert_eq!(mode, Mode::Discard { folders });
+    }
+
+    #[test]
+    fn a_commands_words_are_no_options() {
+        let (mode, _) = parse("init /bin/sh sh --state /x").unwrap();
+        let path = "/bin/sh".to_owned();
+        let argv = ["sh", "--state", "/x"].map(str::to_owned).into();
+        assert_eq!(mode, Mode::Init { path, argv });
     }
 
     #[test]

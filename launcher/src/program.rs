@@ -2,9 +2,10 @@
 
 use crate::command::{DEFAULT_PATH, Environment};
 use crate::failure::{Fault, Problem};
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,44 @@ impl Program {
         })
     }
 
+    /// As it was found before, with the environment of this process.
+    pub(crate) fn of_this_process(path: &str, argv: &[String]) -> Result<Self, Fault> {
+        let zero = |_| Fault::invalid(path, "has a zero byte in it");
+        let text = |text: &[u8]| CString::new(text).map_err(zero);
+        let variable = |(name, value): (OsString, OsString)| {
+            text(&[name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        let arguments = argv.iter().map(|argument| text(argument.as_bytes()));
+        Ok(Self {
+            path: PathBuf::from(path),
+            arguments: arguments.collect::<Result<_, _>>()?,
+            environment: std::env::vars_os()
+                .map(variable)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Become this other program, with these first arguments and then the path and the arguments of this one. Comes back
+    /// only with the reason why not.
+    pub(crate) fn hand_to(&self, other: BorrowedFd<'_>, words: &[&str]) -> Fault {
+        let zero = |_| Fault::invalid(&self.path, "has a zero byte in it");
+        let words = words.iter().map(|word| word.as_bytes());
+        let words = words.chain([self.path.as_os_str().as_bytes()]);
+        let words: Result<Vec<CString>, Fault> =
+            words.map(|word| CString::new(word).map_err(zero)).collect();
+        match words {
+            Ok(mut words) => {
+                words.extend_from_slice(&self.arguments);
+                self.explain(&sys::program::execute_file(
+                    other,
+                    &words,
+                    &self.environment,
+                ))
+            }
+            Err(fault) => fault,
+        }
+    }
+
     /// Become it. Comes back only with the reason why not.
     pub(crate) fn execute(&self) -> Fault {
         let path = CString::new(self.path.as_os_str().as_bytes());
@@ -49,7 +88,11 @@ impl Program {
             Ok(path) => sys::program::execute(&path, &self.arguments, &self.environment),
             Err(_) => return Fault::invalid(&self.path, "has a zero byte in it"),
         };
-        explain(&self.path, &error)
+        self.explain(&error)
+    }
+
+    fn explain(&self, error: &io::Error) -> Fault {
+        explain(&self.path, error)
     }
 }
 

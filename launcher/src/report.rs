@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::process::ExitCode;
 use unit::{ImageHealth, LaunchFailure, LaunchReport};
 
@@ -27,6 +27,11 @@ impl Report {
                 Err(ExitCode::from(2))
             }
         }
+    }
+
+    /// For a program that takes it over by [`Report::inherited`].
+    pub(crate) fn stays_open(&self) -> std::io::Result<()> {
+        sys::descriptor::set_close_on_exec(self.pipe.as_fd(), false)
     }
 
     pub(crate) fn failed(&mut self, failure: LaunchFailure) {

@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::root::Root;
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
-use crate::{confine, devices, etc, health, masks};
+use crate::{confine, devices, etc, health, init, masks};
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::fs::File;
@@ -112,18 +112,19 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
         "devices",
         devices::filter(options.cgroups.as_deref(), &spec.group),
     )?;
-    let init = at_step(
+    let go = at_step(
         "network",
         sys::descriptor::inherited(GO).at("take over", SOCKET),
     )?;
     // PID 1 may be exempt; a container is not.
     at_step("limits", set_oom_score("0"))?;
+    let first = spec.container.init.then(init::open).transpose()?;
     let image = at_step("image", find_image(options, &spec.container.image))?;
     let argv = command::argv(&spec.container, &image.config)
         .map_err(|reason| Fault::invalid(&spec.container.image, reason));
     let argv = at_step("command", argv)?;
     let stop_signal = command::stop_signal(&spec.container, &image.config);
-    let mut launch = Launch::start(options, &spec, &image, init)?;
+    let mut launch = Launch::start(options, &spec, &image, go)?;
     let (digest, health) = (image.digest.clone(), health::of_image(&image.config));
     // Mounted layers need no lock: the store looks for them in the mount tables.
     drop(image);
@@ -132,6 +133,9 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
     }
     let program = launch.become_user(&argv)?;
     report.prepared(argv, stop_signal, digest, health);
+    if let Some(own) = first {
+        return init::become_first(&own, &program, report);
+    }
     at_step(
         "exec",
         sys::program::close_from(CLOSE_FROM).at("close descriptors", ""),

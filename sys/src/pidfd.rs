@@ -1,8 +1,6 @@
 //! Processes by descriptor (pidfd_open(2), pidfd_send_signal(2), waitid(2)): a number that is used again by another
 //! process can never be hit.
 
-use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -58,61 +56,83 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 /// # Errors
 /// As waitid(2); `ECHILD` when it is not our child or was reaped already.
 pub fn wait(pidfd: BorrowedFd<'_>) -> io::Result<Ended> {
+    let which = libc::id_t::try_from(pidfd.as_raw_fd()).unwrap_or(libc::id_t::MAX);
     loop {
-        match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) {
-            Err(Errno::EINTR) => {}
-            Ok(status) => {
-                if let Some((_, ended)) = ended(status) {
-                    return Ok(ended);
-                }
-            }
-            Err(errno) => return Err(errno.into()),
+        if let Some((_, ended)) = wait_for(libc::P_PIDFD, which, libc::WEXITED)? {
+            return Ok(ended);
         }
     }
 }
 
-/// Reap one child that has ended, whichever; `None` when there is none (waitpid(2) with `WNOHANG`).
+/// Reap one child that has ended, whichever; `None` when there is none (waitid(2) with `WNOHANG`).
 ///
 /// # Errors
-/// As waitpid(2), but for `ECHILD`.
+/// As waitid(2), but for `ECHILD`.
 pub fn reap_any() -> io::Result<Option<(i32, Ended)>> {
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::ECHILD) | Ok(WaitStatus::StillAlive) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-            Ok(status) => {
-                if let Some(found) = ended(status) {
-                    return Ok(Some(found));
-                }
-            }
-        }
+    match wait_for(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG) {
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        other => other,
     }
 }
 
-/// Wait until a child ends, whichever, and reap it; `None` when there is no child any more (waitpid(2)).
+/// Wait until a child ends, whichever, and reap it; `None` when there is no child any more (waitid(2)).
 ///
 /// # Errors
-/// As waitpid(2), but for `ECHILD`.
+/// As waitid(2), but for `ECHILD`.
 pub fn wait_any() -> io::Result<Option<(i32, Ended)>> {
     loop {
-        match waitpid(None, None) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::ECHILD) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-            Ok(status) => {
-                if let Some(found) = ended(status) {
-                    return Ok(Some(found));
-                }
-            }
+        match wait_for(libc::P_ALL, 0, libc::WEXITED) {
+            Ok(None) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+            other => return other,
         }
     }
 }
 
-fn ended(status: WaitStatus) -> Option<(i32, Ended)> {
-    match status {
-        WaitStatus::Exited(pid, code) => Some((pid.as_raw(), Ended::Code(code))),
-        WaitStatus::Signaled(pid, signal, _) => Some((pid.as_raw(), Ended::Signal(signal as i32))),
-        _ => None,
+/// waitid(2) itself: nix knows no end by a real-time signal, and would say `EINVAL` of a child that it has reaped.
+fn wait_for(
+    kind: libc::idtype_t,
+    which: libc::id_t,
+    options: libc::c_int,
+) -> io::Result<Option<(i32, Ended)>> {
+    loop {
+        // SAFETY: all zero is a valid siginfo_t, and what a call with WNOHANG leaves when there is nothing to tell.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes one siginfo_t to `info`, which lives through the call.
+        if unsafe { libc::waitid(kind, which, &raw mut info, options) } < 0 {
+            match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => continue,
+                error => return Err(error),
+            }
+        }
+        // SAFETY: waitid(2) has filled the fields of a child's state, or left all of them zero.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        return Ok(match info.si_code {
+            libc::CLD_EXITED => Some((pid, Ended::Code(status))),
+            libc::CLD_KILLED | libc::CLD_DUMPED => Some((pid, Ended::Signal(status))),
+            _ => None,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clone::{Spawn, spawn};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn an_end_by_a_real_time_signal_is_one() {
+        let child = spawn(&Spawn {
+            namespaces: 0,
+            cgroup: None,
+            program: c"/bin/sleep",
+            arguments: &[c"sleep", c"60"],
+            environment: &[],
+            descriptors: &[],
+        })
+        .unwrap();
+        signal(child.pidfd.as_fd(), 37).unwrap();
+        assert_eq!(wait(child.pidfd.as_fd()).unwrap(), Ended::Signal(37));
     }
 }

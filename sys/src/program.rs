@@ -5,6 +5,7 @@ use crate::pidfd;
 use nix::unistd::ForkResult;
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// No signal blocked, and each with its default action: both blocked and ignored signals survive execve(2) (signal(7)),
 /// those that the C library keeps for itself (32, 33) included, which is why it is not asked.
@@ -127,6 +128,47 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
         Err(errno) => errno.into(),
         Ok(never) => match never {},
     }
+}
+
+/// As [`execute`], the program being an open file (execveat(2) with `AT_EMPTY_PATH`): one that no path leads to any more.
+#[must_use]
+pub fn execute_file(
+    program: BorrowedFd<'_>,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Error {
+    let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
+    match nix::unistd::execveat(program, c"", arguments, environment, flags) {
+        Err(errno) => errno.into(),
+        Ok(never) => match never {},
+    }
+}
+
+/// This program itself, for [`execute_file`].
+///
+/// # Errors
+/// As open(2) of `/proc/self/exe`.
+pub fn own_file() -> io::Result<OwnedFd> {
+    Ok(std::fs::File::open("/proc/self/exe")?.into())
+}
+
+/// A process group of our own in the same session (setpgid(2)).
+///
+/// # Errors
+/// As setpgid(2).
+pub fn start_group() -> io::Result<()> {
+    let us = nix::unistd::Pid::from_raw(0);
+    nix::unistd::setpgid(us, us)?;
+    Ok(())
+}
+
+/// The name that /proc/PID/comm and `ps` show, at most 15 bytes of it (`PR_SET_NAME`).
+///
+/// # Errors
+/// As prctl(2).
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    nix::sys::prctl::set_name(name)?;
+    Ok(())
 }
 
 /// Close everything from this number upward (close_range(2)), whoever holds it. For the last moment before [`execute`]

@@ -164,7 +164,7 @@ pub(crate) struct Launch {
 pub(crate) struct Running {
     pub(crate) child: Child,
     report: File,
-    stdout: File,
+    pub(crate) stdout: File,
     stderr: File,
 }
 

@@ -17,6 +17,7 @@ mod exec;
 mod failures;
 mod harness;
 mod image;
+mod init;
 mod mounts;
 mod notify;
 mod paths;
@@ -86,6 +87,13 @@ const CASES: &[Case] = cases![
     exec::a_killed_launcher_takes_its_command_along,
     exec::what_a_command_leaves_behind_is_gone_and_reaped,
     exec::what_is_killed_with_its_group_is_reaped,
+    init::the_commands_status_is_the_containers,
+    init::every_signal_is_handed_on,
+    init::a_signal_without_a_handler_ends_the_command,
+    init::what_is_left_without_a_parent_is_reaped,
+    init::the_first_process_has_no_more_than_the_command,
+    init::a_command_joins_it_as_any_other,
+    init::a_command_that_cannot_be_executed_is_reported,
 ];
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +10,9 @@ use std::process::ExitCode;
 /// First argument that makes this program the probe.
 pub(crate) const NAME: &str = "probe";
 
-/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`, `leave` (a child that sleeps), `leave hung`;
+/// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`,
+/// `signals N` (waits for so many, and answers with their numbers), `orphans N` (leaves so many behind, which end at once), `zombies`,
+/// `leave` (a child that sleeps), `leave hung`;
 /// separated by `--`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     for command in arguments.split(|argument| argument == "--") {
@@ -50,6 +53,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 std::thread::sleep(std::time::Duration::from_secs(60));
                 "woke up".to_owned()
             }
+            ["signals", count] => match signals(count.parse().unwrap_or(0)) {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(error) => error.to_string(),
+            },
+            ["orphans", count] => text(orphans(count.parse().unwrap_or(0))),
+            ["zombies"] => text(zombies().map(|count| count.to_string())),
             ["line"] => {
                 let mut byte = [0];
                 let mut line = Vec::new();
@@ -73,6 +82,42 @@ fn leave() {
         .spawn();
     println!("{}", child.is_ok());
     let _ = std::io::stdout().flush();
+}
+
+fn signals(count: u32) -> std::io::Result<()> {
+    sys::signal::block_all()?;
+    println!("waiting");
+    for _ in 0..count {
+        println!("{}", sys::signal::next()?);
+    }
+    Ok(())
+}
+
+fn orphans(count: u32) -> std::io::Result<String> {
+    for _ in 0..count {
+        match sys::program::fork()? {
+            sys::program::Fork::Child => {
+                if let Ok(sys::program::Fork::Child) = sys::program::fork() {
+                    // Not before the one in between.
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                sys::program::exit_at_once(0)
+            }
+            sys::program::Fork::Parent(child) => sys::pidfd::wait(child.pidfd.as_fd())?,
+        };
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    Ok("left".to_owned())
+}
+
+/// Processes that have ended and that nobody has asked how.
+fn zombies() -> std::io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir("/proc")? {
+        let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
+        count += usize::from(stat.contains(") Z "));
+    }
+    Ok(count)
 }
 
 fn text(result: std::io::Result<String>) -> String {
