@@ -171,6 +171,9 @@ pub struct UnitStatus {
     /// Why the last new version did not take its place.
     #[serde(default)]
     pub replace_problem: Option<String>,
+    /// What of the latest run is not as its image or its unit file would have it, and why: one line each.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Diagnostics of the unit file, when it is bad.
     pub diagnostics: Vec<String>,
     /// None: nobody probes it, or it does not run.

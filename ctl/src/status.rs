@@ -188,6 +188,7 @@ fn fields(unit: &UnitStatus) -> Vec<(&'static str, String)> {
     );
     add("Reason", unit.reason.clone());
     add("Says", unit.status.clone());
+    add("Note", unit.notes.join("; "));
     add("Waits for", unit.waits_for.join(", "));
     if unit.replacing {
         add("Replaced", "a new version is on its way".into());

@@ -56,6 +56,9 @@ pub(crate) struct Prepared {
     pub stop_signal: i32,
     /// What the image says about it.
     pub health: Option<ImageHealth>,
+    /// What an operator should know of it.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -110,12 +113,14 @@ impl Report {
                     argv,
                     stop_signal,
                     health,
+                    notes,
                     image_digest: _,
                 }) => {
                     self.prepared = Some(Prepared {
                         argv,
                         stop_signal,
                         health,
+                        notes,
                     });
                 }
                 Ok(LaunchReport::Failed(failure)) => self.failure = Some(failure),

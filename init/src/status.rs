@@ -91,6 +91,8 @@ impl Machine {
                 .clone()
                 .or_else(|| container.container.entrypoint.clone());
             let executed = self.prepared_of(id).map(|prepared| prepared.argv.clone());
+            let notes = self.prepared_of(id).map(|prepared| prepared.notes.clone());
+            status.notes = notes.unwrap_or_default();
             status.command = executed.or(configured).unwrap_or_default();
             status.memory_max = container.resources.memory;
             status.ports = container.ports.iter().map(port_text).collect();

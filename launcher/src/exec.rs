@@ -6,7 +6,7 @@ use crate::failure::{At, Fault, Problem};
 use crate::options::Options;
 use crate::program::Program;
 use crate::reaper;
-use crate::report::Report;
+use crate::report::{Prepared, Report};
 use crate::run::{CLOSE_FROM, Failed, at_step, read_spec, set_oom_score};
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
@@ -201,7 +201,11 @@ fn become_command(
     )?;
     let program = Program::find(&spec.argv, &environment, &spec.container.image);
     let program = at_step("exec", program)?;
-    report.prepared(spec.argv.clone(), 0, record.digest, None);
+    report.prepared(Prepared {
+        argv: spec.argv.clone(),
+        image_digest: record.digest,
+        ..Prepared::default()
+    });
     at_step(
         "exec",
         sys::program::close_from(CLOSE_FROM).at("close descriptors", ""),

@@ -54,6 +54,7 @@ mod etc;
 mod exec;
 mod failure;
 mod health;
+mod image_volumes;
 mod init;
 mod masks;
 mod mounts;

@@ -1,6 +1,7 @@
 //! What the unit and the image want mounted: volumes, folders and files of the machine, tmpfs.
 
 use crate::failure::{At, Fault, Problem};
+use crate::image_volumes;
 use crate::root::Root;
 use crate::volume::{Volume, anonymous_name};
 use std::ffi::CString;
@@ -10,9 +11,10 @@ use std::path::Path;
 use sys::mount::{Depth, FileSystem, Tree, attribute};
 use sys::path::{self, Kind, Links};
 use unit::mount_target::{self, TargetError};
-use unit::{Mount, MountKind, NOTIFY_SOCKET, UnitName};
+use unit::{Mount, MountKind, MountOptions, NOTIFY_SOCKET, UnitName};
 
-/// Where programs expect to write though the root is read-only: path and mode.
+/// Where programs expect to write though the root is read-only: path and mode. Programs there can be executed, as podman has
+/// it: s6-overlay copies its own to /run.
 const WRITABLE_IN_READ_ONLY: [(&str, &str); 3] =
     [("/run", "0755"), ("/tmp", "1777"), ("/var/tmp", "1777")];
 
@@ -26,8 +28,19 @@ const PROC_MAGIC: i64 = 0x9fa0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) target: String,
+    pub(crate) origin: Origin,
     read_only: bool,
+    options: MountOptions,
     what: What,
+}
+
+/// Who wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Unit,
+    /// A VOLUME.
+    Image,
+    Launcher,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +77,9 @@ pub(crate) fn plan(
     for mount in mounts {
         planned.push(Planned {
             target: normalise(&mount.target)?,
+            origin: Origin::Unit,
             read_only: mount.read_only,
+            options: mount.options,
             what: match &mount.kind {
                 MountKind::Volume { name } => What::Volume { name: name.clone() },
                 MountKind::Bind { source } => What::Bind {
@@ -79,9 +94,16 @@ pub(crate) fn plan(
         });
     }
     for volume in image_volumes {
-        let target = normalise(volume)?;
+        let target = normalise(&image_volumes::clean(volume))?;
         let name = anonymous_name(unit, &target)?;
-        add_unless_covered(&mut planned, target, What::Volume { name });
+        let volume = Planned {
+            target,
+            origin: Origin::Image,
+            read_only: false,
+            options: MountOptions::default(),
+            what: What::Volume { name },
+        };
+        add_unless_covered(&mut planned, volume);
     }
     for (target, mode) in WRITABLE_IN_READ_ONLY.iter().filter(|_| read_only_root) {
         let tmpfs = What::Tmpfs {
@@ -89,7 +111,17 @@ pub(crate) fn plan(
             mode: (*mode).to_owned(),
             filled: Filled::FromImage,
         };
-        add_unless_covered(&mut planned, (*target).to_owned(), tmpfs);
+        let scratch = Planned {
+            target: (*target).to_owned(),
+            origin: Origin::Launcher,
+            read_only: false,
+            options: MountOptions {
+                exec: Some(true),
+                ..MountOptions::default()
+            },
+            what: tmpfs,
+        };
+        add_unless_covered(&mut planned, scratch);
     }
     planned.sort_by_key(|mount| mount.target.matches('/').count());
     Ok(planned)
@@ -102,7 +134,9 @@ pub(crate) fn with_notify_socket(mut planned: Vec<Planned>, source: Option<&str>
     };
     planned.push(Planned {
         target: NOTIFY_SOCKET.to_owned(),
+        origin: Origin::Launcher,
         read_only: false,
+        options: MountOptions::default(),
         what: What::Bind {
             source: source.to_owned(),
         },
@@ -111,13 +145,9 @@ pub(crate) fn with_notify_socket(mut planned: Vec<Planned>, source: Option<&str>
     planned
 }
 
-fn add_unless_covered(planned: &mut Vec<Planned>, target: String, what: What) {
-    if !planned.iter().any(|mount| mount.target == target) {
-        planned.push(Planned {
-            target,
-            read_only: false,
-            what,
-        });
+fn add_unless_covered(planned: &mut Vec<Planned>, new: Planned) {
+    if !planned.iter().any(|mount| mount.target == new.target) {
+        planned.push(new);
     }
 }
 
@@ -133,11 +163,61 @@ fn reserved(target: &str, reason: &'static str) -> Fault {
     Fault::new(target, Problem::Reserved { reason })
 }
 
+impl Planned {
+    /// Attributes to set, and those to clear before.
+    fn attributes(&self) -> (u64, u64) {
+        let MountOptions {
+            exec,
+            nosuid,
+            nodev,
+            noatime,
+        } = self.options;
+        let is_tmpfs = matches!(self.what, What::Tmpfs { .. });
+        let (mut set, mut clear) = (0, 0);
+        if is_tmpfs {
+            set = attribute::NOSUID | attribute::NODEV;
+        }
+        let exec = if is_tmpfs {
+            Some(self.options.executes(&self.target))
+        } else {
+            exec
+        };
+        match exec {
+            // As the source has it.
+            None => {}
+            Some(true) => clear |= attribute::NOEXEC,
+            Some(false) => set |= attribute::NOEXEC,
+        }
+        for (wanted, attribute) in [(nosuid, attribute::NOSUID), (nodev, attribute::NODEV)] {
+            set |= if wanted { attribute } else { 0 };
+        }
+        if noatime {
+            set |= attribute::NOATIME;
+            clear |= attribute::ACCESS_TIMES;
+        }
+        if self.read_only {
+            set |= attribute::READ_ONLY;
+        }
+        (set, clear)
+    }
+}
+
 /// Sources on the machine, opened before anything of the container is mounted: a bind of `/` must not contain it.
 #[derive(Debug)]
 pub(crate) struct Sources {
     /// One per planned mount; only binds have one.
     trees: Vec<Option<Tree>>,
+}
+
+/// Take out those mounts of which `drop` says so, and what was opened for them.
+pub(crate) fn leave_out(
+    planned: Vec<Planned>,
+    sources: Sources,
+    drop: impl Fn(&Planned) -> bool,
+) -> (Vec<Planned>, Sources) {
+    let both = planned.into_iter().zip(sources.trees);
+    let (planned, trees) = both.filter(|(mount, _)| !drop(mount)).unzip();
+    (planned, Sources { trees })
 }
 
 pub(crate) fn open_sources(planned: &[Planned]) -> Result<Sources, Fault> {
@@ -190,9 +270,10 @@ pub(crate) fn mount_all(
                 (tree, target)
             }
         };
-        if mount.read_only {
-            tree.set_attributes(attribute::READ_ONLY, Depth::Recursive)
-                .at("make read-only", &mount.target)?;
+        let (set, clear) = mount.attributes();
+        if (set, clear) != (0, 0) {
+            tree.change_attributes(set, clear, Depth::Recursive)
+                .at("change the options of", &mount.target)?;
         }
         tree.attach(target.as_fd()).at("mount on", &mount.target)?;
     }
@@ -266,7 +347,8 @@ fn tmpfs(target: &str, size: u64, mode: &str) -> Result<Tree, Fault> {
     tmpfs
         .set(c"mode", &text(mode.to_owned())?)
         .at("mount", target)?;
-    tmpfs.mount(attribute::DATA_ONLY).at("mount", target)
+    let never = attribute::NOSUID | attribute::NODEV;
+    tmpfs.mount(never).at("mount", target)
 }
 
 #[cfg(test)]
@@ -281,6 +363,7 @@ mod tests {
             },
             target: target.to_owned(),
             read_only: true,
+            options: MountOptions::default(),
         }
     }
 
@@ -303,6 +386,12 @@ mod tests {
     fn what_the_unit_mounts_replaces_the_images_volume() {
         let planned = targets(&["/data/"], &["/data", "/log"], false).unwrap();
         assert_eq!(planned, ["/data", "/log"]);
+    }
+
+    #[test]
+    fn an_images_volume_is_read_as_docker_reads_it() {
+        let planned = targets(&["/app/data"], &["/home/../app//data/", "log"], false).unwrap();
+        assert_eq!(planned, ["/log", "/app/data"]);
     }
 
     #[test]

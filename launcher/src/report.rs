@@ -15,6 +15,16 @@ pub(crate) struct Report {
     pipe: File,
 }
 
+/// [`LaunchReport::Prepared`].
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    pub(crate) argv: Vec<String>,
+    pub(crate) stop_signal: i32,
+    pub(crate) image_digest: String,
+    pub(crate) health: Option<ImageHealth>,
+    pub(crate) notes: Vec<String>,
+}
+
 impl Report {
     /// Without it nobody can be told anything but by words and a status of their own.
     pub(crate) fn inherited() -> Result<Self, ExitCode> {
@@ -38,18 +48,20 @@ impl Report {
         self.write(&LaunchReport::Failed(failure));
     }
 
-    pub(crate) fn prepared(
-        &mut self,
-        argv: Vec<String>,
-        stop_signal: i32,
-        image_digest: String,
-        health: Option<ImageHealth>,
-    ) {
+    pub(crate) fn prepared(&mut self, prepared: Prepared) {
+        let Prepared {
+            argv,
+            stop_signal,
+            image_digest,
+            health,
+            notes,
+        } = prepared;
         self.write(&LaunchReport::Prepared {
             argv,
             stop_signal,
             image_digest,
             health,
+            notes,
         });
     }
 

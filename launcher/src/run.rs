@@ -2,10 +2,11 @@
 
 use crate::command::{self, Defaults, Environment};
 use crate::failure::{At, Fault, Problem};
+use crate::image_volumes::Covered;
 use crate::mounts::{self, Planned, Sources};
 use crate::options::Options;
 use crate::program::Program;
-use crate::report::Report;
+use crate::report::{Prepared, Report};
 use crate::root::Root;
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
@@ -38,6 +39,8 @@ const NO_DOMAIN: &str = "(none)";
 struct Launch<'a> {
     options: &'a Options,
     spec: &'a LaunchSpec,
+    /// What the operator should know of this run.
+    notes: Vec<String>,
     defaults: Defaults,
     mounts: Vec<Planned>,
     /// Taken by the step that mounts them.
@@ -131,8 +134,15 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
     for step in &STEPS {
         at_step(step.name, (step.act)(&mut launch))?;
     }
+    let notes = std::mem::take(&mut launch.notes);
     let program = launch.become_user(&argv)?;
-    report.prepared(argv, stop_signal, digest, health);
+    report.prepared(Prepared {
+        argv,
+        stop_signal,
+        image_digest: digest,
+        health,
+        notes,
+    });
     if let Some(own) = first {
         return init::become_first(&own, &program, report);
     }
@@ -175,9 +185,12 @@ impl<'a> Launch<'a> {
             "root",
             Root::build(&writable, &image.layers, options.overlay),
         )?;
+        let covered = at_step("mount", Covered::find(&root, &mounts))?;
+        let (mounts, sources) = mounts::leave_out(mounts, sources, |mount| covered.has(mount));
         Ok(Self {
             options,
             spec,
+            notes: covered.note().into_iter().collect(),
             defaults: record.defaults,
             mounts,
             sources: Some(sources),

@@ -12,6 +12,7 @@ use nix::mount::{MntFlags, MsFlags};
 use std::ffi::CStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 /// `MOUNT_ATTR_…` of linux/mount.h; combine with `|`.
 pub mod attribute {
@@ -19,6 +20,9 @@ pub mod attribute {
     pub const NOSUID: u64 = 0x2;
     pub const NODEV: u64 = 0x4;
     pub const NOEXEC: u64 = 0x8;
+    pub const NOATIME: u64 = 0x10;
+    /// All that say when reading changes the time of the last access: to set one, this is cleared.
+    pub const ACCESS_TIMES: u64 = 0x70;
     /// What every file system without programs and devices gets.
     pub const DATA_ONLY: u64 = NOSUID | NODEV | NOEXEC;
 }
@@ -223,6 +227,14 @@ impl Tree {
         add_attributes(self.descriptor.as_fd(), attributes, depth)
     }
 
+    /// Set some [`attribute`]s and clear others (mount_setattr(2)); cleared is first.
+    ///
+    /// # Errors
+    /// As mount_setattr(2).
+    pub fn change_attributes(&self, set: u64, clear: u64, depth: Depth) -> io::Result<()> {
+        change_attributes(self.descriptor.as_fd(), set, clear, 0, depth)
+    }
+
     /// Mount it on `target` (move_mount(2)): folder on folder, file on file. The descriptor stays good.
     ///
     /// # Errors
@@ -260,7 +272,16 @@ impl AsFd for Tree {
 /// # Errors
 /// As mount_setattr(2).
 pub fn add_attributes(place: BorrowedFd<'_>, attributes: u64, depth: Depth) -> io::Result<()> {
-    set_attributes(place, attributes, 0, depth)
+    change_attributes(place, attributes, 0, 0, depth)
+}
+
+/// Whether nothing can be executed from where the path leads (statvfs(3), `ST_NOEXEC`).
+///
+/// # Errors
+/// As statvfs(3).
+pub fn is_noexec(path: &Path) -> io::Result<bool> {
+    let flags = nix::sys::statvfs::statvfs(path)?.flags();
+    Ok(flags.contains(nix::sys::statvfs::FsFlags::ST_NOEXEC))
 }
 
 /// Nothing mounted here is seen elsewhere from now on, and the reverse (mount_namespaces(7), `MS_PRIVATE`).
@@ -270,7 +291,7 @@ pub fn add_attributes(place: BorrowedFd<'_>, attributes: u64, depth: Depth) -> i
 /// As mount_setattr(2).
 pub fn make_all_private() -> io::Result<()> {
     let root = std::fs::File::open("/")?;
-    set_attributes(root.as_fd(), 0, libc::MS_PRIVATE, Depth::Recursive)
+    change_attributes(root.as_fd(), 0, 0, libc::MS_PRIVATE, Depth::Recursive)
 }
 
 /// Mount by a page of options (mount(2)), for what the calls above can't say on older kernels.
@@ -312,15 +333,16 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-fn set_attributes(
+fn change_attributes(
     place: BorrowedFd<'_>,
-    attributes: u64,
+    set: u64,
+    clear: u64,
     propagation: u64,
     depth: Depth,
 ) -> io::Result<()> {
     let change = MountAttr {
-        attr_set: attributes,
-        attr_clr: 0,
+        attr_set: set,
+        attr_clr: clear,
         propagation,
         userns_fd: 0,
     };

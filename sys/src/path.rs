@@ -10,7 +10,7 @@ use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Whether symbolic links inside the root are followed (to places inside the root).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,31 @@ pub fn make_file(root: BorrowedFd<'_>, path: &Path, links: Links) -> io::Result<
         return Err(Errno::EISDIR.into());
     }
     Ok(found)
+}
+
+/// Where below `root` a path really is, links followed as far as something is there. `root` must be mounted, and this
+/// process must see it in its /proc.
+///
+/// # Errors
+/// As readlink(2) of `/proc/self/fd/N`; `ENOENT` when the root can't be seen.
+pub fn real(root: BorrowedFd<'_>, path: &Path) -> io::Result<PathBuf> {
+    let seen = |descriptor: BorrowedFd<'_>| {
+        std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
+    };
+    let top = seen(root)?;
+    let mut missing = Vec::new();
+    let mut parts = plain_parts(path)?;
+    let found = loop {
+        let existing: PathBuf = parts.iter().collect();
+        match (open(root, &existing, HANDLE, Links::Follow), parts.pop()) {
+            (Ok(found), _) => break seen(found.as_fd())?,
+            (Err(error), None) => return Err(error),
+            (Err(_), Some(name)) => missing.push(name),
+        }
+    };
+    let below = found.strip_prefix(&top).map_err(|_| Errno::ENOENT)?;
+    let missing = missing.iter().rev().map(Path::new);
+    Ok([Path::new("/"), below].into_iter().chain(missing).collect())
 }
 
 /// Take away a symbolic link, for instance one that leads nowhere. What is reached through it stays.

@@ -88,6 +88,9 @@ pub enum LaunchReport {
         image_digest: String,
         /// Of a container: what the image says about its health.
         health: Option<ImageHealth>,
+        /// What the operator should know of this run, one line each.
+        #[serde(default)]
+        notes: Vec<String>,
     },
     Failed(LaunchFailure),
 }

@@ -51,6 +51,7 @@ mod load;
 mod loaded;
 mod memory;
 mod merge;
+mod mount_options;
 pub mod mount_target;
 pub mod name;
 mod nearest;
@@ -89,6 +90,7 @@ pub use launch::*;
 pub use load::{Layer, check, load, load_layers, load_sources, strays};
 pub use loaded::{BadUnit, Loaded};
 pub use memory::over_commitment;
+pub use mount_options::MountOptions;
 pub use name::*;
 pub use readiness::*;
 #[cfg(feature = "render")]

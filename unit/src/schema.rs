@@ -121,7 +121,7 @@ pub(crate) const TABLES: &[TableKeys] = &[
     },
     TableKeys {
         name: "mounts",
-        now: &["type", "source", "target", "read_only", "tmpfs"],
+        now: &["type", "source", "target", "read_only", "options", "tmpfs"],
         later: &[
             "nocopy",
             "subpath",
@@ -129,7 +129,6 @@ pub(crate) const TABLES: &[TableKeys] = &[
             "propagation",
             "idmap",
             "selinux",
-            "options",
         ],
     },
     TableKeys {

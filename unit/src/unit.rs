@@ -3,7 +3,9 @@
 //! What a unit is, is here; how it lives, beside: [`Dependencies`], [`Conditions`], [`Service`], [`Readiness`],
 //! [`Health`], [`Timer`], [`Update`].
 
-use crate::{Conditions, Dependencies, Health, Readiness, Service, Timer, UnitName, Update};
+use crate::{
+    Conditions, Dependencies, Health, MountOptions, Readiness, Service, Timer, UnitName, Update,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -143,6 +145,8 @@ pub struct Mount {
     /// Absolute path in the container.
     pub target: String,
     pub read_only: bool,
+    #[serde(default)]
+    pub options: MountOptions,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -99,6 +99,7 @@ pub(crate) fn a_missing_bind_source_is_named(machine: &mut Machine) {
         },
         target: "/mnt".into(),
         read_only: false,
+        options: unit::MountOptions::default(),
     };
     let failure = machine.launch("cwd").mount(mount).failure();
     assert_eq!(
@@ -121,6 +122,7 @@ pub(crate) fn a_volume_on_a_file_is_refused(machine: &mut Machine) {
         },
         target: "/data".into(),
         read_only: false,
+        options: unit::MountOptions::default(),
     };
     let failure = machine.launch("cwd").mount(mount).failure();
     assert_eq!(

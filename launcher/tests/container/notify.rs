@@ -38,6 +38,7 @@ pub(crate) fn a_mount_in_the_place_of_the_notify_socket_is_refused(machine: &mut
         },
         target: NOTIFY_SOCKET.to_owned(),
         read_only: false,
+        options: unit::MountOptions::default(),
     });
     launch.spec.notify_socket = Some(path.to_string_lossy().into_owned());
     let failure = launch.failure();

@@ -12,6 +12,7 @@ fn volume(target: &str) -> Mount {
         },
         target: target.into(),
         read_only: false,
+        options: unit::MountOptions::default(),
     }
 }
 

@@ -12,7 +12,8 @@ pub(crate) const NAME: &str = "probe";
 
 /// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`,
 /// `signals N` (waits for so many, and answers with their numbers), `orphans N` (leaves so many behind, which end at once), `zombies`,
-/// `leave` (a child that sleeps), `leave hung`;
+/// `leave` (a child that sleeps), `leave hung`,
+/// `run FOLDER` (copies this program there and executes it), `options TARGET` (of the mount there), `drop UID`;
 /// separated by `--`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     for command in arguments.split(|argument| argument == "--") {
@@ -58,6 +59,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 Err(error) => error.to_string(),
             },
             ["orphans", count] => text(orphans(count.parse().unwrap_or(0))),
+            ["drop", user] => {
+                let user = user.parse().unwrap_or(0);
+                text(sys::credentials::become_user(user, user, &[]).map(|()| "dropped".to_owned()))
+            }
+            ["run", folder] => text(run_in(folder)),
+            ["options", target] => text(options(target)),
             ["zombies"] => text(zombies().map(|count| count.to_string())),
             ["line"] => {
                 let mut byte = [0];
@@ -108,6 +115,25 @@ fn orphans(count: u32) -> std::io::Result<String> {
     }
     std::thread::sleep(std::time::Duration::from_millis(200));
     Ok("left".to_owned())
+}
+
+fn run_in(folder: &str) -> std::io::Result<String> {
+    let copy = format!("{folder}/copy-of-the-probe");
+    fs::copy("/proc/self/exe", &copy)?;
+    let output = std::process::Command::new(copy)
+        .args([NAME, "echo", "ran"])
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Those of the mount itself, of proc_pid_mountinfo(5).
+fn options(target: &str) -> std::io::Result<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let fields = table.lines().rev().map(|line| line.split(' ').collect());
+    let mut found = fields.filter(|fields: &Vec<&str>| fields.get(4) == Some(&target));
+    Ok(found
+        .next()
+        .map_or_else(String::new, |fields| fields[5].to_owned()))
 }
 
 /// Processes that have ended and that nobody has asked how.

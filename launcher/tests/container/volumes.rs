@@ -1,15 +1,16 @@
 //! What outlives a container, and what does not.
 
-use crate::harness::Machine;
+use crate::harness::{Launch, Machine};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use unit::{Mount, MountKind};
+use unit::{LaunchReport, Mount, MountKind};
 
 fn mount(kind: MountKind, target: &str) -> Mount {
     Mount {
         kind,
         target: target.to_owned(),
         read_only: false,
+        options: unit::MountOptions::default(),
     }
 }
 
@@ -114,4 +115,111 @@ pub(crate) fn the_writable_layer_is_kept_until_the_image_changes(machine: &mut M
         machine.answers("cat /kept -- cat /new"),
         ["errno 2", "image"]
     );
+}
+
+pub(crate) fn programs_in_a_tmpfs_run_where_the_unit_says_so(machine: &mut Machine) {
+    machine.image().commit();
+    let options = |exec| unit::MountOptions {
+        exec,
+        ..unit::MountOptions::default()
+    };
+    for (target, exec, runs) in [
+        ("/scratch", None, false),
+        ("/scratch", Some(true), true),
+        ("/run", None, true),
+        ("/run", Some(false), false),
+        ("/run/service", None, true),
+    ] {
+        let tmpfs = MountKind::Tmpfs {
+            size: 64 << 20,
+            mode: 0o1777,
+        };
+        let mut mount = mount(tmpfs, target);
+        mount.options = options(exec);
+        let probe = format!("run {target} -- options {target}");
+        let answers = machine.launch(&probe).mount(mount).run().answers();
+        let (ran, flags) = if runs {
+            ("ran", "rw,nosuid,nodev")
+        } else {
+            ("errno 13", "rw,nosuid,nodev,noexec")
+        };
+        assert_eq!(answers[0], ran, "{target} {exec:?}");
+        assert!(answers[1].starts_with(flags), "{answers:?}");
+        assert!(runs != answers[1].contains("noexec"), "{answers:?}");
+    }
+}
+
+pub(crate) fn programs_run_where_a_read_only_root_is_writable(machine: &mut Machine) {
+    machine.image().commit();
+    let launch = machine
+        .launch("run /run -- run /tmp -- run /var/tmp -- options /run")
+        .change(|container| container.read_only = true);
+    let answers = launch.run().answers();
+    assert_eq!(answers[..3], ["ran", "ran", "ran"]);
+    assert!(answers[3].starts_with("rw,nosuid,nodev"), "{answers:?}");
+}
+
+pub(crate) fn options_of_a_mount_are_the_units(machine: &mut Machine) {
+    machine.image().commit();
+    let mut data = mount(named("data"), "/data");
+    data.options = unit::MountOptions {
+        exec: Some(false),
+        nosuid: true,
+        nodev: true,
+        noatime: true,
+    };
+    let launch = machine.launch("run /data -- options /data").mount(data);
+    let answers = launch.run().answers();
+    assert_eq!(answers[0], "errno 13");
+    assert!(
+        answers[1].starts_with("rw,nosuid,nodev,noexec,noatime"),
+        "{answers:?}"
+    );
+}
+
+/// Notes of the run, and what the probe answered.
+fn noted(launch: &Launch) -> (Vec<String>, Vec<String>) {
+    let outcome = launch.run();
+    let answers = outcome.answers();
+    match outcome.reports.into_iter().next() {
+        Some(LaunchReport::Prepared { notes, .. }) => (notes, answers),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn a_volume_of_the_image_in_a_mount_of_the_units_is_not_made(machine: &mut Machine) {
+    let mut image = machine.image();
+    image.file("srv/home/.state/seed", "from the image");
+    image.link("house", "srv/home");
+    image.config["Volumes"] = serde_json::json!({
+        "/house/.state/": {}, "/srv/../srv/home/deep/er": {}, "/other": {}, "/house": {}, "/housely": {},
+    });
+    image.commit();
+    for target in ["/house", "/srv/home", "/srv"] {
+        let name = format!("of{}", target.replace('/', "-"));
+        let launch = machine
+            .launch("cat /house/.state/seed -- write /house/.state/new x -- write /other/new x")
+            .mount(mount(named(&name), target));
+        let (notes, answers) = noted(&launch);
+        assert_eq!(answers, ["from the image", "ok", "ok"]);
+        let [note] = notes.as_slice() else {
+            panic!("{notes:?}")
+        };
+        assert!(
+            note.contains(&format!("/house/.state (in {target})")) && !note.contains("other"),
+            "{note}"
+        );
+        let data = machine.state.join("volumes").join(&name).join("data");
+        let below = if target == "/srv" {
+            "home/.state"
+        } else {
+            ".state"
+        };
+        assert!(data.join(below).join("new").exists(), "{target}");
+        assert!(!machine.state.join("volumes/web@1:house-.state").exists());
+        assert!(machine.state.join("volumes/web@1:other/data/new").exists());
+    }
+    // What is exactly the target of a mount is nobody's surprise.
+    let launch = machine.launch("cwd").mount(mount(named("o"), "/other"));
+    assert_eq!(noted(&launch).0, [""; 0]);
 }

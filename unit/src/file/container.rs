@@ -39,6 +39,7 @@ pub(crate) struct MountTable {
     pub(crate) source: Option<Text>,
     pub(crate) target: Option<Text>,
     pub(crate) read_only: Option<Spanned<bool>>,
+    pub(crate) options: Option<Texts>,
     pub(crate) tmpfs: Option<TmpfsTable>,
 }
 
@@ -135,6 +136,7 @@ pub(super) fn read_mount(reader: &mut Reader<'_>, mut table: Table<'_>) -> Mount
         source: reader.string(&mut table, "source"),
         target: reader.string(&mut table, "target"),
         read_only: reader.boolean(&mut table, "read_only"),
+        options: reader.strings(&mut table, "options"),
         tmpfs: reader
             .table(&mut table, "tmpfs", "mounts.tmpfs")
             .map(|mut tmpfs| {

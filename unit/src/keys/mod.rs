@@ -198,6 +198,7 @@ impl Keys {
             kind,
             target,
             read_only,
+            options,
         } = mount;
         let what = match kind {
             MountKind::Volume { name } => format!("type = \"volume\", source = {}", quoted(name)),
@@ -207,7 +208,12 @@ impl Keys {
                 amount(*size)
             ),
         };
-        let value = format!("{{ {what}, read_only = {read_only} }}");
+        let mut value = format!("{{ {what}, read_only = {read_only}");
+        let options = options.names();
+        if !options.is_empty() {
+            value.push_str(&format!(", options = {options:?}"));
+        }
+        value.push_str(" }");
         self.add(Needs::Restart, format!("mounts.{}", quoted(target)), value);
     }
 

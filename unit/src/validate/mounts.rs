@@ -4,8 +4,9 @@ use super::container::absolute;
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{MountTable, UnitFile};
+use crate::mount_options;
 use crate::mount_target::{self, TargetError};
-use crate::{Mount, MountKind, bytes};
+use crate::{Mount, MountKind, MountOptions, bytes};
 use std::ops::Range;
 
 const TMPFS_SIZE: u64 = 64 << 20;
@@ -134,13 +135,45 @@ fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
             }
         }
     };
+    let mut read_only = table
+        .read_only
+        .as_ref()
+        .is_some_and(|read_only| *read_only.get_ref());
+    let mut options = MountOptions::default();
+    for text in table.options.iter().flat_map(|texts| texts.get_ref()) {
+        // What is wrong is reported, and the unit refused.
+        let _ = check.value("mounts.options", Some(text), |text| match text {
+            "ro" => {
+                read_only = true;
+                Ok(())
+            }
+            _ => option(&mut options, text, mount_options::OF_A_MOUNT),
+        });
+    }
     Some(Mount {
         kind,
         target: target?,
-        read_only: table
-            .read_only
-            .as_ref()
-            .is_some_and(|read_only| *read_only.get_ref()),
+        read_only,
+        options,
+    })
+}
+
+/// One of the options that every mount has. `known`: all that there are here.
+fn option(options: &mut MountOptions, text: &str, known: &'static str) -> Result<(), Fault> {
+    if options.add(text)? {
+        return Ok(());
+    }
+    let fault = Fault::new(
+        format!("has the option `{text}`, which is unknown or not supported yet"),
+        known,
+    );
+    let name = text.split('=').next().unwrap_or(text);
+    Err(match name {
+        "suid" | "dev" => fault.hint("no mount of a container brings privileges or devices along"),
+        "size" | "mode" => fault.hint(format!(
+            "it is a key of its own: `tmpfs = {{ {name} = \"…\" }}`"
+        )),
+        _ => fault,
     })
 }
 
@@ -199,27 +232,24 @@ fn volume(text: &str) -> Result<Mount, Fault> {
         kind,
         target,
         read_only,
+        options: MountOptions::default(),
     })
 }
 
-/// `TARGET[:size=16M,mode=1777,ro]`
+/// `TARGET[:size=16M,mode=1777,ro,exec]`
 fn tmpfs(text: &str) -> Result<Mount, Fault> {
     let (to, options) = text
         .split_once(':')
         .map_or((text, None), |(to, options)| (to, Some(options)));
     let (mut size, mut permissions, mut read_only) = (TMPFS_SIZE, TMPFS_MODE, false);
+    let mut others = MountOptions::default();
     for option in options.iter().flat_map(|options| options.split(',')) {
         match option.split_once('=') {
             Some(("size", value)) => size = tmpfs_size(value)?,
             Some(("mode", value)) => permissions = mode(value)?,
             None if option == "ro" => read_only = true,
             None if option == "rw" => read_only = false,
-            Some(_) | None => {
-                return Err(Fault::new(
-                    format!("has the option `{option}`, which is unknown or not supported yet"),
-                    "size=, mode=, ro, rw",
-                ));
-            }
+            Some(_) | None => self::option(&mut others, option, mount_options::OF_A_TMPFS)?,
         }
     }
     Ok(Mount {
@@ -229,6 +259,7 @@ fn tmpfs(text: &str) -> Result<Mount, Fault> {
         },
         target: target(to)?,
         read_only,
+        options: others,
     })
 }
 
