@@ -4,7 +4,7 @@
 use crate::failure::{At, Fault};
 use crate::options::Limits;
 use crate::user::User;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::caps::{self, Capabilities, number};
 use sys::path::Kind;
 use sys::{credentials, rlimit};
@@ -61,21 +61,40 @@ pub(crate) fn become_user(user: &User) -> Result<(), Fault> {
     credentials::set_no_new_privileges().at("set no_new_privs", "")
 }
 
-/// `/dev/stdout` of a program that isn't root: opening a pipe again through /proc asks for the owner's right.
-/// Only pipes and terminals, which are the container's own, never a file of the machine.
+/// In failures.
+const STANDARD: &str = "standard descriptors";
+/// `PIPEFS_MAGIC` of linux/magic.h.
+const PIPE_MAGIC: i64 = 0x5049_5045;
+/// Everybody may read.
+const READABLE: u32 = 0o444;
+/// Everybody may write.
+const WRITABLE: u32 = 0o222;
+
+/// `/dev/stdout` of a program that isn't root, or is so no more (a web server's workers, what is started by `su`): opening a
+/// pipe again through /proc asks for rights on it. All processes of a container share its output, so all may write to it;
+/// a terminal is its user's own, as everywhere. Only pipes without a name and terminals are touched, which are the
+/// container's own, never a file of the machine.
 fn own_standard_descriptors(user: &User) -> Result<(), Fault> {
-    if user.uid == 0 {
-        return Ok(());
-    }
     let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    for descriptor in [input.as_fd(), output.as_fd(), error.as_fd()] {
-        let kind = sys::path::kind(descriptor).at("look at", "standard descriptors")?;
-        if kind == Kind::Pipe || sys::pty::is_terminal(descriptor) {
-            credentials::give_to(descriptor, user.uid)
-                .at("change the owner", "standard descriptors")?;
+    for (descriptor, mode) in [
+        (input.as_fd(), READABLE),
+        (output.as_fd(), WRITABLE),
+        (error.as_fd(), WRITABLE),
+    ] {
+        let is_pipe = is_pipe(descriptor).at("look at", STANDARD)?;
+        if is_pipe {
+            credentials::open_to_all(descriptor, mode).at("change the mode", STANDARD)?;
+        }
+        if user.uid != 0 && (is_pipe || sys::pty::is_terminal(descriptor)) {
+            credentials::give_to(descriptor, user.uid).at("change the owner", STANDARD)?;
         }
     }
     Ok(())
+}
+
+fn is_pipe(descriptor: BorrowedFd<'_>) -> std::io::Result<bool> {
+    Ok(sys::path::kind(descriptor)? == Kind::Pipe
+        && sys::path::file_system_magic(descriptor)? == PIPE_MAGIC)
 }
 
 #[cfg(test)]

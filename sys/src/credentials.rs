@@ -1,5 +1,6 @@
 //! Who a process is, and what it can never become again (credentials(7)).
 
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -54,6 +55,16 @@ pub fn join_new_session_keyring() -> io::Result<()> {
         error if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
         error => Err(error),
     }
+}
+
+/// Everybody whom these bits of the mode speak of may open it again through /proc (fchmod(2)); the others stay.
+///
+/// # Errors
+/// As fstat(2) and fchmod(2).
+pub fn open_to_all(descriptor: BorrowedFd<'_>, bits: u32) -> io::Result<()> {
+    let mode = nix::sys::stat::fstat(descriptor)?.st_mode | bits;
+    nix::sys::stat::fchmod(descriptor, Mode::from_bits_truncate(mode))?;
+    Ok(())
 }
 
 /// The owner of standard output or error becomes this user, so that it may open `/dev/stdout` again.

@@ -52,6 +52,7 @@ const CASES: &[Case] = cases![
     privileges::names_are_the_containers_own,
     privileges::user_group_and_home_come_from_the_image,
     privileges::a_user_may_open_standard_output_again,
+    privileges::who_was_root_may_open_standard_output_again,
     privileges::environment_umask_and_working_directory_are_set,
     privileges::no_descriptor_is_left_open,
     privileges::devices_of_the_machine_cannot_be_used,

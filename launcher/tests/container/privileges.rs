@@ -91,6 +91,23 @@ pub(crate) fn a_user_may_open_standard_output_again(machine: &mut Machine) {
     assert_eq!(outcome.stderr, "and-error");
 }
 
+pub(crate) fn who_was_root_may_open_standard_output_again(machine: &mut Machine) {
+    machine.image().commit();
+    let script = "drop 4321 -- write /dev/stdout out: -- write /dev/stderr err: -- cat /dev/stdout";
+    let launch = machine.launch(script);
+    let outcome = launch.run();
+    // To write there is all that it may.
+    assert_eq!(outcome.answers(), ["dropped", "out:ok", "ok", "errno 13"]);
+    assert_eq!(outcome.stderr, "err:");
+    let launch = machine.launch("sleep");
+    let mut running = launch.start();
+    running.reports();
+    let spec = launch.exec_spec(&running, script);
+    let command = launch.exec(&running, &spec, None).finish();
+    assert_eq!(command.answers(), ["dropped", "out:ok", "ok", "errno 13"]);
+    running.kill();
+}
+
 pub(crate) fn environment_umask_and_working_directory_are_set(machine: &mut Machine) {
     let mut image = machine.image();
     image.config["Env"] = serde_json::json!(["A=image", "B=image", "PATH=/bin:/sbin"]);
