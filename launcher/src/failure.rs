@@ -1,5 +1,6 @@
 //! Why a step failed: where, and what an operator can do about it.
 
+use crate::one_word;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,14 @@ impl Fault {
         }
     }
 
+    /// Of a program's name.
+    fn one_word(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match one_word::hint(&self.path.to_string_lossy()) {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+
     /// As it goes over the report pipe.
     pub(crate) fn at_step(&self, step: &str) -> LaunchFailure {
         LaunchFailure {
@@ -152,12 +161,16 @@ impl fmt::Display for Fault {
                 image,
                 searched: Some(searched),
             } => {
-                write!(f, "command not found in image {image} (looked in {searched})")
+                write!(f, "command not found in image {image} (looked in {searched})")?;
+                self.one_word(f)
             }
             Problem::CommandNotFound {
                 image,
                 searched: None,
-            } => write!(f, "command not found in image {image}"),
+            } => {
+                write!(f, "command not found in image {image}")?;
+                self.one_word(f)
+            }
             Problem::NoMoreProcesses { pids } => write!(
                 f,
                 "the unit has as many processes as `resources.pids = {pids}` allows"

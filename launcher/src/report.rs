@@ -25,6 +25,26 @@ pub(crate) struct Prepared {
     pub(crate) notes: Vec<String>,
 }
 
+/// Bytes of arguments that are reported: they are for `status`, and PID 1 reads no report of any length.
+const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
+/// What stands for the rest.
+const AND_MORE: &str = "…";
+
+/// As much of them as is reported.
+fn shortened(mut argv: Vec<String>) -> Vec<String> {
+    let mut room = ARGUMENTS_BYTES_MAX;
+    for (number, argument) in argv.iter_mut().enumerate() {
+        if argument.len() > room {
+            argument.truncate(argument.floor_char_boundary(room));
+            argument.push_str(AND_MORE);
+            argv.truncate(number.saturating_add(1));
+            return argv;
+        }
+        room = room.saturating_sub(argument.len().max(1));
+    }
+    argv
+}
+
 impl Report {
     /// Without it nobody can be told anything but by words and a status of their own.
     pub(crate) fn inherited() -> Result<Self, ExitCode> {
@@ -57,7 +77,7 @@ impl Report {
             notes,
         } = prepared;
         self.write(&LaunchReport::Prepared {
-            argv,
+            argv: shortened(argv),
             stop_signal,
             image_digest,
             health,
@@ -72,5 +92,20 @@ impl Report {
             line.push(b'\n');
             let _ = self.pipe.write_all(&line);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_arguments_are_reported_in_part() {
+        let argv = vec!["sh".to_owned(), "ä".repeat(40_000), "more".to_owned()];
+        let shown = shortened(argv);
+        assert_eq!(shown.len(), 2);
+        assert!(shown[1].ends_with("ä…") && shown[1].len() < 66_000);
+        let short = vec!["sh".to_owned(), "-c".to_owned()];
+        assert_eq!(shortened(short.clone()), short);
     }
 }

@@ -1,6 +1,7 @@
 //! Capabilities of the calling process (capabilities(7)).
 
 use std::io;
+use std::path::Path;
 
 /// A set of capabilities, one bit each, as /proc/PID/status shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,27 @@ impl Capabilities {
         self.0
     }
 
+    /// Those that the other set has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// As setcap(8) writes them, in the order of their numbers; what has no name yet is a number.
+    #[must_use]
+    pub fn names(self) -> Vec<String> {
+        let numbers = (0..u64::BITS).filter(|number| self.has(*number));
+        numbers
+            .map(|number| {
+                let place = usize::try_from(number).unwrap_or(usize::MAX);
+                match NAMES.get(place) {
+                    Some(name) => format!("cap_{name}"),
+                    None => number.to_string(),
+                }
+            })
+            .collect()
+    }
+
     const fn has(self, number: u32) -> bool {
         self.0 & (1 << number) != 0
     }
@@ -37,6 +59,84 @@ impl Capabilities {
     fn high(self) -> u32 {
         u32::try_from(self.0 >> 32).unwrap_or(0)
     }
+}
+
+/// By their numbers in linux/capability.h.
+const NAMES: [&str; 41] = [
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
+];
+
+/// What a program file is to get, by its `security.capability` (capabilities(7), "File capability extended attribute
+/// versioning"); none when it has no such attribute.
+///
+/// # Errors
+/// As getxattr(2).
+pub fn of_file(path: &Path) -> io::Result<Option<Capabilities>> {
+    let value = crate::xattr::of_path(path, c"security.capability", FILE_BYTES_MAX)?;
+    Ok(value.as_deref().and_then(permitted))
+}
+
+/// Size of version 3, the longest.
+const FILE_BYTES_MAX: usize = 24;
+/// VFS_CAP_REVISION_1, with half of the sets.
+const FILE_VERSION_1: u32 = 0x0100_0000;
+/// VFS_CAP_REVISION_MASK.
+const FILE_VERSION_MASK: u32 = 0xff00_0000;
+
+/// The permitted set of a `vfs_cap_data`: version and flags, then permitted and inheritable by turns, low half first.
+fn permitted(data: &[u8]) -> Option<Capabilities> {
+    let mut words = data.chunks_exact(4).map(|word| match word {
+        [a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]),
+        _ => 0,
+    });
+    let version = words.next()? & FILE_VERSION_MASK;
+    let low = words.next()?;
+    let high = if version == FILE_VERSION_1 {
+        0
+    } else {
+        words.nth(1)?
+    };
+    Some(Capabilities(u64::from(high) << 32 | u64::from(low)))
 }
 
 /// Numbers of linux/capability.h.
@@ -141,6 +241,21 @@ struct Data {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_files_capabilities_are_read_in_each_version() {
+        let words =
+            |list: &[u32]| -> Vec<u8> { list.iter().flat_map(|word| word.to_le_bytes()).collect() };
+        let names = |list: &[u32]| permitted(&words(list)).unwrap().names();
+        assert_eq!(names(&[0x0100_0001, 1 << 14, 0]), ["cap_ipc_lock"]);
+        let two = [0x0200_0001, 1 << 14 | 1 << 12, 1, 1 << 6, 0];
+        assert_eq!(
+            names(&two),
+            ["cap_net_admin", "cap_ipc_lock", "cap_perfmon"]
+        );
+        assert_eq!(names(&[0x0300_0001, 0, 0, 1 << 9, 0, 1000]), ["41"]);
+        assert_eq!(permitted(&words(&[0x0200_0001, 1])), None);
+    }
 
     #[test]
     fn sets_are_bits_as_the_kernel_shows_them() {

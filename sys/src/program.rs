@@ -181,5 +181,19 @@ pub fn close_from(first: u32) -> io::Result<()> {
     crate::descriptor::close_range(first, 0)
 }
 
+/// execve(2)'s `E2BIG`: arguments and environment are too large, or one of them.
+pub const TOO_LONG: i32 = libc::E2BIG;
+/// execve(2)'s `EPERM`: the program is to get capabilities that this process can't have.
+pub const NOT_PERMITTED: i32 = libc::EPERM;
+
+/// How many bytes of arguments and environment execve(2) takes: a quarter of the limit of the stack, between 128 KiB
+/// (ARG_MAX of linux/limits.h) and 6 MiB (three quarters of the kernel's own default, fs/exec.c).
+#[must_use]
+pub fn texts_bytes_max() -> u64 {
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_STACK);
+    let quarter = limit.map_or(0, |(soft, _)| soft / 4);
+    quarter.clamp(128 << 10, 6 << 20)
+}
+
 /// execve(2)'s `ENOEXEC`: the kernel knows no format that the file has.
 pub const NOT_A_PROGRAM: i32 = libc::ENOEXEC;

@@ -3,6 +3,8 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Sets one attribute of an open file or folder, replacing an older value (fsetxattr(2)).
 ///
@@ -51,6 +53,38 @@ pub fn get(file: BorrowedFd<'_>, name: &CStr, bytes_max: usize) -> io::Result<Op
         }
         Err(_) => match io::Error::last_os_error() {
             error if error.raw_os_error() == Some(libc::ENODATA) => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// One attribute of whatever the path leads to, which need not be readable; `None` when it has none of that name, or the file
+/// system has none at all (getxattr(2)).
+///
+/// # Errors
+/// `ERANGE`: the value is longer than `bytes_max`.
+pub fn of_path(path: &Path, name: &CStr, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut value = vec![0; bytes_max];
+    // SAFETY: path and name are NUL-terminated, the kernel writes at most `value.len()` bytes to `value`, and all live
+    // through the call.
+    let result = unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    match usize::try_from(result) {
+        Ok(bytes) => {
+            value.truncate(bytes);
+            Ok(Some(value))
+        }
+        Err(_) => match io::Error::last_os_error() {
+            error if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {
+                Ok(None)
+            }
             error => Err(error),
         },
     }
