@@ -5,12 +5,14 @@ use crate::{steps, trouble};
 use control::reply::UnitStatus;
 use qemu::FindingKind;
 use std::time::{Duration, Instant};
-use vm::{ACTOR, Checks, Guest, Setup, actor, actor_archive, container, until};
+use vm::{ACTOR, Checks, Guest, Setup, actor, actor_archive, container, progress, until};
 
 const SCENARIO: &str = "notify";
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// Well below `stop_timeout`.
 const CARELESS_STOP_MAX: Duration = Duration::from_secs(5);
+/// Of a container's first process of ours, PSS: less than that of a launcher at its work.
+const FIRST_PROCESS_KIB_MAX: u64 = 600;
 
 /// Not started at boot: their image comes later.
 pub(crate) const BY_HAND: &str = "[unit]\nwanted_by = []\n";
@@ -81,7 +83,7 @@ fn units() -> Vec<(String, String)> {
     );
     let careless = container(
         "careless",
-        &format!("entrypoint = [\"sleep\", \"infinity\"]\ninit = true\n{BY_HAND}"),
+        &format!("entrypoint = [\"sleep\", \"infinity\"]\nuser = \"0\"\ninit = true\n{BY_HAND}"),
     );
     let redis = container(
         "real",
@@ -322,6 +324,28 @@ fn stop_rules(checks: &mut Checks, guest: &Guest) {
     );
     checks.that("a first process of ours ends such a one at once", || {
         guest.told(&["start", "careless"]);
+        let first = guest.shell("careless", "cat /proc/1/comm; ps -o pid,args");
+        assert!(
+            first.starts_with("init") && first.contains("sleep infinity"),
+            "{first}"
+        );
+        let memory = guest.shell(
+            "careless",
+            "grep -E '^(Rss|Pss|Private)' /proc/1/smaps_rollup",
+        );
+        progress(
+            SCENARIO,
+            &format!("the first process: {}", memory.replace('\n', ", ")),
+        );
+        let pss = memory.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let pss: u64 = pss
+            .and_then(|line| line.split_whitespace().next())
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(pss <= FIRST_PROCESS_KIB_MAX, "{memory}");
+        let exe = guest.shell("careless", "{ : >> /proc/1/exe; } 2>&1 || true");
+        assert!(exe.contains("Read-only file system"), "{exe}");
         let start = Instant::now();
         guest.told(&["stop", "careless"]);
         assert!(start.elapsed() < CARELESS_STOP_MAX);
