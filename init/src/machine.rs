@@ -234,8 +234,13 @@ impl Machine {
                     .map(|at| at.saturating_sub(since_boot_ms())),
             };
             self.turns.end();
-            let ready = self.registry.wait(timeout)?;
+            let mut ready = self.registry.wait(timeout)?;
             self.turns.begin();
+            // That a workload runs is known before anybody's wish to stop it is heard: only a launcher may be killed at once.
+            ready.sort_by_key(|ready| {
+                let source = self.registry.source(ready.token);
+                !matches!(source, Some(Source::Report { .. }))
+            });
             for ready in ready {
                 self.ready(ready);
             }
