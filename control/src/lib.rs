@@ -23,6 +23,7 @@ pub mod net;
 pub mod probe;
 pub mod reply;
 pub mod request;
+pub mod row;
 pub mod serial;
 
 /// Version of the protocol; a request frame carries it, another version is refused by name.

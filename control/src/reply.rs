@@ -2,6 +2,7 @@
 
 use crate::change::Changes;
 use crate::explain::{PastRun, TimerStatus, UnitGraph, WhyStep};
+use crate::row::UnitRow;
 use serde::{Deserialize, Serialize};
 use unit::Diagnostic;
 
@@ -28,6 +29,7 @@ pub enum Reply {
         diagnostics: Vec<Diagnostic>,
     },
     Units(Vec<UnitStatus>),
+    Rows(Vec<UnitRow>),
     Unit(Box<UnitStatus>),
     Images(Vec<ImageSummary>),
     BootChart(BootChart),
@@ -99,7 +101,7 @@ impl Reply {
     }
 }
 
-/// A unit as `ps` and `status` show it.
+/// A unit in all detail, as `status` and `ps --json` show it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
 pub struct UnitStatus {
     pub name: String,

@@ -20,8 +20,13 @@ pub struct RequestFrame {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// All units, or those given.
+    /// All units in all detail; [`Self::List`] is what most ask for.
     Ps,
+    /// One row for each unit.
+    List {
+        /// With what each has in memory, for which the kernel has to be asked about each.
+        memory: bool,
+    },
     Status {
         unit: String,
     },
@@ -80,6 +85,10 @@ pub enum Request {
     Timers,
     /// All units and what they say about each other.
     Graph,
+    /// Of that, what a unit needs and who needs it, over whatever is between.
+    Kin {
+        unit: String,
+    },
     /// Memory, and what the machine's own programs use.
     Top,
     /// Answered when every default unit is ready, or one of them has failed for good.

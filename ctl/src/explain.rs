@@ -37,7 +37,7 @@ fn render_why(steps: &[WhyStep], coloured: bool) -> String {
     });
     table(
         ["WHEN", "WHAT HAPPENED", "UNIT", "STATE"],
-        rows.collect(),
+        &rows.collect::<Vec<_>>(),
         coloured,
     )
 }
@@ -82,7 +82,7 @@ fn render_history(runs: &[PastRun], coloured: bool) -> String {
     });
     table(
         ["RUN", "BEGAN", "TOOK", "FOR", "OUTCOME"],
-        rows.collect(),
+        &rows.collect::<Vec<_>>(),
         coloured,
     )
 }
@@ -112,7 +112,7 @@ fn render_timers(timers: &[TimerStatus], now_ms: i64, coloured: bool) -> String 
     let moment = |ms: Option<i64>| ms.map_or_else(|| "-".to_owned(), time::date);
     let mut text = table(
         ["TIMER", "NEXT", "LEFT", "LAST", "STARTS", "TIMES"],
-        timers
+        &timers
             .iter()
             .map(|timer| {
                 let left = timer
@@ -133,7 +133,7 @@ fn render_timers(timers: &[TimerStatus], now_ms: i64, coloured: bool) -> String 
                     human::printable(&times).into(),
                 ]
             })
-            .collect(),
+            .collect::<Vec<_>>(),
         coloured,
     );
     for timer in timers.iter().filter(|timer| timer.missed > 0) {

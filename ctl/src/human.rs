@@ -1,5 +1,8 @@
 //! Amounts, times and names as people read them, and text of others made safe for a terminal.
 
+use control::row::command_line;
+use std::borrow::Cow;
+
 /// `0B`, `999B`, `1.2K`, `64M`, `1.0G`: powers of 1024, two digits where there is one before the point.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
@@ -42,31 +45,29 @@ pub(crate) fn image(reference: &str) -> &str {
 
 /// A command as a shell would take it.
 pub(crate) fn command(arguments: &[String]) -> String {
-    let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
-    quoted.join(" ")
-}
-
-fn quote(argument: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        printable(argument)
-    } else {
-        format!("'{}'", printable(argument).replace('\'', "'\\''"))
-    }
+    printable(&command_line(arguments, usize::MAX))
 }
 
 /// At most so many characters.
-pub(crate) fn cut(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
-        return text.to_owned();
+pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
+    if text.char_indices().nth(characters).is_none() {
+        return text.into();
     }
-    let mut cut: String = text.chars().take(characters.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
+    let end = text.char_indices().nth(characters.saturating_sub(1));
+    let kept = end.map_or(text, |(end, _)| text.get(..end).unwrap_or(text));
+    Cow::Owned(format!("{kept}…"))
 }
 
 /// Without control characters: text of units and programs must not drive the operator's terminal.
 pub(crate) fn printable(text: &str) -> String {
+    shown(text).into_owned()
+}
+
+/// The same, of what is hardly ever other than it is shown.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.into();
+    }
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
@@ -75,7 +76,7 @@ pub(crate) fn printable(text: &str) -> String {
             printable.push(c)
         }
     }
-    printable
+    printable.into()
 }
 
 #[cfg(test)]
@@ -116,6 +117,13 @@ mod tests {
     fn a_command_can_be_pasted_into_a_shell() {
         let arguments = ["sh", "-c", "echo 'x' $Y", ""].map(str::to_owned);
         assert_eq!(command(&arguments), r"sh -c 'echo '\''x'\'' $Y' ''");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_seen() {
+        assert_eq!(cut("größe", 5), "größe");
+        assert_eq!(cut("größer", 5), "größ…");
+        assert_eq!(cut("", 5), "");
     }
 
     #[test]

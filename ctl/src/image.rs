@@ -175,15 +175,15 @@ pub(crate) fn ls(invocation: &Invocation, machine: &Machine) -> Result<(), Failu
 }
 
 fn render(images: &[ImageSummary]) -> String {
-    let rows = images.iter().map(row).collect();
+    let rows: Vec<_> = images.iter().map(row).collect();
     table(
         ["REFERENCE", "DIGEST", "SIZE", "LAYERS", "CREATED"],
-        rows,
+        &rows,
         false,
     )
 }
 
-fn row(image: &ImageSummary) -> [Cell; 5] {
+fn row(image: &ImageSummary) -> [Cell<'_>; 5] {
     let digest = image
         .digest
         .strip_prefix("sha256:")

@@ -8,17 +8,20 @@ use crate::{human, output};
 use control::machine::{Machine, Patience};
 use control::reply::{Reply, UnitStatus};
 use control::request::Request;
+use control::row::{ROW_COMMAND_CHARACTERS, UnitRow};
+use std::borrow::Cow;
 
-/// Characters of a command in the table; `status` and `--json` have all of it.
-const COMMAND_CHARACTERS: usize = 30;
+/// Characters of a command in the table; `status` and `--json` have all of it. A row has one more, by which it is seen that
+/// something was cut off.
+const COMMAND_CHARACTERS: usize = ROW_COMMAND_CHARACTERS - 1;
 /// Of what it waits for.
 const REASON_CHARACTERS: usize = 30;
 
 pub(crate) fn ps(invocation: &Invocation, machine: &Machine, quiet: bool) -> Result<(), Failure> {
-    let units = ask(invocation, machine)?;
     if invocation.json {
-        return output::json(&units);
+        return output::json(&ask_all(invocation, machine)?);
     }
+    let units = ask(invocation, machine, !quiet)?;
     if quiet {
         let names: String = units
             .iter()
@@ -29,94 +32,126 @@ pub(crate) fn ps(invocation: &Invocation, machine: &Machine, quiet: bool) -> Res
     output::print(&render(&units, output::coloured()))
 }
 
-pub(crate) fn ask(invocation: &Invocation, machine: &Machine) -> Result<Vec<UnitStatus>, Failure> {
+/// A row of each, with its memory or without.
+pub(crate) fn ask(
+    invocation: &Invocation,
+    machine: &Machine,
+    memory: bool,
+) -> Result<Vec<UnitRow>, Failure> {
+    let request = Request::List { memory };
+    match machine.ask(&request, invocation.patience(Patience::USUAL), |_| {})? {
+        Reply::Rows(units) => Ok(units),
+        other => Err(Failure::from_reply(other)),
+    }
+}
+
+/// All about each.
+pub(crate) fn ask_all(
+    invocation: &Invocation,
+    machine: &Machine,
+) -> Result<Vec<UnitStatus>, Failure> {
     match machine.ask(&Request::Ps, invocation.patience(Patience::USUAL), |_| {})? {
         Reply::Units(units) => Ok(units),
         other => Err(Failure::from_reply(other)),
     }
 }
 
-fn render(units: &[UnitStatus], coloured: bool) -> String {
-    let rows = units.iter().map(row).collect();
+fn render(units: &[UnitRow], coloured: bool) -> String {
+    let rows: Vec<_> = units.iter().map(row).collect();
     table(
         ["NAME", "IMAGE", "COMMAND", "STATE", "AGE", "MEM", "PORTS"],
-        rows,
+        &rows,
         coloured,
     )
 }
 
-fn row(unit: &UnitStatus) -> [Cell; 7] {
-    let or_dash = |text: String| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text
-        }
-    };
+fn row(unit: &UnitRow) -> [Cell<'_>; 7] {
     [
-        human::printable(&unit.name).into(),
-        or_dash(human::printable(human::image(&unit.image))).into(),
-        or_dash(human::cut(
-            &human::command(&unit.command),
-            COMMAND_CHARACTERS,
-        ))
-        .into(),
+        human::shown(&unit.name).into(),
+        or_dash(human::shown(human::image(&unit.image))),
+        or_dash(match human::shown(&unit.command) {
+            Cow::Borrowed(command) => human::cut(command, COMMAND_CHARACTERS),
+            Cow::Owned(command) => human::cut(&command, COMMAND_CHARACTERS).into_owned().into(),
+        }),
         Cell::coloured(state(unit), colour(unit)),
         human::age(unit.age_ms).into(),
         unit.memory
-            .map_or_else(|| "-".to_owned(), human::size)
-            .into(),
-        or_dash(human::printable(&unit.ports.join(", "))).into(),
+            .map_or_else(|| "-".into(), |memory| human::size(memory).into()),
+        or_dash(ports(unit)),
     ]
 }
 
-/// With the one thing about it that an operator has to know: `running (healthy)`.
-fn state(unit: &UnitStatus) -> String {
-    let health = unit.health.as_ref().map(|health| health.status.as_str());
-    let more = match (unit.state.as_str(), unit.next_start_ms, health) {
-        ("backoff", Some(next), _) => format!("{} to go", human::age(next)),
-        _ if unit.paused => "paused".to_owned(),
-        ("started", _, _) if !unit.reason.is_empty() => {
-            human::cut(&human::printable(&unit.reason), REASON_CHARACTERS)
-        }
-        ("running", _, Some("starting")) => "health starting".to_owned(),
-        ("running", _, Some(health)) => human::printable(health),
-        (_, _, _) => return human::printable(&unit.state),
-    };
-    format!("{} ({more})", human::printable(&unit.state))
+fn or_dash(text: Cow<'_, str>) -> Cell<'_> {
+    if text.is_empty() {
+        "-".into()
+    } else {
+        text.into()
+    }
 }
 
-fn colour(unit: &UnitStatus) -> Colour {
-    match &unit.health {
-        Some(health) if unit.state == "running" && health.status == "unhealthy" => Colour::Red,
-        Some(health) if unit.state == "running" && health.status == "starting" => Colour::Yellow,
+fn ports(unit: &UnitRow) -> Cow<'_, str> {
+    if let ([port], 0) = (&unit.ports[..], unit.more_ports) {
+        return human::shown(port);
+    }
+    let mut text = human::printable(&unit.ports.join(", "));
+    if unit.more_ports > 0 {
+        text.push_str(&format!(" and {} more", unit.more_ports));
+    }
+    text.into()
+}
+
+/// With the one thing about it that an operator has to know: `running (healthy)`.
+fn state(unit: &UnitRow) -> Cow<'_, str> {
+    let state = human::shown(&unit.state);
+    let more: Cow<'_, str> = match (
+        unit.state.as_str(),
+        unit.next_start_ms,
+        unit.health.as_str(),
+    ) {
+        ("backoff", Some(next), _) => format!("{} to go", human::age(next)).into(),
+        _ if unit.paused => "paused".into(),
+        ("started", _, _) if !unit.reason.is_empty() => {
+            let reason = human::printable(&unit.reason);
+            human::cut(&reason, REASON_CHARACTERS).into_owned().into()
+        }
+        ("running", _, "") => return state,
+        ("running", _, "starting") => "health starting".into(),
+        ("running", _, health) => human::shown(health),
+        (_, _, _) => return state,
+    };
+    format!("{state} ({more})").into()
+}
+
+fn colour(unit: &UnitRow) -> Colour {
+    match unit.health.as_str() {
+        "unhealthy" if unit.state == "running" => Colour::Red,
+        "starting" if unit.state == "running" => Colour::Yellow,
         _ if unit.paused => Colour::Yellow,
-        Some(_) | None => output::state_colour(&unit.state),
+        _ => output::state_colour(&unit.state),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use control::reply::UnitHealth;
 
     #[test]
     fn a_unit_is_one_row() {
-        let redis = UnitStatus {
+        let redis = UnitRow {
             name: "redis@1".into(),
             image: "docker.io/library/redis:7".into(),
-            command: vec!["redis-server".into(), "--maxmemory".into(), "900mb".into()],
+            command: "redis-server --maxmemory 900mb".into(),
             state: "running".into(),
             age_ms: 133_000,
             memory: Some(3 << 20),
             ports: vec!["0.0.0.0:7001->6379/tcp".into()],
-            ..UnitStatus::default()
+            ..UnitRow::default()
         };
-        let target = UnitStatus {
+        let target = UnitRow {
             name: "default.target".into(),
             state: "backoff".into(),
             next_start_ms: Some(3000),
-            ..UnitStatus::default()
+            ..UnitRow::default()
         };
         let text = "\
 NAME            IMAGE    COMMAND                         STATE               AGE     MEM   PORTS
@@ -127,15 +162,27 @@ default.target  -        -                               backoff (3s to go)  0s 
     }
 
     #[test]
+    fn what_a_row_does_not_have_is_told() {
+        let long = UnitRow {
+            command: "x".repeat(ROW_COMMAND_CHARACTERS),
+            ports: vec!["0.0.0.0:1->1/tcp".into(), "0.0.0.0:2->2/tcp".into()],
+            more_ports: 4094,
+            ..UnitRow::default()
+        };
+        let text = render(&[long], false);
+        let cut = "x".repeat(COMMAND_CHARACTERS - 1) + "…  ";
+        assert!(text.contains(&cut), "{text}");
+        let ports = "  0.0.0.0:1->1/tcp, 0.0.0.0:2->2/tcp and 4094 more\n";
+        assert!(text.ends_with(ports), "{text}");
+    }
+
+    #[test]
     fn the_state_says_what_is_worth_knowing_about_it() {
-        let unit = |name: &str, reason: &str, health: &str| UnitStatus {
+        let unit = |name: &str, reason: &str, health: &str| UnitRow {
             state: name.into(),
             reason: reason.into(),
-            health: (!health.is_empty()).then(|| UnitHealth {
-                status: health.into(),
-                ..UnitHealth::default()
-            }),
-            ..UnitStatus::default()
+            health: health.into(),
+            ..UnitRow::default()
         };
         for (unit, text) in [
             (unit("running", "", ""), "running"),
@@ -150,7 +197,7 @@ default.target  -        -                               backoff (3s to go)  0s 
         ] {
             assert_eq!(state(&unit), text);
         }
-        let paused = UnitStatus {
+        let paused = UnitRow {
             paused: true,
             ..unit("running", "", "healthy")
         };

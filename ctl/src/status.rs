@@ -8,6 +8,7 @@ use crate::{human, logs, ps, top};
 use control::machine::{Machine, Patience};
 use control::reply::{Reply, UnitHealth, UnitStatus};
 use control::request::{LogsRequest, Request};
+use control::row::UnitRow;
 
 /// Log lines shown below a unit.
 const LOG_LINES: u64 = 10;
@@ -35,10 +36,10 @@ pub(crate) fn status(
         };
     }
     let coloured = output::coloured();
-    let graph = graph::ask(machine, patience)?;
     for (number, unit) in units.iter().enumerate() {
         let gap = if number > 0 { "\n" } else { "" };
         output::print(&format!("{gap}{}", render(unit, coloured)))?;
+        let graph = graph::kin(machine, &unit.name, patience)?;
         for (title, direction) in [
             ("Needs", Direction::Needs),
             ("Needed by", Direction::NeededBy),
@@ -76,27 +77,24 @@ fn last_lines(machine: &Machine, unit: &str, patience: Patience) -> String {
 }
 
 fn overview(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
-    let units = ps::ask(invocation, machine)?;
     if invocation.json {
-        return output::json(&units);
+        return output::json(&ps::ask_all(invocation, machine)?);
     }
+    let units = ps::ask(invocation, machine, false)?;
     let warnings = top::ask(invocation, machine)?.warnings;
     output::print(&render_overview(&units, &warnings, output::coloured()))
 }
 
 /// Whether an operator has to look at it.
-fn needs_attention(unit: &UnitStatus) -> bool {
-    matches!(unit.state.as_str(), "failed" | "backoff")
-        || !unit.diagnostics.is_empty()
-        || is_unhealthy(unit)
+fn needs_attention(unit: &UnitRow) -> bool {
+    matches!(unit.state.as_str(), "failed" | "backoff") || unit.bad || is_unhealthy(unit)
 }
 
-fn is_unhealthy(unit: &UnitStatus) -> bool {
-    let health = unit.health.as_ref();
-    health.is_some_and(|health| health.status == "unhealthy")
+fn is_unhealthy(unit: &UnitRow) -> bool {
+    unit.health == "unhealthy"
 }
 
-fn render_overview(units: &[UnitStatus], warnings: &[String], coloured: bool) -> String {
+fn render_overview(units: &[UnitRow], warnings: &[String], coloured: bool) -> String {
     let mut states: Vec<(&str, usize)> = Vec::new();
     for unit in units {
         match states.iter_mut().find(|(state, _)| *state == unit.state) {
@@ -109,7 +107,7 @@ fn render_overview(units: &[UnitStatus], warnings: &[String], coloured: bool) ->
         .iter()
         .map(|(state, count)| format!("{count} {}", human::printable(state)))
         .collect();
-    let attention: Vec<&UnitStatus> = units.iter().filter(|unit| needs_attention(unit)).collect();
+    let attention: Vec<&UnitRow> = units.iter().filter(|unit| needs_attention(unit)).collect();
     let (word, colour) = if attention.is_empty() && warnings.is_empty() {
         ("well", Colour::Green)
     } else {
@@ -127,9 +125,15 @@ fn render_overview(units: &[UnitStatus], warnings: &[String], coloured: bool) ->
     }
     for unit in attention {
         let state = paint(&unit.state, output::state_colour(&unit.state), coloured);
-        let reason = match &unit.health {
-            Some(health) if is_unhealthy(unit) => health_text(health),
-            Some(_) | None => unit.reason.clone(),
+        let reason = if is_unhealthy(unit) {
+            health_text(&UnitHealth {
+                status: unit.health.clone(),
+                failures: unit.failures,
+                reason: unit.reason.clone(),
+                ..UnitHealth::default()
+            })
+        } else {
+            unit.reason.clone()
         };
         text.push_str(&format!(
             "  {} {state}: {}\n",
@@ -371,10 +375,10 @@ Not replaced: it did not get ready within update.health_wait
 
     #[test]
     fn the_machine_is_degraded_when_a_unit_or_itself_needs_attention() {
-        let well = UnitStatus {
+        let well = UnitRow {
             name: "web".into(),
             state: "running".into(),
-            ..UnitStatus::default()
+            ..UnitRow::default()
         };
         assert_eq!(
             render_overview(std::slice::from_ref(&well), &[], false),
@@ -389,7 +393,13 @@ Not replaced: it did not get ready within update.health_wait
 ● degraded: 2 units (1 backoff, 1 running)
   redis@3 backoff: killed by SIGKILL (out of memory)
 ";
-        assert_eq!(render_overview(&[well, redis()], &[], false), text);
+        let redis = UnitRow {
+            name: "redis@3".into(),
+            state: "backoff".into(),
+            reason: "killed by SIGKILL (out of memory)".into(),
+            ..UnitRow::default()
+        };
+        assert_eq!(render_overview(&[well, redis], &[], false), text);
     }
 
     #[test]
@@ -420,11 +430,13 @@ Not replaced: it did not get ready within update.health_wait
         ] {
             assert_eq!(health_text(&health), text);
         }
-        let ill = UnitStatus {
+        let ill = UnitRow {
             name: "web".into(),
             state: "running".into(),
-            health: Some(health("unhealthy", 3, refused)),
-            ..UnitStatus::default()
+            health: "unhealthy".into(),
+            failures: 3,
+            reason: refused.into(),
+            ..UnitRow::default()
         };
         assert_eq!(
             render_overview(&[ill], &[], false),

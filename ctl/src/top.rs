@@ -44,8 +44,8 @@ fn render(top: &Top) -> String {
         turns(&top.turns),
         warnings(top),
     );
-    let rows = top.programs.iter().map(row).collect();
-    head + &table(["PROGRAM", "PID", "PSS", "CPU", "FDS"], rows, false)
+    let rows: Vec<_> = top.programs.iter().map(row).collect();
+    head + &table(["PROGRAM", "PID", "PSS", "CPU", "FDS"], &rows, false)
 }
 
 /// An older machine does not tell.
@@ -71,7 +71,7 @@ fn counted(count: u64, one: &str, several: &str) -> String {
     format!("{count} {what}")
 }
 
-fn row(program: &Program) -> [Cell; 5] {
+fn row(program: &Program) -> [Cell<'_>; 5] {
     [
         human::printable(&program.name).into(),
         program.pid.to_string().into(),

@@ -2,6 +2,7 @@
 
 mod support;
 
+use control::request::Request;
 use support::{Machine, Way};
 
 const WAYS: [Way; 2] = [Way::Socket, Way::Serial];
@@ -51,6 +52,39 @@ fn tables_and_details_are_printed() {
         let graph = machine.run(way, &["graph", "web"], b"").expect(0).text();
         assert!(graph.contains("\"web\" -> \"redis@1\""), "{graph}");
         machine.run(way, &["graph", "nope"], b"").expect(3);
+    }
+}
+
+/// What costs as much as there are units is asked for only by whoever wants to see all of it.
+#[test]
+fn nobody_asks_for_more_than_is_shown() {
+    let machine = Machine::start();
+    let asked = |words: &[&str]| {
+        machine.init.seen(|seen| seen.requests.clear());
+        machine.run(Way::Socket, words, b"").expect(0);
+        machine
+            .init
+            .seen(|seen| std::mem::take(&mut seen.requests))
+    };
+    let all = |request: &Request| matches!(request, Request::Ps | Request::Graph);
+    let row = |memory| vec![Request::List { memory }];
+    assert_eq!(asked(&["ps"]), row(true));
+    assert_eq!(asked(&["ps", "-q"]), row(false));
+    assert_eq!(asked(&["ps", "--json"]), [Request::Ps]);
+    assert_eq!(asked(&["status"])[..1], row(false));
+    for words in [
+        &["status", "redis@1"][..],
+        &["status", "redis@1", "--json"],
+        &["logs", "redis@1"],
+        &["exec", "redis@1", "true"],
+        &["start", "redis@1"],
+        &["why", "redis@1"],
+        &["history", "redis@1"],
+    ] {
+        let requests = asked(words);
+        assert!(!requests.iter().any(all), "{words:?}: {requests:?}");
+        let list = |request: &Request| matches!(request, Request::List { .. });
+        assert!(!requests.iter().any(list), "{words:?}: {requests:?}");
     }
 }
 

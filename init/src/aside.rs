@@ -85,9 +85,14 @@ impl Machine {
         }
     }
 
-    /// Answer a request with what is known: aside where there is much of it.
-    pub(crate) fn reply_aside(&mut self, connection: u64, reply: impl FnOnce(&Self) -> Reply) {
-        if self.units.set().len() < limits::ASIDE_UNITS_MIN {
+    /// Answer a request with what is known: aside where there are so many units or more.
+    pub(crate) fn reply_aside(
+        &mut self,
+        connection: u64,
+        units_min: usize,
+        reply: impl FnOnce(&Self) -> Reply,
+    ) {
+        if self.units.set().len() < units_min {
             let reply = reply(self);
             return self.reply_last(connection, &reply);
         }

@@ -1,5 +1,6 @@
-//! What `why` and `graph` show: the supervisor's journal and read model, in names and words.
+//! What `why`, `graph` and the trees of `status` show: the supervisor's journal and read model, in names and words.
 
+use crate::kin;
 use crate::machine::Machine;
 use control::explain::{GraphEdge, GraphUnit, UnitGraph, WhyStep};
 use control::reply::UnitStatus;
@@ -25,13 +26,8 @@ impl Machine {
     pub(crate) fn graph(&self) -> UnitGraph {
         let set = self.units.set();
         let name = |index: u32| set.get(index).map(|unit| unit.name.to_string());
-        let units = (0u32..).zip(set.units()).map(|(index, unit)| GraphUnit {
-            name: unit.name.to_string(),
-            kind: kind_name(&unit.kind).into(),
-            state: self.units.home(index).map_or_else(String::new, |home| {
-                self.supervisor.state(home).name().into()
-            }),
-        });
+        let all = 0..u32::try_from(set.len()).unwrap_or(u32::MAX);
+        let units = all.filter_map(|index| self.node(index));
         let mut edges = Vec::new();
         for from in 0..u32::try_from(set.len()).unwrap_or(u32::MAX) {
             let bound: BTreeSet<u32> = set.binds_to(from).iter().copied().collect();
@@ -51,6 +47,42 @@ impl Machine {
             units: units.collect(),
             edges,
         }
+    }
+
+    /// What it needs and who needs it, over whatever is between.
+    pub(crate) fn kin(&self, unit: UnitId) -> UnitGraph {
+        let set = self.units.set();
+        let name = |index: u32| set.get(index).map(|unit| unit.name.to_string());
+        let Some(start) = self.units.index(unit) else {
+            // On its way out: nothing in the set knows it.
+            return UnitGraph::default();
+        };
+        let edges = kin::edges(set, start);
+        let ends = edges.iter().flat_map(|(from, to, _)| [*from, *to]);
+        let indices: BTreeSet<u32> = ends.chain([start]).collect();
+        let edge = |(from, to, kind): &(u32, u32, &str)| {
+            let (from, to) = (name(*from)?, name(*to)?);
+            let kind = (*kind).to_owned();
+            Some(GraphEdge { from, to, kind })
+        };
+        UnitGraph {
+            edges: edges.iter().filter_map(edge).collect(),
+            units: indices
+                .into_iter()
+                .filter_map(|index| self.node(index))
+                .collect(),
+        }
+    }
+
+    fn node(&self, index: u32) -> Option<GraphUnit> {
+        let unit = self.units.set().get(index)?;
+        Some(GraphUnit {
+            name: unit.name.to_string(),
+            kind: kind_name(&unit.kind).into(),
+            state: self.units.home(index).map_or_else(String::new, |home| {
+                self.supervisor.state(home).name().into()
+            }),
+        })
     }
 
     fn name(&self, unit: UnitId) -> String {

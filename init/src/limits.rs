@@ -5,8 +5,11 @@ pub(crate) const TURN_MS: u64 = 10;
 /// A start that has waited so long for its turn gets its whole time when it comes; so much before the time of one that
 /// waits would be over it gets some more.
 pub(crate) const START_WAIT_MS: u64 = 2_000;
-/// Below so many units an answer about all of them is worked out sooner than a copy of PID 1 is made.
-pub(crate) const ASIDE_UNITS_MIN: usize = 32;
+/// Below so many units an answer with all about each of them is worked out sooner than a copy of PID 1 is made: that takes
+/// as long as some hundred units.
+pub(crate) const ASIDE_UNITS_MIN: usize = 128;
+/// The same for an answer with a row for each.
+pub(crate) const ASIDE_ROWS_MIN: usize = 512;
 /// Control connections at once: a person, a few scripts, and the relay's four.
 pub(crate) const CONNECTIONS_MAX: usize = 64;
 /// Bytes of replies that a client may leave unread; what comes beyond is not kept for it.

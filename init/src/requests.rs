@@ -2,6 +2,7 @@
 
 use crate::connection::Waits;
 use crate::job::Purpose;
+use crate::limits;
 use crate::machine::Machine;
 use crate::source::descriptors_needed;
 use crate::upload::Intent;
@@ -23,15 +24,28 @@ impl Machine {
         let descriptors = std::mem::take(&mut connection.descriptors);
         let ending = self.ending.is_some();
         match request {
-            Request::Ps => self.reply_aside(id, |it| Reply::Units(it.all_statuses())),
+            Request::Ps => {
+                let least = limits::ASIDE_UNITS_MIN;
+                self.reply_aside(id, least, |it| Reply::Units(it.all_statuses()));
+            }
+            Request::List { memory } => {
+                let least = limits::ASIDE_ROWS_MIN;
+                self.reply_aside(id, least, |it| Reply::Rows(it.rows(memory)));
+            }
             Request::Status { unit } => match self.status_by_name(&unit) {
                 Ok(status) => self.reply_last(id, &Reply::Unit(Box::new(status))),
                 Err(reason) => self.deny(id, reason),
             },
             Request::BootChart => {
-                self.reply_aside(id, |it| Reply::BootChart(it.chart.report(&it.boot.chart)));
+                let least = limits::ASIDE_UNITS_MIN;
+                self.reply_aside(id, least, |it| {
+                    Reply::BootChart(it.chart.report(&it.boot.chart))
+                });
             }
-            Request::Trace => self.reply_aside(id, |it| Reply::Trace(it.supervisor.trace())),
+            Request::Trace => {
+                let least = limits::ASIDE_UNITS_MIN;
+                self.reply_aside(id, least, |it| Reply::Trace(it.supervisor.trace()));
+            }
             Request::TraceDump => {
                 if let Some(pipe) = descriptors.into_iter().next() {
                     self.dump(id, pipe);
@@ -47,7 +61,13 @@ impl Machine {
                 let timers = self.timer_statuses();
                 self.reply_last(id, &Reply::Timers(timers));
             }
-            Request::Graph => self.reply_aside(id, |it| Reply::Graph(Box::new(it.graph()))),
+            Request::Graph => {
+                let least = limits::ASIDE_UNITS_MIN;
+                self.reply_aside(id, least, |it| Reply::Graph(Box::new(it.graph())));
+            }
+            Request::Kin { unit } => {
+                self.about(id, &unit, |it, unit| Reply::Graph(Box::new(it.kin(unit))));
+            }
             Request::Top => {
                 let top = Box::new(crate::top::top(&self.boot, &self.turns));
                 self.reply_last(id, &Reply::Top(top));

@@ -147,6 +147,7 @@ pub(crate) fn descriptors_needed(request: &Request) -> usize {
         | Request::Diff
         | Request::Apply { .. } => 1,
         Request::Ps
+        | Request::List { .. }
         | Request::Status { .. }
         | Request::Start { .. }
         | Request::Stop { .. }
@@ -163,6 +164,7 @@ pub(crate) fn descriptors_needed(request: &Request) -> usize {
         | Request::History { .. }
         | Request::Timers
         | Request::Graph
+        | Request::Kin { .. }
         | Request::Top
         | Request::WaitReady
         | Request::Reexec

@@ -1,26 +1,18 @@
-//! What `ps` and `status` show: the supervisor's read model, with what the kernel and netd know of the run.
+//! What `status` shows: the supervisor's read model, with what the kernel and netd know of the run.
 
 use crate::explain::kind_name;
 use crate::launcher;
+use crate::listing::configured;
 use crate::machine::Machine;
 use control::reply::{Denial, UnitHealth, UnitStatus};
 use supervisor::{Goal, HealthStatus, HealthView, State, UnitId};
 use sys::clock::since_boot_ms;
-use unit::{Port, Probe, UnitKind, UnitSet};
+use unit::{BadUnit, Port, Probe, UnitKind, UnitSet};
 
 impl Machine {
     pub(crate) fn all_statuses(&self) -> Vec<UnitStatus> {
         let good = self.units.all().filter_map(|unit| self.status(unit));
-        let bad = self.units.bad().iter().map(|bad| UnitStatus {
-            name: bad.name.to_string(),
-            kind: "container".into(),
-            state: "failed".into(),
-            reason: "the unit file has mistakes".into(),
-            goal: "down".into(),
-            source: bad.source.clone(),
-            diagnostics: bad.diagnostics.iter().map(ToString::to_string).collect(),
-            ..UnitStatus::default()
-        });
+        let bad = self.units.bad().iter().map(bad_status);
         good.chain(bad).collect()
     }
 
@@ -34,11 +26,10 @@ impl Machine {
                 self.status(unit).ok_or_else(unknown)
             }
             Err(Denial::BadUnit { unit, message }) => {
-                let found = self
-                    .all_statuses()
-                    .into_iter()
-                    .find(|status| status.name == unit);
-                found.ok_or(Denial::BadUnit { unit, message })
+                let found = self.units.bad().iter().find(|bad| bad.name == unit);
+                found
+                    .map(bad_status)
+                    .ok_or(Denial::BadUnit { unit, message })
             }
             Err(reason) => Err(reason),
         }
@@ -85,15 +76,13 @@ impl Machine {
         self.explain(id, &mut status);
         if let UnitKind::Container(container) = &unit.kind {
             status.image = container.container.image.clone();
-            let configured = container
-                .container
-                .command
-                .clone()
-                .or_else(|| container.container.entrypoint.clone());
-            let executed = self.prepared_of(id).map(|prepared| prepared.argv.clone());
             let notes = self.prepared_of(id).map(|prepared| prepared.notes.clone());
             status.notes = notes.unwrap_or_default();
-            status.command = executed.or(configured).unwrap_or_default();
+            let executed = self
+                .prepared_of(id)
+                .map(|prepared| prepared.argv.as_slice());
+            let command = executed.or_else(|| configured(container));
+            status.command = command.unwrap_or_default().to_vec();
             status.memory_max = container.resources.memory;
             status.ports = container.ports.iter().map(port_text).collect();
             if let Some(run) = self.live_run(id) {
@@ -148,17 +137,6 @@ impl Machine {
         }
     }
 
-    /// Units that shall run and do not, with the reason of each.
-    pub(crate) fn failing_units(&self) -> Vec<String> {
-        let failing = self.all_statuses().into_iter().filter(|status| {
-            matches!(status.state.as_str(), "failed" | "backoff")
-                || (status.goal == "up" && status.state == "waiting")
-        });
-        failing
-            .map(|status| format!("{} ({})", status.name, status.reason))
-            .collect()
-    }
-
     /// A unit has entered another state: for the chart, its log, and, when it is trouble, the console.
     pub(crate) fn changed(&mut self, id: UnitId) {
         self.note_past_run(id);
@@ -197,19 +175,36 @@ impl Machine {
     }
 }
 
-fn unit_health(view: &HealthView<'_>) -> UnitHealth {
-    let status = match view.status {
+/// Of a unit whose file has mistakes.
+fn bad_status(bad: &BadUnit) -> UnitStatus {
+    UnitStatus {
+        name: bad.name.to_string(),
+        kind: "container".into(),
+        state: "failed".into(),
+        reason: "the unit file has mistakes".into(),
+        goal: "down".into(),
+        source: bad.source.clone(),
+        diagnostics: bad.diagnostics.iter().map(ToString::to_string).collect(),
+        ..UnitStatus::default()
+    }
+}
+
+pub(crate) fn health_name(status: HealthStatus) -> &'static str {
+    match status {
         HealthStatus::Starting => "starting",
         HealthStatus::Healthy => "healthy",
         HealthStatus::Unhealthy => "unhealthy",
-    };
+    }
+}
+
+fn unit_health(view: &HealthView<'_>) -> UnitHealth {
     let probe = match &view.plan.probe {
         Probe::Exec(argv) => format!("exec {}", argv.join(" ")),
         Probe::Http(http) => format!("http port {} path {}", http.port, http.path),
         Probe::Tcp { port } => format!("tcp port {port}"),
     };
     UnitHealth {
-        status: status.into(),
+        status: health_name(view.status).into(),
         probe,
         failures: view.failures,
         retries: view.plan.retries,
@@ -219,7 +214,7 @@ fn unit_health(view: &HealthView<'_>) -> UnitHealth {
 }
 
 /// As declared, while there is no run: `0.0.0.0:7001->6379/tcp`.
-fn port_text(port: &Port) -> String {
+pub(crate) fn port_text(port: &Port) -> String {
     let protocol = match port.protocol {
         unit::Protocol::Tcp => "tcp",
         unit::Protocol::Udp => "udp",

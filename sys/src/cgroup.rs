@@ -5,6 +5,9 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+/// Of a number and its line feed: `u64::MAX` has 20 digits.
+const NUMBER_BYTES_MAX: usize = 24;
+
 /// A group that exists.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -97,10 +100,15 @@ impl Cgroup {
         fs::read_to_string(&path).map_err(|source| CgroupError { path, source })
     }
 
-    /// A knob that holds one number; `None` for `max` or when it can't be read.
+    /// A knob that holds one number; `None` for `max` or when it can't be read. Of many groups one after the other: so it
+    /// takes no more than open(2), one read(2), of which the kernel gives the whole number, and close(2).
     #[must_use]
     pub fn number(&self, knob: &str) -> Option<u64> {
-        self.read(knob).ok()?.trim().parse().ok()
+        let mut text = [0; NUMBER_BYTES_MAX];
+        let mut file = File::open(self.path.join(knob)).ok()?;
+        let bytes = file.read(&mut text).ok()?;
+        let text = str::from_utf8(text.get(..bytes)?).ok()?;
+        text.trim().parse().ok()
     }
 
     /// One number of a flat keyed file (`memory.events`: `oom_kill`).

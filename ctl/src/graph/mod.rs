@@ -29,6 +29,22 @@ pub(crate) fn ask(machine: &Machine, patience: Patience) -> Result<UnitGraph, Fa
     }
 }
 
+/// What a unit needs and who needs it. One that has gone meanwhile has no kin.
+pub(crate) fn kin(
+    machine: &Machine,
+    unit: &str,
+    patience: Patience,
+) -> Result<UnitGraph, Failure> {
+    let request = Request::Kin {
+        unit: unit.to_owned(),
+    };
+    match machine.ask(&request, patience, |_| {})? {
+        Reply::Graph(graph) => Ok(*graph),
+        Reply::Denied { .. } => Ok(UnitGraph::default()),
+        other => Err(Failure::from_reply(other)),
+    }
+}
+
 pub(crate) fn graph(
     invocation: &Invocation,
     machine: &Machine,

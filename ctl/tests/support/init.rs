@@ -8,6 +8,7 @@ use control::reply::{
     UnitStatus,
 };
 use control::request::{ExecRequest, Request, RequestFrame};
+use control::row::UnitRow;
 use nix::pty::openpty;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -70,6 +71,9 @@ impl FakeInit {
         };
         match request {
             Request::Ps => say(&Reply::Units(vec![unit("redis@1"), unit("web")])),
+            Request::List { memory } => {
+                say(&Reply::Rows(vec![row("redis@1", memory), row("web", memory)]));
+            }
             Request::Status { unit: name } if name == "redis@1" => {
                 say(&Reply::Unit(Box::new(unit(&name))))
             }
@@ -139,6 +143,8 @@ impl FakeInit {
                 timezone: "UTC".into(),
             }])),
             Request::Graph => say(&Reply::Graph(Box::new(graph()))),
+            Request::Kin { unit } if unit == "redis@1" => say(&Reply::Graph(Box::new(graph()))),
+            Request::Kin { unit } => say(&unknown(&unit)),
             Request::Top => say(&Reply::Top(Box::new(top()))),
             Request::WaitReady | Request::Reexec => say(&Reply::Done),
             // The machine is gone before it can say more.
@@ -362,6 +368,20 @@ fn unit(name: &str) -> UnitStatus {
         required_by: vec!["web".into()],
         enablement: "enabled".into(),
         ..UnitStatus::default()
+    }
+}
+
+fn row(name: &str, memory: bool) -> UnitRow {
+    UnitRow {
+        name: name.into(),
+        state: "running".into(),
+        age_ms: 133_000,
+        image: "docker.io/library/redis:7".into(),
+        command: "redis-server --port 6379".into(),
+        memory: memory.then_some(3 << 20),
+        ports: vec!["0.0.0.0:7001->6379/tcp".into()],
+        health: "healthy".into(),
+        ..UnitRow::default()
     }
 }
 
