@@ -218,8 +218,16 @@ pub struct ImageSummary {
 /// Times are milliseconds since the kernel's start (`CLOCK_BOOTTIME`).
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, Default)]
 pub struct BootChart {
+    /// Those of the boot, and what was done once it was over.
     pub stages: Vec<ChartSpan>,
+    /// From the boot until now.
     pub units: Vec<ChartUnit>,
+    /// When the boot was over: every default unit was ready or had failed, and whether there is a network was known. None:
+    /// it is not over.
+    #[serde(default)]
+    pub ready_ms: Option<u64>,
+    #[serde(default)]
+    pub now_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -233,7 +241,7 @@ pub struct ChartSpan {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct ChartUnit {
     pub name: String,
-    /// (state, entered at)
+    /// (state, entered at), of the run in force: while a new version gets ready beside the old one, of the old one.
     pub states: Vec<(String, u64)>,
 }
 

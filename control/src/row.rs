@@ -212,7 +212,10 @@ mod tests {
             reason: cut("\n".repeat(10_000), ROW_REASON_CHARACTERS),
             ..running()
         };
-        most.set_ports(&vec!["255.255.255.255:65000-65535->65000-65535/tcp".into(); 4096]);
+        most.set_ports(&vec![
+            "255.255.255.255:65000-65535->65000-65535/tcp".into();
+            4096
+        ]);
         assert!(bytes(most.clone()) <= 2048, "{}", bytes(most));
     }
 

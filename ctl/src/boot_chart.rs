@@ -1,5 +1,6 @@
 //! `keelctl boot-chart`.
 
+use crate::chart::Until;
 use crate::failure::Failure;
 use crate::options::Invocation;
 use crate::{chart, output};
@@ -12,6 +13,7 @@ pub(crate) fn boot_chart(
     invocation: &Invocation,
     machine: &Machine,
     file: Option<&Path>,
+    until: Until,
 ) -> Result<(), Failure> {
     let request = Request::BootChart;
     let boot = match machine.ask(&request, invocation.patience(Patience::USUAL), |_| {})? {
@@ -23,7 +25,7 @@ pub(crate) fn boot_chart(
             .map_err(|error| Failure::Failed(format!("not writable as JSON: {error}")))?
             + "\n"
     } else {
-        chart::svg(&boot)
+        chart::svg(&boot, until)
     };
     match file {
         Some(path) => std::fs::write(path, text)

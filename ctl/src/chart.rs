@@ -8,6 +8,9 @@
 //! UNITS   redis@1│        │▒▒▒░░░░░████████│  running at 2.901 s
 //! ```
 //!
+//! It ends where the boot was over, or now: what came later, and whoever was not there yet, is not drawn. A unit is one line
+//! without a gap from its first state to its last; only while it is inactive there is nothing.
+//!
 //! The same boot gives the same bytes: no date, no random ids. Text is what units are called, so it is escaped.
 
 use crate::human;
@@ -30,26 +33,44 @@ const NAME_CHARACTERS: usize = 28;
 
 const PLOT: u64 = WIDTH - LABELS - RIGHT;
 
-/// State, colour.
-const STATES: [(&str, &str); 8] = [
-    ("waiting", "#cfd6dd"),
-    ("preparing", "#9cc3e6"),
-    ("starting", "#f3b23c"),
-    ("running", "#3fa66b"),
-    ("finished", "#86c5a4"),
-    ("stopping", "#a98bc4"),
-    ("backoff", "#ee8a3a"),
-    ("failed", "#d2473f"),
+/// Name in the legend, colour, and the states that have it. `inactive` is no bar.
+const STATES: [(&str, &str, &[&str]); 10] = [
+    ("waiting", "#cfd6dd", &["scheduled", "waiting"]),
+    ("preparing", "#9cc3e6", &["preparing"]),
+    ("starting", "#f3b23c", &["pre-start", "starting"]),
+    ("started", "#f7d488", &["started"]),
+    ("running", "#3fa66b", &["running"]),
+    ("finished", "#86c5a4", &["finished"]),
+    (
+        "stopping",
+        "#a98bc4",
+        &["pre-stop", "stopping", "post-stop", "releasing"],
+    ),
+    ("backoff", "#ee8a3a", &["backoff"]),
+    ("failed", "#d2473f", &["failed"]),
+    ("skipped", "#a3adb8", &["skipped"]),
 ];
+/// Pixels between two names of the legend.
+const LEGEND_STEP: usize = 88;
 const STAGE_COLOUR: &str = "#4c78a8";
 const STAGE_FAILED_COLOUR: &str = "#d2473f";
 
+/// Where the chart ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The boot is over: every default unit is ready or has failed. Now, while it is not.
+    Ready,
+    Now,
+}
+
 /// The chart as a complete SVG document.
 #[must_use]
-pub fn svg(chart: &BootChart) -> String {
-    let end_ms = end(chart).max(1);
-    // A little room behind the last change, so that what it led to can be seen.
+pub fn svg(chart: &BootChart, until: Until) -> String {
+    let end_ms = end(chart, until).max(1);
+    let chart = &before(chart, end_ms);
+    // A little room behind the end, so that what was last can be seen.
     let scale = Scale {
+        end_ms,
         span_ms: end_ms + end_ms.div_ceil(20),
     };
     let kernel = kernel(chart);
@@ -110,6 +131,8 @@ fn kernel(chart: &BootChart) -> Option<ChartSpan> {
 
 /// Time → pixels.
 struct Scale {
+    end_ms: u64,
+    /// With the room behind the end.
     span_ms: u64,
 }
 
@@ -139,14 +162,35 @@ impl Scale {
     }
 }
 
-fn end(chart: &BootChart) -> u64 {
+fn end(chart: &BootChart, until: Until) -> u64 {
+    let known = match until {
+        Until::Ready => chart.ready_ms.unwrap_or(chart.now_ms),
+        Until::Now => chart.now_ms,
+    };
+    if known > 0 {
+        return known;
+    }
+    // A machine that tells neither.
     let stages = chart.stages.iter().map(|stage| stage.end_ms);
-    let units = chart
-        .units
-        .iter()
-        .filter_map(|unit| unit.states.last())
-        .map(|(_, at)| *at);
-    stages.chain(units).max().unwrap_or(0)
+    let states = chart.units.iter().filter_map(|unit| unit.states.last());
+    stages.chain(states.map(|(_, at)| *at)).max().unwrap_or(0)
+}
+
+/// What had begun by then.
+fn before(chart: &BootChart, end_ms: u64) -> BootChart {
+    let stages = chart.stages.iter().filter(|stage| stage.start_ms <= end_ms);
+    let units = chart.units.iter().map(|unit| {
+        let states = unit.states.iter().filter(|(_, at)| *at <= end_ms);
+        ChartUnit {
+            name: unit.name.clone(),
+            states: states.cloned().collect(),
+        }
+    });
+    BootChart {
+        stages: stages.cloned().collect(),
+        units: units.filter(|unit| !unit.states.is_empty()).collect(),
+        ..*chart
+    }
 }
 
 fn summary(chart: &BootChart, end_ms: u64) -> String {
@@ -193,10 +237,8 @@ fn draw_stage(svg: &mut Svg, scale: &Scale, stage: &ChartSpan, y: u64) {
     } else {
         STAGE_FAILED_COLOUR
     };
-    let (from, to) = (
-        scale.x(stage.start_ms),
-        scale.x(stage.end_ms.max(stage.start_ms)),
-    );
+    let end_ms = stage.end_ms.clamp(stage.start_ms, scale.end_ms);
+    let (from, to) = (scale.x(stage.start_ms), scale.x(end_ms));
     svg.name(&stage.name, y);
     svg.bar(
         from,
@@ -247,15 +289,15 @@ fn draw_unit(svg: &mut Svg, scale: &Scale, unit: &ChartUnit, y: u64) {
 
 /// None for `inactive`, which is no bar.
 fn colour(state: &str) -> Option<&'static str> {
-    STATES
-        .iter()
-        .find(|(name, _)| *name == state)
-        .map(|(_, colour)| *colour)
+    let mut known = STATES.iter();
+    let known = known.find(|(_, _, states)| states.contains(&state));
+    known.map(|(_, colour, _)| *colour)
 }
 
 fn legend(svg: &mut Svg, y: u64) {
-    let stage = [("stage", STAGE_COLOUR)];
-    for ((name, colour), x) in stage.iter().chain(&STATES).zip((LABELS..).step_by(100)) {
+    let states = STATES.iter().map(|(name, colour, _)| (*name, *colour));
+    let all = std::iter::once(("stage", STAGE_COLOUR)).chain(states);
+    for ((name, colour), x) in all.zip((LABELS..).step_by(LEGEND_STEP)) {
         svg.line(format_args!(
             r##"<rect x="{x}" y="{}" width="12" height="12" rx="2" fill="{colour}"/><text x="{}" y="{y}" fill="#5b6b7b">{name}</text>"##,
             y - 10,
@@ -358,14 +400,15 @@ mod tests {
     #[test]
     fn grid_lines_are_few_whatever_the_span() {
         for span_ms in [1, 7, 999, 3412, 60_000, u64::MAX / 2] {
-            let tick = Scale { span_ms }.tick_ms();
+            let end_ms = span_ms;
+            let tick = Scale { end_ms, span_ms }.tick_ms();
             assert!(span_ms / tick < TICKS_MAX, "{span_ms}: {tick}");
         }
     }
 
     #[test]
     fn an_empty_boot_is_still_a_chart() {
-        let text = svg(&BootChart::default());
+        let text = svg(&BootChart::default(), Until::Ready);
         assert!(
             text.starts_with("<svg ") && text.ends_with("</svg>\n"),
             "{text}"
@@ -378,11 +421,152 @@ mod tests {
             name: "<script>&\"".into(),
             states: vec![("running".into(), 5)],
         };
-        let text = svg(&BootChart {
-            stages: Vec::new(),
+        let chart = BootChart {
             units: vec![unit],
-        });
+            ..BootChart::default()
+        };
+        let text = svg(&chart, Until::Ready);
         assert!(!text.contains("<script>"), "{text}");
         assert!(text.contains("&lt;script&gt;&amp;&quot;"), "{text}");
+    }
+
+    fn unit(name: &str, states: &[(&str, u64)]) -> ChartUnit {
+        let states = states.iter().map(|(state, at)| ((*state).to_owned(), *at));
+        ChartUnit {
+            name: name.into(),
+            states: states.collect(),
+        }
+    }
+
+    fn stage(name: &str, start_ms: u64, end_ms: u64) -> ChartSpan {
+        ChartSpan {
+            name: name.into(),
+            start_ms,
+            end_ms,
+            ok: true,
+        }
+    }
+
+    /// Of a machine that was asked an hour after its boot.
+    fn an_hour_later() -> BootChart {
+        let hour = 3_600_000;
+        BootChart {
+            stages: vec![
+                stage("state", 1000, 1500),
+                stage("drivers", 2500, 4000),
+                stage("more-drivers", 5000, 6000),
+            ],
+            units: vec![
+                unit("by-hand", &[("preparing", hour), ("running", hour + 100)]),
+                unit("ill", &[("starting", 1600), ("failed", 2900)]),
+                unit(
+                    "web",
+                    &[
+                        ("waiting", 1500),
+                        ("running", 2000),
+                        ("stopping", hour),
+                        ("releasing", hour + 10),
+                    ],
+                ),
+            ],
+            ready_ms: Some(3000),
+            now_ms: hour + 500,
+        }
+    }
+
+    #[test]
+    fn the_chart_of_a_boot_ends_where_the_boot_does_whenever_it_is_asked_for() {
+        let text = svg(&an_hour_later(), Until::Ready);
+        for part in [
+            "2 stages, 1 of 2 units up, 3 s in all",
+            ">running at 2 s<",
+            ">failed<",
+            "drivers: 2.5 s to 4 s",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for part in ["by-hand", "more-drivers", "releasing", "3600 s"] {
+            assert!(!text.contains(part), "{part}: {text}");
+        }
+        // A stage that went on is drawn to the end, not beyond.
+        let scale = Scale {
+            end_ms: 3000,
+            span_ms: 3150,
+        };
+        let width = scale.x(3000) - scale.x(2500);
+        assert!(text.contains(&format!(r#"width="{width}""#)), "{text}");
+        let mut later = an_hour_later();
+        later.now_ms *= 2;
+        assert_eq!(svg(&later, Until::Ready), text);
+    }
+
+    #[test]
+    fn the_rest_is_drawn_when_it_is_asked_for() {
+        let text = svg(&an_hour_later(), Until::Now);
+        for part in [
+            "3 stages, 2 of 3 units up, 3600.5 s in all",
+            "by-hand: running at 3600.1 s",
+            "web: releasing at 3600.01 s",
+            ">releasing<",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_boot_that_is_not_over_is_drawn_until_now() {
+        let mut chart = an_hour_later();
+        chart.ready_ms = None;
+        chart.now_ms = 2000;
+        let text = svg(&chart, Until::Ready);
+        assert!(
+            text.contains("1 stages, 1 of 2 units up, 2 s in all"),
+            "{text}"
+        );
+        assert_eq!(text, svg(&chart, Until::Now));
+    }
+
+    /// Every state that there is but `inactive`, one after the other.
+    #[test]
+    fn a_unit_is_one_line_without_a_gap() {
+        let states = [
+            "scheduled",
+            "waiting",
+            "preparing",
+            "pre-start",
+            "starting",
+            "started",
+            "running",
+            "pre-stop",
+            "stopping",
+            "post-stop",
+            "releasing",
+            "backoff",
+            "finished",
+            "skipped",
+            "failed",
+        ];
+        let times = (1000..).step_by(100);
+        let states: Vec<(&str, u64)> = states.into_iter().zip(times).collect();
+        let chart = BootChart {
+            units: vec![unit("web", &states)],
+            now_ms: 3000,
+            ..BootChart::default()
+        };
+        let text = svg(&chart, Until::Now);
+        let number = |line: &str, name: &str| -> u64 {
+            let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap();
+            rest.split('"').next().unwrap().parse().unwrap()
+        };
+        let mut end = None;
+        for (state, _) in states {
+            let bar = text
+                .lines()
+                .find(|line| line.contains(&format!("web: {state} at")));
+            let bar = bar.unwrap_or_else(|| panic!("{state} is not drawn"));
+            let from = number(bar, " x");
+            assert!(end.is_none_or(|end| end == from), "a gap before {state}");
+            end = Some(from + number(bar, "width"));
+        }
     }
 }

@@ -168,7 +168,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "boot-chart",
-        "Usage: keelctl boot-chart [-o FILE.svg]\n\nBoot stages and unit states over time as SVG, to stdout without -o.\n\n  -o, --output FILE   write it there\n",
+        "Usage: keelctl boot-chart [-o FILE.svg] [--until ready|now]\n\n\
+         Boot stages and unit states over time as SVG, to stdout without -o. It ends where every\n\
+         default unit was ready or had failed.\n\n\
+         \u{20} -o, --output FILE   write it there\n\
+         \u{20}     --until now     and what came after it, until now\n",
     ),
     (
         "trace",

@@ -50,7 +50,7 @@ pub(crate) fn command(arguments: &[String]) -> String {
 
 /// At most so many characters.
 pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
-    if text.char_indices().nth(characters).is_none() {
+    if text.len() <= characters || text.chars().count() <= characters {
         return text.into();
     }
     let end = text.char_indices().nth(characters.saturating_sub(1));

@@ -104,8 +104,8 @@ fn perform(invocation: &Invocation) -> Result<u8, Failure> {
         }
         Command::ImageLoad { archive } => image::load(invocation, &machine()?, archive),
         Command::ImageLs => image::ls(invocation, &machine()?),
-        Command::BootChart { file } => {
-            boot_chart::boot_chart(invocation, &machine()?, file.as_deref())
+        Command::BootChart { file, until } => {
+            boot_chart::boot_chart(invocation, &machine()?, file.as_deref(), *until)
         }
     }?;
     Ok(0)

@@ -1,5 +1,6 @@
 //! The command line: words → what to do.
 
+use crate::chart::Until;
 use crate::failure::Failure;
 use crate::{help, time};
 use control::machine::Patience;
@@ -84,6 +85,7 @@ pub(crate) enum Command {
     /// `None`: to stdout.
     BootChart {
         file: Option<PathBuf>,
+        until: Until,
     },
 }
 
@@ -417,16 +419,24 @@ impl Words {
     }
 
     fn boot_chart(&mut self) -> Result<Command, Failure> {
-        let mut file = None;
+        let (mut file, mut until) = (None, Until::Ready);
         while let Some(word) = self.next()? {
             match &word {
                 Word::Short('o') => file = Some(PathBuf::from(self.value()?)),
                 Word::Long(name) if name == "output" => file = Some(PathBuf::from(self.value()?)),
+                Word::Long(name) if name == "until" => {
+                    until = match self.value()?.to_str() {
+                        Some("ready") => Until::Ready,
+                        Some("now") => Until::Now,
+                        _ => return Err(usage("--until takes `ready` or `now`")),
+                    };
+                }
                 other => return Err(unknown(other)),
             }
         }
         Ok(Command::BootChart {
             file: file.filter(|file| file.as_os_str() != "-"),
+            until,
         })
     }
 }
@@ -527,6 +537,20 @@ mod tests {
             let message = refused(line);
             assert!(message.contains(part), "{line}: {message}");
         }
+    }
+
+    #[test]
+    fn a_boot_chart_ends_with_the_boot_or_now() {
+        for (line, until) in [
+            ("boot-chart", Until::Ready),
+            ("boot-chart --until ready", Until::Ready),
+            ("boot-chart --until=now -o -", Until::Now),
+        ] {
+            let file = None;
+            let command = Command::BootChart { file, until };
+            assert_eq!(parsed(line).command, command, "{line}");
+        }
+        assert!(parse(["boot-chart", "--until", "noon"].map(Into::into)).is_err());
     }
 
     #[test]

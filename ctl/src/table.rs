@@ -100,10 +100,7 @@ mod tests {
             ["größer".into(), "up".into(), "".into()],
         ];
         let plain = "NAME    STATE    PORTS\na       running  x\ngrößer  up\n";
-        assert_eq!(
-            table(["NAME", "STATE", "PORTS"], &rows, false),
-            plain
-        );
+        assert_eq!(table(["NAME", "STATE", "PORTS"], &rows, false), plain);
         let coloured = table(["NAME", "STATE", "PORTS"], &rows, true);
         assert!(
             coloured.contains("a       \x1b[32mrunning\x1b[0m  x\n"),

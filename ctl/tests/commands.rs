@@ -62,9 +62,7 @@ fn nobody_asks_for_more_than_is_shown() {
     let asked = |words: &[&str]| {
         machine.init.seen(|seen| seen.requests.clear());
         machine.run(Way::Socket, words, b"").expect(0);
-        machine
-            .init
-            .seen(|seen| std::mem::take(&mut seen.requests))
+        machine.init.seen(|seen| std::mem::take(&mut seen.requests))
     };
     let all = |request: &Request| matches!(request, Request::Ps | Request::Graph);
     let row = |memory| vec![Request::List { memory }];

@@ -36,9 +36,8 @@ pub(crate) fn edges(set: &UnitSet, start: u32) -> BTreeSet<Edge> {
         }
     });
     // `binds_to` is in `requires` too.
-    let bound = |(from, to, kind): &Edge| {
-        *kind == "requires" && edges.contains(&(*from, *to, "binds_to"))
-    };
+    let bound =
+        |(from, to, kind): &Edge| *kind == "requires" && edges.contains(&(*from, *to, "binds_to"));
     let twice: Vec<Edge> = edges.iter().filter(|edge| bound(edge)).copied().collect();
     for edge in twice {
         edges.remove(&edge);

@@ -397,6 +397,7 @@ impl Machine {
         }
         self.network.renumber(other);
         self.swap_layers(unit, successor);
+        self.chart_entered(unit);
     }
 
     pub(crate) fn container(&self, unit: UnitId) -> Option<(&unit::Unit, &ContainerUnit)> {

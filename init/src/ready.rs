@@ -23,6 +23,7 @@ impl Machine {
         }
         self.announced = true;
         let now = since_boot_ms();
+        self.chart.ready(now);
         if failed == 0 {
             console::say(format_args!("ready {ready} units {now} ms"));
         } else {

@@ -144,8 +144,7 @@ impl Machine {
         let Some(name) = self.units.get(id).map(|unit| unit.name.clone()) else {
             return;
         };
-        self.chart
-            .entered(name.as_str(), state.name(), since_boot_ms());
+        self.chart_entered(id);
         let run = self.supervisor.run(id).map_or(0, |run| run.0);
         let reason = self.reason(id);
         let message = match &state {

@@ -536,6 +536,7 @@ mod tests {
                 name: "redis@1".into(),
                 states: vec![("starting".into(), 30), ("running".into(), 41)],
             }],
+            ..BootChart::default()
         };
         assert_eq!(time_of(&chart, "network"), Some(25));
         assert_eq!(time_of(&chart, "redis@1 running"), Some(41));

@@ -30,11 +30,7 @@ pub(crate) fn ask(machine: &Machine, patience: Patience) -> Result<UnitGraph, Fa
 }
 
 /// What a unit needs and who needs it. One that has gone meanwhile has no kin.
-pub(crate) fn kin(
-    machine: &Machine,
-    unit: &str,
-    patience: Patience,
-) -> Result<UnitGraph, Failure> {
+pub(crate) fn kin(machine: &Machine, unit: &str, patience: Patience) -> Result<UnitGraph, Failure> {
     let request = Request::Kin {
         unit: unit.to_owned(),
     };

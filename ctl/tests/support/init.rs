@@ -72,7 +72,10 @@ impl FakeInit {
         match request {
             Request::Ps => say(&Reply::Units(vec![unit("redis@1"), unit("web")])),
             Request::List { memory } => {
-                say(&Reply::Rows(vec![row("redis@1", memory), row("web", memory)]));
+                say(&Reply::Rows(vec![
+                    row("redis@1", memory),
+                    row("web", memory),
+                ]));
             }
             Request::Status { unit: name } if name == "redis@1" => {
                 say(&Reply::Unit(Box::new(unit(&name))))
@@ -486,6 +489,9 @@ pub(crate) fn chart() -> BootChart {
                 &[("preparing", 2420), ("starting", 2750), ("finished", 3000)],
             ),
             unit("web", &[("waiting", 2400), ("inactive", 2500)]),
+            unit("later", &[("preparing", 60_000), ("running", 60_400)]),
         ],
+        ready_ms: Some(3412),
+        now_ms: 61_000,
     }
 }

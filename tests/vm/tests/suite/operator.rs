@@ -50,6 +50,13 @@ pub(crate) fn rules(checks: &mut Checks, guest: &Guest) {
             "{image}"
         );
     });
+    checks.that("the chart ends with the boot, whatever came since", || {
+        let boot = guest.told(&["boot-chart"]);
+        guest.told(&["restart", "redis@1"]);
+        assert_eq!(guest.told(&["boot-chart"]), boot);
+        let all = guest.told(&["boot-chart", "--until", "now"]);
+        assert!(all.contains("redis@1: stopping at"), "{all}");
+    });
     checks.that("boot-chart draws stages and units", || {
         let chart = guest.told(&["boot-chart"]);
         assert!(
