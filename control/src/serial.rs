@@ -41,5 +41,9 @@ pub const FRAME_DATA_MAX: usize = 64 << 10;
 /// Data of one channel that its receiver has not taken yet: covers the round trip through QEMU at full speed.
 pub const WINDOW_BYTES: usize = 512 << 10;
 
+/// PID 1 opens the ports, and hands them to the relay from this descriptor on, in the order of the names that are its
+/// arguments.
+pub const FIRST_PORT: i32 = 4;
+
 /// Names of the ports in `/sys/class/virtio-ports/*/name`: this and a number from 0.
 pub const PORT_NAME: &str = "keelson.control.";

@@ -1,17 +1,13 @@
-//! Hardware that the loop listens to or feeds: devices that come, power buttons, the watchdog, ports for the relay.
+//! Hardware that the loop listens to or feeds: devices that come, power buttons, the watchdog.
 
 use crate::carried;
 use crate::console;
-use crate::drivers::Rest;
-use crate::helper::Helper;
-use crate::hotplug::has_control_port;
-use crate::limits;
+use crate::control_port::ControlPort;
 use crate::machine::Machine;
 use crate::power_button::PowerButton;
-use crate::source::{HelperKind, Source};
+use crate::source::Source;
 use crate::watchdog::FedWatchdog;
 use serde::{Deserialize, Serialize};
-use sys::clock::since_boot_ms;
 use sys::epoll::Interest;
 use sys::power::PowerAction;
 use sys::uevent::UeventSocket;
@@ -23,6 +19,8 @@ pub(crate) struct Hardware {
     uevents: Option<UeventSocket>,
     power_buttons: Vec<PowerButton>,
     pub(crate) watchdog: Option<FedWatchdog>,
+    #[serde(default)]
+    pub(crate) control_ports: Vec<ControlPort>,
 }
 
 impl Hardware {
@@ -47,25 +45,6 @@ impl Machine {
         self.find_power_buttons();
         self.find_watchdog();
         self.find_control_ports();
-    }
-
-    /// The relay runs where there is a port for it.
-    pub(crate) fn find_control_ports(&mut self) {
-        let kind = HelperKind::Relay;
-        let idle = |helper: &Helper| {
-            helper.kind == kind && helper.pid.is_none() && helper.start_at.is_none()
-        };
-        if !has_control_port() || !self.helpers.iter().any(idle) {
-            return;
-        }
-        if self.rest == Rest::Done {
-            return self.start_helper(kind);
-        }
-        // Nobody talks to a machine in its first second, and its units have a use for the processors.
-        let at = since_boot_ms().saturating_add(limits::RELAY_DELAY_MS);
-        if let Some(relay) = self.helpers.iter_mut().find(|helper| helper.kind == kind) {
-            relay.start_at = Some(at);
-        }
     }
 
     pub(crate) fn uevents(&mut self) {

@@ -5,10 +5,13 @@ use crate::limits;
 use crate::source::HelperKind;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::clone::{Spawn, spawn};
+
+/// The first descriptor after those that every helper has.
+const FIRST_MORE: i32 = control::serial::FIRST_PORT;
 
 /// One helper and our end of its socket.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +59,8 @@ impl Helper {
         }
     }
 
-    /// Start the program. Its answer comes over the socket.
+    /// Start the program. Its answer comes over the socket. `more` are its arguments, each with a descriptor of its own from
+    /// [`FIRST_MORE`] on.
     ///
     /// # Errors
     /// What could not be made: socket, cgroup, process.
@@ -65,6 +69,7 @@ impl Helper {
         now_ms: u64,
         null: BorrowedFd<'_>,
         log: BorrowedFd<'_>,
+        more: &[(&str, BorrowedFd<'_>)],
     ) -> io::Result<i32> {
         let name = self.kind.name();
         let group =
@@ -72,16 +77,25 @@ impl Helper {
                 .and_then(|group| group.descriptor())
                 .map_err(|error| error.source)?;
         let program = CString::new(format!("{}/{name}", sys::paths::PROGRAMS))?;
-        let argument = CString::new(name)?;
+        let names = more.iter().map(|(name, _)| *name);
+        let arguments = std::iter::once(name).chain(names).map(CString::new);
+        let arguments = arguments.collect::<Result<Vec<CString>, _>>()?;
+        let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
         let (ours, theirs) = sys::socket::seqpacket_pair()?;
         sys::descriptor::set_nonblocking(ours.as_fd(), true)?;
+        let mut descriptors = vec![(null, 0), (log, 1), (log, 2), (theirs.as_fd(), 3)];
+        descriptors.extend(
+            more.iter()
+                .map(|(_, descriptor)| *descriptor)
+                .zip(FIRST_MORE..),
+        );
         let child = spawn(&Spawn {
             namespaces: 0,
             cgroup: Some(group.as_fd()),
             program: &program,
-            arguments: &[&argument],
+            arguments: &arguments,
             environment: &[],
-            descriptors: &[(null, 0), (log, 1), (log, 2), (theirs.as_fd(), 3)],
+            descriptors: &descriptors,
         })?;
         self.queue.clear();
         self.pid = Some(child.pid);
@@ -89,6 +103,15 @@ impl Helper {
         self.start_at = None;
         self.started_ms = now_ms;
         Ok(child.pid)
+    }
+
+    /// It has ended because there is nothing to do; it is started when there is.
+    pub(crate) fn rests(&mut self) {
+        self.pid = None;
+        self.socket = None;
+        self.queue.clear();
+        self.start_at = None;
+        self.delay_ms = limits::HELPER_DELAY_MS;
     }
 
     /// It has died, or could not be started: say when to try again.

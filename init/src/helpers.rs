@@ -62,10 +62,23 @@ impl Machine {
             return;
         }
         let now = since_boot_ms();
+        let needed = kind != HelperKind::Relay || self.is_called();
         let Some(helper) = self.helpers.iter_mut().find(|helper| helper.kind == kind) else {
             return;
         };
-        match helper.start(now, self.null.as_fd(), self.log.as_fd()) {
+        if helper.pid.is_some() {
+            return;
+        }
+        if !needed {
+            helper.start_at = None;
+            return;
+        }
+        let ports = self.hardware.control_ports.iter();
+        let ports = ports.filter(|_| kind == HelperKind::Relay);
+        let more: Vec<(&str, BorrowedFd<'_>)> = ports
+            .map(|port| (port.name.as_str(), port.device.as_fd()))
+            .collect();
+        match helper.start(now, self.null.as_fd(), self.log.as_fd(), &more) {
             Ok(pid) => {
                 self.children.insert(pid, ChildKind::Helper { kind });
             }
@@ -127,6 +140,11 @@ impl Machine {
         };
         if let Some(socket) = &helper.socket {
             self.registry.unwatch(socket, helper.token);
+        }
+        if (kind, ended) == (HelperKind::Relay, Ended::Code(0)) {
+            // Nobody has been there for a while; somebody may just have come.
+            helper.rests();
+            return self.start_helper(kind);
         }
         helper.ended(since_boot_ms());
         console::warn(format_args!(

@@ -11,13 +11,17 @@ use sys::uevent::Uevent;
 
 impl Machine {
     pub(crate) fn uevent(&mut self, event: &Uevent) {
+        let ports = event.get("SUBSYSTEM") == Some("virtio-ports");
+        if ports && event.get("ACTION") == Some("remove") {
+            self.forget_control_ports();
+        }
         if event.get("ACTION") != Some("add") {
             return;
         }
         if event.get("SUBSYSTEM") == Some("input") {
             self.find_power_buttons();
         }
-        if event.get("SUBSYSTEM") == Some("virtio-ports") {
+        if ports {
             self.find_control_ports();
         }
         let Some(alias) = event.get("MODALIAS") else {
@@ -59,15 +63,4 @@ impl Machine {
             Err(error) => log::error!("modprobe: {error}"),
         }
     }
-}
-
-/// Is there a virtio-serial port for the control channel?
-pub(crate) fn has_control_port() -> bool {
-    let Ok(ports) = std::fs::read_dir("/sys/class/virtio-ports") else {
-        return false;
-    };
-    ports.flatten().any(|port| {
-        std::fs::read_to_string(port.path().join("name"))
-            .is_ok_and(|name| name.starts_with("keelson.control."))
-    })
 }

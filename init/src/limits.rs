@@ -38,7 +38,8 @@ pub(crate) const HELPER_DELAY_MAX_MS: u64 = 10_000;
 /// logd starts so long after the first units, which have their own start to do until then: what a container writes sooner
 /// waits in its pipe, and 64 KiB fit into it.
 pub(crate) const LOGD_DELAY_MS: u64 = 800;
-/// The relay starts so long after the ports that it serves were found while the machine boots: for the same reason.
+/// While the machine boots, the ports of the control channel are looked at so long after they were found: for the same
+/// reason.
 pub(crate) const RELAY_DELAY_MS: u64 = 800;
 /// A helper that lived this long starts its waits anew.
 pub(crate) const HELPER_STEADY_MS: u64 = 10_000;

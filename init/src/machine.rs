@@ -347,6 +347,7 @@ impl Machine {
             Source::Signals => self.signals(),
             Source::Uevents => self.uevents(),
             Source::PowerButton { index } => self.power_button(index),
+            Source::ControlPort => self.control_port_ready(ready),
             Source::Listener => self.accept(),
             Source::Connection { id } => self.connection_ready(id, ready),
             Source::Helper { kind } => self.helper_ready(kind, ready),

@@ -35,6 +35,7 @@ mod cmdline;
 mod conditions;
 mod connection;
 mod console;
+mod control_port;
 mod deadlines;
 mod drivers;
 mod dump;

@@ -12,6 +12,8 @@ pub(crate) enum Source {
     PowerButton {
         index: usize,
     },
+    /// A virtio-serial port of the control channel, while the relay does not run.
+    ControlPort,
     /// The control socket's listener.
     Listener,
     Connection {

@@ -22,7 +22,7 @@ const PROGRAMS: [(&str, Entry); 7] = [
     ("logd", |_| logd::run()),
     ("netd", |arguments| netd::run(arguments)),
     ("prober", |arguments| prober::run(arguments)),
-    ("relay", |_| relay::run()),
+    ("relay", |arguments| relay::run(arguments)),
     ("store", |arguments| store::run(arguments)),
 ];
 

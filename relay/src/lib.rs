@@ -10,7 +10,9 @@
 //! - A host that goes away takes its client with it: PID 1 sees the connection close, and cancels. Its going is believed
 //!   only when no other has come: the kernel may tell of it after the next host's first bytes.
 //! - Nothing that a host or a program sends ends the relay, or makes it hold more than a window per channel.
-//! - A port without a host costs nothing: it stays hung up for hours, so it is waited for by edges.
+//! - A port without a host costs nothing: it stays hung up for hours, so it is waited for by edges. When none has a host
+//!   for a while, the relay ends; PID 1 has the ports too, and starts it again for the next host. Whatever that one says
+//!   meanwhile waits in its port.
 //! - One port can't starve another: a pump is so many rounds long, then the next one has its turn.
 //!
 //! It knows nothing about requests: see `control::serial`.
@@ -18,9 +20,10 @@
 mod ports;
 mod pump;
 
-pub use ports::find;
+pub use ports::handed_over;
 pub use pump::Port;
 
+use std::env::ArgsOs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -28,22 +31,22 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use sys::epoll::{Epoll, Interest};
 
-/// The program `relay`, which has no arguments: started by `init` where the machine has virtio-serial ports.
+/// How long nobody is there before it ends: a person's next command comes sooner.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The program `relay`: started by `init` when somebody has opened a port, with the ports' names for arguments.
 #[must_use]
-pub fn run() -> ExitCode {
+pub fn run(names: ArgsOs) -> ExitCode {
     sys::kmsg::install("relay");
-    let ports = match find(Path::new("/sys/class/virtio-ports"), Path::new("/dev")) {
-        Ok(ports) if ports.is_empty() => {
-            log::info!("no virtio-serial port named keelson.control.N: nothing to carry");
-            return ExitCode::SUCCESS;
-        }
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let ports = match handed_over(names) {
         Ok(ports) => ports,
         Err(error) => {
-            log::error!("/sys/class/virtio-ports: {error}");
+            log::error!("the ports are not handed over: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match serve(ports, Path::new(sys::paths::CONTROL_SOCKET)) {
+    match serve(ports, Path::new(sys::paths::CONTROL_SOCKET), Some(IDLE)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("cannot wait for the ports: {error}");
@@ -52,27 +55,41 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Carry until the kernel refuses to wait.
+/// Carry until nobody has been there for `idle` (`None`: for ever).
 ///
 /// # Errors
 /// As epoll_create1(2), epoll_ctl(2), poll(2).
-pub fn serve(mut ports: Vec<Port>, control_socket: &Path) -> io::Result<()> {
+pub fn serve(
+    mut ports: Vec<Port>,
+    control_socket: &Path,
+    idle: Option<Duration>,
+) -> io::Result<()> {
     let edges = Epoll::new()?;
     for (token, port) in (0..).zip(&ports) {
         edges.add(port.device(), Interest::Edges, token)?;
     }
+    let mut quiet_since = Instant::now();
     loop {
         let mut unfinished = false;
         for port in &mut ports {
             if port.is_awake() {
+                quiet_since = Instant::now();
                 unfinished |= port.pump(control_socket);
             }
             port.settle();
         }
+        let end = match idle {
+            Some(idle) if !ports.iter().any(Port::is_in_use) => Some(quiet_since + idle),
+            _ => None,
+        };
+        if end.is_some_and(|end| end <= Instant::now()) {
+            return Ok(());
+        }
         let timeout = if unfinished {
             Some(Duration::ZERO)
         } else {
-            let deadline = ports.iter().filter_map(Port::deadline).min();
+            let deadlines = ports.iter().filter_map(Port::deadline).chain(end);
+            let deadline = deadlines.min();
             deadline.map(|end| end.saturating_duration_since(Instant::now()))
         };
         wait(&edges, &mut ports, timeout)?;

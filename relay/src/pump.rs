@@ -97,6 +97,12 @@ impl Port {
         }
     }
 
+    /// Somebody is there, or it is not known yet that nobody is.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.client.is_some() || self.left.is_some() || !sys::poll::hung_up(&self.device)
+    }
+
     fn cancel(&mut self) {
         self.session.hung_up();
         self.drop_client();

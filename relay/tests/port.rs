@@ -177,3 +177,54 @@ fn without_a_control_socket_the_host_is_told() {
     };
     assert!(why.contains("No such file"), "{why}");
 }
+
+/// It ends by itself, but not as long as a host is there or may have been there a moment ago.
+#[test]
+fn a_relay_without_hosts_ends() {
+    const IDLE: Duration = Duration::from_millis(300);
+    let mut bench = Bench::new("idle");
+    let (device, other) = UnixStream::pair().unwrap();
+    device.set_nonblocking(true).unwrap();
+    drop(other);
+    let socket = bench.socket.clone();
+    let empty = Port::new(
+        "keelson.control.1".into(),
+        File::from(OwnedFd::from(device)),
+    );
+    let used = std::mem::replace(
+        &mut bench.port,
+        Port::new("none".into(), File::open("/dev/null").unwrap()),
+    );
+    let relay = std::thread::spawn(move || relay::serve(vec![empty, used], &socket, Some(IDLE)));
+    std::thread::sleep(3 * IDLE);
+    assert!(!relay.is_finished(), "a host is there");
+    let mut session = Session::host(new_session_id(), Streams::None);
+    session.send(Channel::Control, b"late");
+    bench.pid1.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    let mut client = loop {
+        if let Ok(bytes) = bench.host.write(session.output()) {
+            session.wrote(bytes);
+        }
+        if let Ok(bytes) = bench.host.read(&mut buffer) {
+            session.receive(&buffer[..bytes]);
+        }
+        while session.next_event().is_some() {}
+        if let Ok((client, _)) = bench.pid1.accept() {
+            break client;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    bench.host.write_all(session.output()).unwrap();
+    client.set_nonblocking(false).unwrap();
+    let mut request = [0; 4];
+    client.read_exact(&mut request).unwrap();
+    assert_eq!(&request, b"late");
+    let left = Instant::now();
+    drop(std::mem::replace(
+        &mut bench.host,
+        UnixStream::pair().unwrap().0,
+    ));
+    relay.join().unwrap().unwrap();
+    assert!(left.elapsed() >= IDLE, "{:?}", left.elapsed());
+}

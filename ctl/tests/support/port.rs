@@ -27,7 +27,7 @@ fn start_relay(pid1: &Path) -> UnixStream {
     let pid1 = pid1.to_owned();
     std::thread::spawn(move || {
         let port = relay::Port::new("keelson.control.0".into(), device);
-        relay::serve(vec![port], &pid1).unwrap();
+        relay::serve(vec![port], &pid1, None).unwrap();
     });
     ours
 }

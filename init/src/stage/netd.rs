@@ -17,7 +17,7 @@ pub(super) fn run(boot: &mut Boot) -> Result<(), StageError> {
     let log = log.map_err(|error| StageError::io("/dev/kmsg", error))?;
     let mut netd = Helper::new(HelperKind::Netd);
     // Where it fails, the event loop tries again.
-    netd.start(since_boot_ms(), null.as_fd(), log.as_fd())
+    netd.start(since_boot_ms(), null.as_fd(), log.as_fd(), &[])
         .map_err(|error| StageError::io("netd", error))?;
     boot.netd = Some(netd);
     Ok(())

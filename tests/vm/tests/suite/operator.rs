@@ -50,6 +50,26 @@ pub(crate) fn rules(checks: &mut Checks, guest: &Guest) {
             "{image}"
         );
     });
+    checks.that(
+        "the relay runs while somebody is there, and the first word is not lost",
+        || {
+            let relay = || {
+                let top: serde_json::Value =
+                    serde_json::from_str(&guest.told(&["top", "--json"])).unwrap();
+                let programs = top["programs"].as_array().unwrap().iter();
+                let mut relays = programs.filter(|program| program["name"] == "relay");
+                relays.next().unwrap()["pid"].as_i64().unwrap()
+            };
+            let first = relay();
+            assert_eq!(relay(), first);
+            // It ends when nobody has been there for ten seconds.
+            std::thread::sleep(std::time::Duration::from_secs(15));
+            assert_ne!(relay(), first);
+            guest.told(&["reexec"]);
+            std::thread::sleep(std::time::Duration::from_secs(15));
+            guest.told(&["ps"]);
+        },
+    );
     checks.that("the chart ends with the boot, whatever came since", || {
         let boot = guest.told(&["boot-chart"]);
         guest.told(&["restart", "redis@1"]);
