@@ -119,6 +119,7 @@ impl Floor {
             first_pong: pongs.map(|pongs| self.clock.at_wall(pongs.first)),
             all_pongs: pongs.map(|pongs| self.clock.at_wall(pongs.all)),
             usage: usage(&facts.text).ok_or_else(|| format!("not understood: {}", facts.text))?,
+            listing: None,
             power_off: None,
         })
     }

@@ -1,10 +1,11 @@
 //! A measured boot of Keelson, from the start of QEMU to its end.
 
 use super::clock::{Clock, Moment, milliseconds};
-use super::measured::{Measured, PowerOff, Usage};
+use super::measured::{Listing, Measured, PowerOff, Usage};
 use super::pong::{self, Silent};
 use super::prepare::Prepared;
 use crate::Failure;
+use control::frame;
 use control::reply::{Reply, Top};
 use control::request::Request;
 use qemu::{Line, Machine, Wanted};
@@ -16,6 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// After the last driver is loaded, for everything to come to rest: as long as a floor waits.
 const SETTLED: Duration = Duration::from_secs(4);
 const POWER_OFF: Duration = Duration::from_secs(60);
+
+/// As many as show what one costs: processor time is counted by hundredths of a second.
+const LISTINGS: u64 = 100;
 
 /// Instances of the demo's template.
 const TEMPLATE: &str = "redis@";
@@ -42,7 +46,8 @@ pub(crate) fn boot(prepared: &Prepared, units: u16) -> Result<Measured, Failure>
     })?;
     wait(&machine, LAST_DRIVERS)?;
     std::thread::sleep(SETTLED);
-    let usage = usage(&machine)?;
+    let usage = of_top(&top(&machine)?);
+    let listing = listing(&machine)?;
     let chart = machine.boot_chart()?;
     let lines = machine.console().lines_since(machine.boot_start());
     let clock = Clock::of(&lines).ok_or("no line of the console has a time")?;
@@ -68,6 +73,7 @@ pub(crate) fn boot(prepared: &Prepared, units: u16) -> Result<Measured, Failure>
         first_pong: pongs.map(|pongs| clock.at_wall(pongs.first)),
         all_pongs: pongs.map(|pongs| clock.at_wall(pongs.all)),
         usage,
+        listing: Some(listing),
         power_off: Some(power_off),
     })
 }
@@ -123,12 +129,33 @@ fn no_answer(machine: &Machine, silent: &Silent) -> Failure {
     .into()
 }
 
-fn usage(machine: &Machine) -> Result<Usage, Failure> {
-    let reply = machine.ask(&Request::Top)?;
-    match reply {
-        Reply::Top(top) => Ok(of_top(&top)),
+fn top(machine: &Machine) -> Result<Top, Failure> {
+    match machine.ask(&Request::Top)? {
+        Reply::Top(top) => Ok(*top),
         other => Err(format!("unexpected answer {other:?}").into()),
     }
+}
+
+fn listing(machine: &Machine) -> Result<Listing, Failure> {
+    let spent = || -> Result<u64, Failure> {
+        let top = top(machine)?;
+        let init = top.programs.iter().find(|program| program.pid == 1);
+        Ok(init.ok_or("PID 1 is not in `top`")?.cpu_ms)
+    };
+    let bytes = |request: &Request| -> Result<u64, Failure> {
+        Ok(frame::encode(&machine.ask(request)?)?.len() as u64)
+    };
+    let full_bytes = bytes(&Request::Ps)?;
+    let before = spent()?;
+    let mut listed = 0;
+    for _ in 0..LISTINGS {
+        listed = bytes(&Request::List { memory: true })?;
+    }
+    Ok(Listing {
+        bytes: listed,
+        full_bytes,
+        us: spent()?.saturating_sub(before) * 1000 / LISTINGS,
+    })
 }
 
 fn of_top(top: &Top) -> Usage {

@@ -17,7 +17,18 @@ pub(crate) struct Measured {
     /// Every unit has answered.
     pub(crate) all_pongs: Option<Moment>,
     pub(crate) usage: Usage,
+    pub(crate) listing: Option<Listing>,
     pub(crate) power_off: Option<PowerOff>,
+}
+
+/// What one `ps` of all units costs, whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Listing {
+    /// Of the answer, and of the one with all about each unit (`ps --json`).
+    pub(crate) bytes: u64,
+    pub(crate) full_bytes: u64,
+    /// Microseconds of processor time that PID 1 took.
+    pub(crate) us: u64,
 }
 
 /// Memory in bytes.
@@ -54,6 +65,7 @@ impl Measured {
                 wall_ms: median(moments.iter().map(|moment| moment.wall_ms))?,
             })
         };
+        let listings: Option<Vec<Listing>> = boots.iter().map(|boot| boot.listing).collect();
         let ends: Option<Vec<PowerOff>> = boots.iter().map(|boot| boot.power_off).collect();
         Self {
             init: moment(&|boot| Some(boot.init)).unwrap_or_default(),
@@ -69,6 +81,13 @@ impl Measured {
                 processes: number(&|boot| boot.usage.processes),
                 descriptors: number(&|boot| boot.usage.descriptors),
             },
+            listing: listings.and_then(|all| {
+                Some(Listing {
+                    bytes: median(all.iter().map(|one| one.bytes))?,
+                    full_bytes: median(all.iter().map(|one| one.full_bytes))?,
+                    us: median(all.iter().map(|one| one.us))?,
+                })
+            }),
             power_off: ends.and_then(|ends| {
                 Some(PowerOff {
                     units: median(ends.iter().map(|end| end.units))?,
@@ -121,6 +140,7 @@ mod tests {
                 used,
                 ..Usage::default()
             },
+            listing: None,
             power_off: None,
         };
         let moment = Some(Moment::default());

@@ -12,11 +12,12 @@ type Medians = BTreeMap<Shape, Measured>;
 /// The whole block.
 pub(crate) fn report(heading: &str, medians: &Medians, sizes: &[Size]) -> String {
     format!(
-        "{heading}\n\n### Times\n\nGuest time / wall time, seconds.\n\n{}\n### Aims\n\n{}\n### Memory, processes\n\n{}\n### Power-off\n\n{}\n### Sizes\n\n{}",
+        "{heading}\n\n### Times\n\nGuest time / wall time, seconds.\n\n{}\n### Aims\n\n{}\n### Memory, processes\n\n{}\n### Power-off\n\n{}\n### Listing\n\n{}\n### Sizes\n\n{}",
         times(medians),
         aims(medians, sizes),
         usage(medians),
         power_off(medians),
+        listing(medians),
         size_table(sizes),
     )
 }
@@ -100,6 +101,30 @@ fn power_off(medians: &Medians) -> String {
         .collect();
     table(
         &["system", "units stopped after, s", "machine off after, s"],
+        &rows,
+    )
+}
+
+fn listing(medians: &Medians) -> String {
+    let rows: Vec<Vec<String>> = medians
+        .iter()
+        .filter_map(|(shape, measured)| {
+            let listing = measured.listing?;
+            Some(vec![
+                shape.to_string(),
+                listing.bytes.to_string(),
+                listing.full_bytes.to_string(),
+                format!("{}.{:02}", listing.us / 1000, listing.us % 1000 / 10),
+            ])
+        })
+        .collect();
+    table(
+        &[
+            "system",
+            "`ps`, bytes",
+            "`ps --json`, bytes",
+            "PID 1 for one `ps`, ms",
+        ],
         &rows,
     )
 }
@@ -226,6 +251,7 @@ mod tests {
                 used,
                 ..Usage::default()
             },
+            listing: None,
             power_off: Some(PowerOff {
                 units: 100,
                 machine: 200,

@@ -13,6 +13,7 @@
 //! | `await SIGNAL` | until the signal comes, by signalfd(2): `await HUP` |
 //! | `sigwait SIGNAL` | the same by sigwait(3), as `tini` and `dumb-init` do: nothing in /proc says that it waits |
 //! | `kill SIGNAL` | sends it to the container's first process |
+//! | `processes` | writes how many the machine has made since its boot |
 //! | `bomb` | forks until it can't, and writes how often it could |
 //! | `exit N`, `forever` | |
 //!
@@ -73,6 +74,7 @@ fn act() -> io::Result<ExitCode> {
             "await" => wait_for(&signals, signal(rest)?)?,
             "sigwait" => sigwait(signal(rest)?)?,
             "kill" => nix::sys::signal::kill(nix::unistd::Pid::from_raw(1), signal(rest)?)?,
+            "processes" => print(&processes()?),
             "bomb" => bomb(),
             "exit" => return Ok(ExitCode::from(u8::try_from(number(rest)?).unwrap_or(255))),
             "forever" => loop {
@@ -211,4 +213,12 @@ fn bomb() {
             Err(_) => return print(&format!("forked {forked}")),
         }
     }
+}
+
+/// proc_stat(5): a line `processes N`.
+fn processes() -> io::Result<String> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let mut lines = text.lines();
+    let found = lines.find_map(|line| line.strip_prefix("processes "));
+    Ok(found.unwrap_or_default().to_owned())
 }

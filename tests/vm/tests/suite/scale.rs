@@ -1,6 +1,7 @@
 //! Many units on one machine of 2 GiB: what they cost PID 1, and that it goes on answering. `KEELSON_LONG=1`: 500 of them.
 
 use crate::apply::Folder;
+use control::frame;
 use control::reply::{Program, Reply, Top};
 use control::request::Request;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,9 @@ const UNIT_BYTES_MAX: u64 = 24 << 10;
 const OTHER_BYTES_MAX: u64 = 3 << 20;
 /// Questions that may be under way when descriptors are counted.
 const QUESTIONS: u64 = 3;
+const LISTINGS: u64 = 100;
+/// Of a unit in a listing.
+const ROW_BYTES_MAX: usize = 160;
 /// Between two questions of somebody who looks on.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -89,6 +93,8 @@ pub(crate) fn hundreds_of_units_start_and_stop_in_2_gib_and_pid_1_goes_on_answer
             });
         };
         ten("ps", &["ps"]);
+        ten("ps --json", &["ps", "--json"]);
+        a_listing_makes_no_process(&guest, &names);
         ten("status", &["status", &names[0]]);
         watched(&guest, "diff of the same", || {
             let told = guest.told(&["diff", folder.path()]);
@@ -141,6 +147,37 @@ pub(crate) fn hundreds_of_units_start_and_stop_in_2_gib_and_pid_1_goes_on_answer
         },
     );
     checks.end();
+}
+
+/// Its rows are short, and PID 1 writes them itself.
+fn a_listing_makes_no_process(guest: &Guest, names: &[String]) {
+    let made = || -> u64 {
+        let told = guest.told(&["exec", &names[0], "--", "/actor", "processes"]);
+        told.trim().parse().unwrap()
+    };
+    let list = || match guest.machine.ask(&Request::List { memory: true }) {
+        Ok(reply @ Reply::Rows(_)) => reply,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (made(), made());
+    let cpu = init(&top(guest)).cpu_ms;
+    for _ in 0..LISTINGS {
+        list();
+    }
+    let cpu = init(&top(guest)).cpu_ms - cpu;
+    let third = made();
+    let of_itself = second - first;
+    assert!(
+        third - second < of_itself + LISTINGS / 2,
+        "{first}, {second}, and {third} behind {LISTINGS} listings"
+    );
+    let bytes = frame::encode(&list()).unwrap().len();
+    assert!(bytes <= ROW_BYTES_MAX * (names.len() + 20), "{bytes} bytes");
+    let us = cpu * 1000 / LISTINGS;
+    progress(
+        SCENARIO,
+        &format!("a listing: {bytes} bytes, {us} µs of PID 1's"),
+    );
 }
 
 /// As small as they come: one process, two lines of output.
