@@ -2,7 +2,7 @@
 //!
 //! `netd` sends `Ready` once the machine's network is up (or `Degraded`, when there is no link or no lease yet; it
 //! goes on trying and sends `Ready` later). PID 1 begins with `Kept`, a `Held` per
-//! attached run and `Synced`.
+//! attached run, `Synced` and `Reserve`; the last at a boot only when the units have been read.
 
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -14,6 +14,9 @@ pub enum NetRequest {
     /// What the machine has kept can be read: its state is mounted, and it has its name. No server is asked for an address
     /// before that.
     Kept,
+    /// Host ports that units publish, running or not, as ranges with both ends: the kernel gives none of them to a
+    /// connection of the machine's own. Takes the place of the former word; those that runs hold are reserved as well.
+    Reserve { ports: Vec<(u16, u16)> },
     /// At the start of a connection, one for each run that holds a network; its namespace rides along.
     /// (One message each: a datagram carries at most 253 descriptors, unix(7).)
     Held(AttachRequest),

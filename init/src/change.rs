@@ -264,6 +264,7 @@ impl Machine {
         let applied = self.supervisor.apply(now, &plan, ticket, &mut actions);
         if let Some(applied) = &applied {
             self.units.apply(loaded, choices, applied);
+            self.reserve_declared_ports();
         }
         self.forget_bases();
         self.carry_out(actions);

@@ -30,6 +30,8 @@ pub(crate) const NOTES_MAX: usize = 1024;
 /// A netd that died so often without making one network is not waited for: who waits is told, and tries again by its own
 /// back-off.
 pub(crate) const NETD_DEATHS_MAX: u32 = 3;
+/// Ranges of host ports that netd is told of: a message of some 60 KB at most.
+pub(crate) const DECLARED_RANGES_MAX: usize = 4_096;
 /// Messages waiting for a helper that does not read.
 pub(crate) const HELPER_QUEUE_MAX: usize = 16_384;
 /// First and longest wait before a helper that has died is started again.

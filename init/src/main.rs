@@ -37,6 +37,7 @@ mod connection;
 mod console;
 mod control_port;
 mod deadlines;
+mod declared_ports;
 mod drivers;
 mod dump;
 mod durable;

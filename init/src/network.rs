@@ -173,6 +173,7 @@ impl Machine {
     pub(crate) fn network_has_begun(&mut self) {
         self.network.briefed = true;
         self.network_has_started();
+        self.reserve_declared_ports();
     }
 
     /// The stage `network` is that of the present netd, from its first word on.
@@ -194,6 +195,7 @@ impl Machine {
             }
         }
         messages.push((NetRequest::Synced, None));
+        messages.push((self.declared_ports(), None));
         for flip in self.network.flips.iter().filter(|flip| flip.is_asked()) {
             if let Some(unit) = self.network.unit_of(flip.to).cloned() {
                 let run = flip.to.0;

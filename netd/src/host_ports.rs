@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -29,6 +29,8 @@ struct Holder {
 #[derive(Debug, Default)]
 pub(crate) struct HostPorts {
     holders: BTreeMap<(Transport, u16), Vec<(Ipv4Addr, Holder)>>,
+    /// Since somebody has taken note of the numbers last.
+    changed: bool,
 }
 
 impl HostPorts {
@@ -73,11 +75,13 @@ impl HostPorts {
             ));
         }
         let socket = bound(&asked).map_err(|errno| match errno {
+            Errno::EADDRINUSE if asked.port == 0 => format!(
+                "can't publish a free port of {address} for unit {unit}: no port is free in the kernel's range (net.ipv4.ip_local_port_range)"
+            ),
             Errno::EADDRINUSE => {
                 let owner = port_owner::find(&asked);
-                format!(
-                    "can't publish {asked} for unit {unit}: {owner} has that port; stop it or give the unit another host port"
-                )
+                let advice = owner.advice();
+                format!("can't publish {asked} for unit {unit}: {owner} has that port; {advice}")
             }
             errno => format!("can't publish {asked} for unit {unit}: {}", errno.desc()),
         })?;
@@ -115,7 +119,21 @@ impl HostPorts {
         }
     }
 
+    /// The numbers of all of them, where they may not be those of the last time.
+    pub(crate) fn take_changed(&mut self) -> Option<BTreeSet<u16>> {
+        std::mem::take(&mut self.changed).then(|| self.numbers())
+    }
+
+    pub(crate) fn have_changed(&self) -> bool {
+        self.changed
+    }
+
+    pub(crate) fn numbers(&self) -> BTreeSet<u16> {
+        self.holders.keys().map(|(_, port)| *port).collect()
+    }
+
     fn insert(&mut self, port: HostPort, unit: &UnitName, run: u64, socket: Option<OwnedFd>) {
+        self.changed = true;
         let holder = Holder {
             unit: unit.clone(),
             run,
@@ -126,6 +144,7 @@ impl HostPorts {
     }
 
     pub(crate) fn release(&mut self, ports: &[HostPort]) {
+        self.changed |= !ports.is_empty();
         for port in ports {
             let key = (port.transport, port.port);
             if let Some(holders) = self.holders.get_mut(&key) {

@@ -30,6 +30,7 @@ mod netlink;
 mod places;
 mod plan;
 mod port_owner;
+mod reserved_ports;
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -41,6 +41,11 @@ impl Places {
     pub(crate) fn resolvers(&self) -> PathBuf {
         self.at(paths::RUN).join("resolv.conf")
     }
+
+    /// Which of the kernel's reserved ports are ours.
+    pub(crate) fn reserved_ports(&self) -> PathBuf {
+        self.at(paths::RUN).join("reserved_ports")
+    }
 }
 
 /// Whether a file must outlive a power cut.

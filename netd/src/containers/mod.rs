@@ -409,13 +409,24 @@ impl Containers {
         &mut self.addresses
     }
 
+    pub(crate) fn host_ports(&mut self) -> &mut HostPorts {
+        &mut self.host_ports
+    }
+
     /// There is something that can be done while nobody waits.
     pub(crate) fn has_quiet_work(&self) -> bool {
+        self.host_ports.have_changed() || self.lacks_namespaces()
+    }
+
+    fn lacks_namespaces(&self) -> bool {
         self.bridge.is_ok() && !self.namespaces.is_stocked()
     }
 
     pub(crate) fn use_quiet_moment(&mut self) -> Result<(), NamespaceError> {
-        self.namespaces.stock()
+        if self.lacks_namespaces() {
+            self.namespaces.stock()?;
+        }
+        Ok(())
     }
 }
 

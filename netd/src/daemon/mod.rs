@@ -29,6 +29,7 @@ use crate::netlink::Socket;
 use crate::netlink::route::{self, Link};
 use crate::places::Places;
 use crate::plan::command_line::{self, Wish};
+use crate::reserved_ports::ReservedPorts;
 use requests::{Unanswered, Waiting};
 use std::collections::VecDeque;
 use std::error::Error;
@@ -47,6 +48,9 @@ const DHCP_QUIET: Duration = Duration::from_millis(20);
 /// So long after PID 1's first word of runs containers wait for the name servers of the machine's first lease: most leases are
 /// there by then, and a machine without a network is not kept from starting.
 const SETTLE_WAIT_MS: u64 = 2_000;
+/// Of the network namespace that this program is in.
+const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+const EPHEMERAL_PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -70,6 +74,7 @@ pub(crate) struct Daemon {
     gone_ms: u64,
     unanswered: Vec<Unanswered>,
     writer: AddressWriter,
+    reserved_ports: ReservedPorts,
 }
 
 /// Whether to go on.
@@ -105,6 +110,11 @@ impl Daemon {
             gone_ms: 0,
             unanswered: Vec::new(),
             writer: AddressWriter::new(places.addresses()),
+            reserved_ports: ReservedPorts::new(
+                RESERVED_PORTS.into(),
+                EPHEMERAL_PORTS.into(),
+                places.reserved_ports(),
+            ),
             places,
         };
         daemon.list_links()?;
@@ -210,6 +220,11 @@ impl Daemon {
     }
 
     fn use_quiet_moment(&mut self) {
+        let containers = self.containers.as_mut();
+        // They are held meanwhile: reserved they must be for the time in which nobody holds them.
+        if let Some(held) = containers.and_then(|all| all.host_ports().take_changed()) {
+            self.reserved_ports.settle(&held);
+        }
         let done = match (&mut self.containers, &mut self.namespaces) {
             (Some(containers), _) => containers.use_quiet_moment(),
             (None, Some(namespaces)) => namespaces.stock(),

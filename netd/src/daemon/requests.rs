@@ -80,6 +80,7 @@ impl Daemon {
         };
         match request {
             NetRequest::Kept => self.read_what_was_kept(),
+            NetRequest::Reserve { ports } => self.reserve(&ports),
             NetRequest::Held(request) => {
                 let namespace = descriptors.pop();
                 let namespace = namespace.as_ref().map(AsFd::as_fd);
@@ -98,6 +99,15 @@ impl Daemon {
             }
         }
         Ok(Flow::Continue)
+    }
+
+    /// At once, and not in a quiet moment: what is asked for next may be an attach, and a connection of the machine's own
+    /// could come before.
+    fn reserve(&mut self, ports: &[(u16, u16)]) {
+        self.reserved_ports.declare(ports);
+        let containers = self.containers.as_mut();
+        let held = containers.map(|all| all.host_ports().numbers());
+        self.reserved_ports.settle(&held.unwrap_or_default());
     }
 
     fn flip(&mut self, unit: UnitName, run: u64) -> Result<(), Box<dyn Error>> {

@@ -78,6 +78,12 @@ impl Netd {
         sys::socket::send(self.socket.as_fd(), bytes, &[]).expect("netd listens");
     }
 
+    /// What units publish, running or not: ranges with both ends.
+    pub fn reserve(&self, ports: &[(u16, u16)]) {
+        let ports = ports.to_vec();
+        self.send(&NetRequest::Reserve { ports }, &[]);
+    }
+
     pub fn synced(&self) {
         self.send(&NetRequest::Synced, &[]);
     }
