@@ -34,6 +34,8 @@ pub enum BuildError {
     },
     /// Unit files with errors; the text is what `keelctl check` prints.
     Units { diagnostics: String },
+    /// A part of `rootfs/modules.toml` that there is not.
+    Part { part: String, known: Vec<String> },
     /// A component is larger than `image/budget.toml` allows.
     Budget {
         component: String,
@@ -74,6 +76,11 @@ impl fmt::Display for BuildError {
                 )
             }
             Self::Units { diagnostics } => write!(f, "unit files with errors:\n{diagnostics}"),
+            Self::Part { part, known } => write!(
+                f,
+                "there is no part {part} in rootfs/modules.toml; there are: {}",
+                known.join(", ")
+            ),
             Self::Budget {
                 component,
                 bytes,

@@ -82,7 +82,7 @@ pub fn build(options: &ImageOptions) -> Result<Artefacts, BuildError> {
     let programs = host::build::programs(options.profile)?;
     let system = root::system(&programs, VERSION, options.freshness)?;
     let mut step = host::progress::step("make the image");
-    let (modules, modules_part) = modules(&kernel)?;
+    let (modules, modules_part) = modules(&kernel, options)?;
     let segments = segments(options, &system, &modules)?;
 
     let vmlinuz = std::fs::read(&kernel.image).map_err(at(&kernel.image))?;
@@ -92,7 +92,7 @@ pub fn build(options: &ImageOptions) -> Result<Artefacts, BuildError> {
         .collect::<Vec<u8>>();
     let sizes = size::measure(vmlinuz.len() as u64, &segments, &system);
     let budget = host::paths::workspace().join("image/budget.toml");
-    size::check(&sizes, &budget)?;
+    size::check(&sizes, &budget, &options.parts)?;
 
     let boot = root::systemd_boot(options.freshness)?;
     let release = unified(
@@ -199,7 +199,7 @@ pub fn size_table(sizes: &[Size]) -> String {
     size::table(sizes)
 }
 
-fn modules(kernel: &Kernel) -> Result<(Trees, ModulePart), BuildError> {
+fn modules(kernel: &Kernel, options: &ImageOptions) -> Result<(Trees, ModulePart), BuildError> {
     let mut trees = Trees::default();
     let Some(folder) = &kernel.modules else {
         trees.plain.file("usr/lib/keelson/modules.boot", 0o644, "");
@@ -217,8 +217,19 @@ fn modules(kernel: &Kernel) -> Result<(Trees, ModulePart), BuildError> {
         .join("modinfo")
         .join(format!("{}.json", kernel.release));
     let library = Library::read(folder, &cache)?;
-    let closure = Closure::new(&library, &list, &kernel.release, kernel.unpacking)?;
-    closure.write(&kernel.release, &mut trees)?;
+    let closure = Closure::new(
+        &library,
+        &list,
+        &options.parts,
+        &kernel.release,
+        kernel.unpacking,
+    )?;
+    let cache = host::paths::cache().join("packed").join(&kernel.release);
+    let cache = match options.reuse {
+        Reuse::Segments => Some(cache.as_path()),
+        Reuse::Nothing => None,
+    };
+    closure.write(&kernel.release, &mut trees, cache)?;
     let (count, plain) = closure.count();
     Ok((
         trees,

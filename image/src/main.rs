@@ -42,6 +42,9 @@ struct Build {
     /// What that kernel was built with (default: config-RELEASE beside it, or config among its modules).
     #[arg(long, requires = "kernel")]
     config: Option<PathBuf>,
+    /// Modules that not every image has, such as file-systems (docs/boot.md); may be given more than once.
+    #[arg(long = "part", value_name = "NAME")]
+    parts: Vec<String>,
     /// Folder of unit files to bake in; may be given more than once.
     #[arg(long = "unit", value_name = "DIR")]
     units: Vec<PathBuf>,
@@ -93,6 +96,7 @@ fn run(build: Build) -> Result<(), BuildError> {
             modules: build.modules,
             config: build.config,
         }),
+        parts: build.parts,
         units: build.units,
         preload: build.preload,
         qcow2: build.qcow2,

@@ -13,6 +13,8 @@ pub struct ImageOptions {
     pub out: PathBuf,
     /// Instead of the distribution's kernel.
     pub kernel: Option<KernelFiles>,
+    /// Parts of `rootfs/modules.toml` that not every image has.
+    pub parts: Vec<String>,
     /// Folders of unit files to bake in.
     pub units: Vec<PathBuf>,
     /// Image archives to bake in.
@@ -34,6 +36,7 @@ impl Default for ImageOptions {
         Self {
             out: host::paths::image(),
             kernel: None,
+            parts: Vec::new(),
             units: Vec::new(),
             preload: Vec::new(),
             disk: Some(crate::disk::BYTES),

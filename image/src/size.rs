@@ -4,6 +4,7 @@ use crate::error::{BuildError, at, content};
 use crate::segment::{Segment, compressed_size};
 use crate::tree::{Node, Tree};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -22,6 +23,9 @@ pub struct Size {
 struct Budget {
     system: u64,
     modules: u64,
+    hardware: u64,
+    /// What a part may add to `hardware`.
+    parts: BTreeMap<String, u64>,
 }
 
 /// The parts of the image, then the programs in the system part.
@@ -52,7 +56,8 @@ pub(crate) fn measure(kernel: u64, segments: &[Segment], system: &Tree) -> Vec<S
 }
 
 /// Fail when a part is over its budget.
-pub(crate) fn check(sizes: &[Size], budget: &Path) -> Result<(), BuildError> {
+/// `extra`: the parts that it has beyond those of every image.
+pub(crate) fn check(sizes: &[Size], budget: &Path, extra: &[String]) -> Result<(), BuildError> {
     let text = std::fs::read_to_string(budget).map_err(at(budget))?;
     let budget: Budget =
         toml::from_str(&text).map_err(|error| content(budget, error.to_string()))?;
@@ -62,6 +67,7 @@ pub(crate) fn check(sizes: &[Size], budget: &Path) -> Result<(), BuildError> {
             .find(|size| size.component == name)
             .map_or(0, |size| size.compressed)
     };
+    let extra: u64 = extra.iter().filter_map(|part| budget.parts.get(part)).sum();
     let parts = [
         (
             "system",
@@ -72,6 +78,11 @@ pub(crate) fn check(sizes: &[Size], budget: &Path) -> Result<(), BuildError> {
             "modules",
             compressed("modules") + compressed("hardware"),
             budget.modules,
+        ),
+        (
+            "hardware",
+            compressed("hardware"),
+            budget.hardware.saturating_add(extra),
         ),
     ];
     for (component, bytes, budget) in parts {
@@ -124,13 +135,23 @@ mod tests {
                 size("units", 1 << 20),
             ],
             &budget,
+            &[],
         )
         .unwrap();
-        let error = check(&[size("system", 8 << 20), size("units", 1)], &budget).unwrap_err();
+        let error = check(&[size("system", 8 << 20), size("units", 1)], &budget, &[]).unwrap_err();
         assert!(
             error.to_string().contains("system is 8388609 bytes"),
             "{error}"
         );
-        check(&[size("system", 0), size("preload", 1 << 40)], &budget).unwrap();
+        check(&[size("system", 0), size("preload", 1 << 40)], &budget, &[]).unwrap();
+    }
+
+    #[test]
+    fn a_part_has_a_budget_of_its_own() {
+        let budget = Path::new(env!("CARGO_MANIFEST_DIR")).join("budget.toml");
+        let sizes = [size("hardware", 8 << 20)];
+        let error = check(&sizes, &budget, &[]).unwrap_err();
+        assert!(error.to_string().contains("hardware is 8388608 bytes"));
+        check(&sizes, &budget, &["file-systems".to_owned()]).unwrap();
     }
 }

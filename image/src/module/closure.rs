@@ -10,11 +10,12 @@
 use super::library::Library;
 use super::list::List;
 use super::slim::slim;
-use super::{modinfo, normal};
+use super::{modinfo, normal, pack};
 use crate::error::{BuildError, at};
 use crate::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Whether the kernel can unpack module files by itself (`CONFIG_MODULE_DECOMPRESS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(crate) enum Unpacking {
 /// How a module is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
-    AsShipped,
+    Packed,
     Plain,
 }
 
@@ -53,6 +54,7 @@ impl<'a> Closure<'a> {
     pub(crate) fn new(
         library: &'a Library,
         list: &List,
+        parts: &[String],
         release: &str,
         unpacking: Unpacking,
     ) -> Result<Self, BuildError> {
@@ -63,16 +65,23 @@ impl<'a> Closure<'a> {
             absent: Vec::new(),
         };
         let rest = if unpacking == Unpacking::ByKernel {
-            Form::AsShipped
+            Form::Packed
         } else {
             Form::Plain
         };
-        let groups = [
+        let mut groups = vec![
             (&list.boot, Form::Plain),
             (&list.common, Form::Plain),
             (&list.hardware, rest),
             (&list.containers, rest),
         ];
+        for name in parts {
+            let part = list.parts.get(name).ok_or_else(|| BuildError::Part {
+                part: name.clone(),
+                known: list.parts.keys().cloned().collect(),
+            })?;
+            groups.push((part, rest));
+        }
         for (names, form) in groups {
             for name in names {
                 closure.take(name, form);
@@ -138,7 +147,7 @@ impl<'a> Closure<'a> {
                         self.library
                             .serving(request)
                             .into_iter()
-                            .map(|name| (name, Form::AsShipped)),
+                            .map(|name| (name, Form::Packed)),
                     );
                 }
             }
@@ -191,8 +200,25 @@ impl<'a> Closure<'a> {
         order
     }
 
-    /// Put the modules and their indexes into the tree.
-    pub(crate) fn write(&self, release: &str, trees: &mut Trees) -> Result<(), BuildError> {
+    /// Those that are stored compressed, by name.
+    fn pack(&self, cache: Option<&Path>) -> Result<BTreeMap<&str, Vec<u8>>, BuildError> {
+        let packed = self.forms.iter().filter(|(_, form)| **form == Form::Packed);
+        let entries = packed.filter_map(|(name, _)| {
+            let entry = self.library.entries.get(name)?;
+            Some((name.as_str(), self.library.file(entry)))
+        });
+        let (names, sources): (Vec<_>, Vec<_>) = entries.unzip();
+        let files = pack::all(&sources, cache)?;
+        Ok(names.into_iter().zip(files).collect())
+    }
+
+    /// Put the modules and their indexes into the trees. `cache`: a folder for what was compressed.
+    pub(crate) fn write(
+        &self,
+        release: &str,
+        trees: &mut Trees,
+        cache: Option<&Path>,
+    ) -> Result<(), BuildError> {
         let Trees {
             plain: tree,
             packed,
@@ -200,6 +226,7 @@ impl<'a> Closure<'a> {
         let folder = format!("usr/lib/modules/{release}");
         let (mut dep, mut alias, mut softdep) = (String::new(), String::new(), String::new());
         let mut digests = String::new();
+        let mut packed_files = self.pack(cache)?;
         for (name, form) in &self.forms {
             let (Some(entry), Some(path)) = (self.library.entries.get(name), self.path(name))
             else {
@@ -208,13 +235,13 @@ impl<'a> Closure<'a> {
             let source = self.library.file(entry);
             let bytes = match form {
                 Form::Plain => modinfo::read(&source).map(slim),
-                Form::AsShipped => std::fs::read(&source),
+                Form::Packed => Ok(packed_files.remove(name.as_str()).unwrap_or_default()),
             };
             let bytes = bytes.map_err(at(&source))?;
             let _ = writeln!(digests, "{} {path}", crate::digest::of(&bytes));
             let tree = match form {
                 Form::Plain => &mut *tree,
-                Form::AsShipped => &mut *packed,
+                Form::Packed => &mut *packed,
             };
             tree.file(&format!("{folder}/{path}"), 0o644, bytes);
             let _ = write!(dep, "{path}:");
@@ -325,6 +352,7 @@ mod tests {
         let closure = Closure::new(
             &library,
             &list(&["ext4", "overlay"], &["e1000"]),
+            &[],
             "6",
             Unpacking::ByKernel,
         )
@@ -337,17 +365,24 @@ mod tests {
     #[test]
     fn module_comes_after_what_needs_it() {
         let library = library();
-        let closure =
-            Closure::new(&library, &list(&["ext4"], &[]), "6", Unpacking::ByKernel).unwrap();
+        let closure = Closure::new(
+            &library,
+            &list(&["ext4"], &[]),
+            &[],
+            "6",
+            Unpacking::ByKernel,
+        )
+        .unwrap();
         assert_eq!(closure.needed("ext4"), ["jbd2", "mbcache"]);
     }
 
     #[test]
-    fn boot_modules_and_their_needs_are_plain_others_as_shipped() {
+    fn boot_modules_and_their_needs_are_plain_others_compressed() {
         let library = library();
         let closure = Closure::new(
             &library,
             &list(&["ext4"], &["e1000"]),
+            &[],
             "6",
             Unpacking::ByKernel,
         )
@@ -358,7 +393,7 @@ mod tests {
             Some("kernel/drivers/net/e1000.ko.xz")
         );
         let closure =
-            Closure::new(&library, &list(&[], &["e1000"]), "6", Unpacking::Never).unwrap();
+            Closure::new(&library, &list(&[], &["e1000"]), &[], "6", Unpacking::Never).unwrap();
         assert_eq!(closure.path("e1000"), Some("kernel/drivers/net/e1000.ko"));
     }
 
@@ -368,6 +403,7 @@ mod tests {
         let error = Closure::new(
             &library,
             &list(&["nosuch"], &[]),
+            &[],
             "6.9",
             Unpacking::ByKernel,
         )
@@ -379,10 +415,33 @@ mod tests {
         let closure = Closure::new(
             &library,
             &list(&["ext4"], &["nosuch"]),
+            &[],
             "6.9",
             Unpacking::ByKernel,
         )
         .unwrap();
         assert_eq!(closure.absent, ["nosuch"]);
+    }
+
+    #[test]
+    fn a_part_comes_only_when_it_is_asked_for_and_an_unknown_one_is_refused() {
+        let library = library();
+        let list = List {
+            parts: [("file-systems".to_owned(), vec!["ext4".to_owned()])].into(),
+            ..list(&[], &["e1000"])
+        };
+        let names = |parts: &[&str]| {
+            let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+            let closure = Closure::new(&library, &list, &parts, "6", Unpacking::ByKernel)?;
+            Ok::<_, BuildError>(closure.forms.into_keys().collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["e1000"]);
+        let more = ["crc32c_intel", "e1000", "ext4", "jbd2", "mbcache"];
+        assert_eq!(names(&["file-systems"]).unwrap(), more);
+        let error = names(&["metal"]).unwrap_err().to_string();
+        assert!(
+            error.contains("metal") && error.contains("file-systems"),
+            "{error}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{BuildError, at, content};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -15,6 +16,9 @@ pub(crate) struct List {
     pub(crate) hardware: Vec<String>,
     /// Loaded when something asks; compressed.
     pub(crate) containers: Vec<String>,
+    /// Only in an image that asks for the part; compressed.
+    #[serde(default)]
+    pub(crate) parts: BTreeMap<String, Vec<String>>,
 }
 
 impl List {

@@ -12,6 +12,7 @@ mod closure;
 mod library;
 mod list;
 mod modinfo;
+mod pack;
 mod slim;
 
 pub(crate) use closure::{Closure, Trees, Unpacking};

@@ -55,13 +55,17 @@ impl Modinfo {
 
 /// The bytes of a module file, decompressed by the ending of its name.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let bytes = std::fs::read(path)?;
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    unpacked(&std::fs::read(path)?, ending.unwrap_or_default())
+}
+
+pub(crate) fn unpacked(bytes: &[u8], ending: &str) -> std::io::Result<Vec<u8>> {
     let mut plain = Vec::new();
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("xz") => liblzma::read::XzDecoder::new(&bytes[..]).read_to_end(&mut plain)?,
-        Some("zst") => zstd::Decoder::new(&bytes[..])?.read_to_end(&mut plain)?,
-        Some("gz") => flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain)?,
-        _ => return Ok(bytes),
+    match ending {
+        "xz" => liblzma::read::XzDecoder::new(bytes).read_to_end(&mut plain)?,
+        "zst" => zstd::Decoder::new(bytes)?.read_to_end(&mut plain)?,
+        "gz" => flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain)?,
+        _ => return Ok(bytes.to_vec()),
     };
     Ok(plain)
 }

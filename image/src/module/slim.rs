@@ -4,8 +4,8 @@
 //! the signature, parsing BTF (bpf(2)'s type format), for every function a look through the symbols to see whether it can
 //! be traced, registering trace events, and sorting the unwinder's table. All are of use to others: a signature under Secure Boot's lockdown, which checks modules one by one
 //! because it does not know where they come from (ours come in one file with the kernel), BTF, the table of functions
-//! and the events to tracing programs, the table of calls to `retbleed=stuff`. See docs/decisions/006. Modules of hardware that is not
-//! everywhere stay as they were shipped.
+//! and the events to tracing programs, the table of calls to `retbleed=stuff`. See docs/decisions/006 and, of the modules
+//! that are stored compressed, 018.
 
 use object::build::elf::Builder;
 
