@@ -74,6 +74,9 @@ pub enum NetReply {
         unit: UnitName,
         run: u64,
         message: String,
+        /// It is the unit's definition that can't be had, now or later.
+        #[serde(default)]
+        lasting: bool,
     },
     /// With the ports as they are published now.
     Flipped {

@@ -196,7 +196,12 @@ impl Machine {
                 }
             };
             if entry.standing_by.take().is_some() {
-                Event::PrepareFailed { unit, run, reason }
+                Event::PrepareFailed {
+                    unit,
+                    run,
+                    reason,
+                    lasting: false,
+                }
             } else {
                 Event::SpawnFailed { unit, run, reason }
             }

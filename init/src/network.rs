@@ -108,7 +108,12 @@ impl Machine {
         }
         let Some((found, container)) = self.container(unit) else {
             let reason = "not a container".to_owned();
-            return self.event(Event::PrepareFailed { unit, run, reason });
+            return self.event(Event::PrepareFailed {
+                unit,
+                run,
+                reason,
+                lasting: false,
+            });
         };
         let request = AttachRequest {
             unit: found.name.clone(),
@@ -130,7 +135,12 @@ impl Machine {
         );
         // While netd works.
         if let Err(reason) = self.stand_by(unit, run) {
-            self.event(Event::PrepareFailed { unit, run, reason });
+            self.event(Event::PrepareFailed {
+                unit,
+                run,
+                reason,
+                lasting: false,
+            });
         }
     }
 
@@ -260,7 +270,12 @@ impl Machine {
                     if namespace.is_none() && attachment.request.mode != NetworkMode::Host {
                         let (unit, run) = (attachment.unit, RunId(run));
                         let reason = "netd: attached without a network namespace".to_owned();
-                        return self.event(Event::PrepareFailed { unit, run, reason });
+                        return self.event(Event::PrepareFailed {
+                            unit,
+                            run,
+                            reason,
+                            lasting: false,
+                        });
                     }
                     attachment.attached = Some(Attached {
                         namespace,
@@ -276,12 +291,18 @@ impl Machine {
                     });
                 }
             }
-            NetReply::AttachFailed { run, message, .. } => {
+            NetReply::AttachFailed {
+                run,
+                message,
+                lasting,
+                ..
+            } => {
                 if let Some(attachment) = self.network.attachments.remove(&run) {
                     self.event(Event::PrepareFailed {
                         unit: attachment.unit,
                         run: RunId(run),
                         reason: message,
+                        lasting,
                     });
                 }
             }
@@ -320,6 +341,7 @@ impl Machine {
                 reason: format!(
                     "network: netd has died {deaths} times; its last words are on the console"
                 ),
+                lasting: false,
             });
         }
     }

@@ -99,6 +99,9 @@ pub enum Event {
         unit: UnitId,
         run: RunId,
         reason: String,
+        /// What the unit's definition asks for is never to be had: no restart policy tries again.
+        #[serde(default)]
+        lasting: bool,
     },
     /// A condition is not met: the answer to `Prepare` in place of the two above. `reason` names it.
     Skipped {

@@ -90,6 +90,9 @@ pub enum Failure {
     },
     PrepareFailed {
         reason: String,
+        /// Every further run would fail the same.
+        #[serde(default)]
+        lasting: bool,
     },
     SpawnFailed {
         reason: String,

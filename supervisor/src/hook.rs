@@ -202,13 +202,13 @@ impl Supervisor {
     }
 
     /// What was prepared is gone before the container could use it: the step that runs is in vain.
-    pub(crate) fn lost_in_pre_start(&mut self, unit: UnitId, reason: &str) {
+    pub(crate) fn lost_in_pre_start(&mut self, unit: UnitId, reason: &str, lasting: bool) {
         let ignored = self.planted(Mutant::LostPreparationIgnored);
         if let Some(life) = self.life_mut(unit)
             && matches!(life.state, State::PreStart { .. })
             && !ignored
         {
-            let failure = Self::prepare_failure(reason);
+            let failure = Self::prepare_failure(reason, lasting);
             life.stop_cause.get_or_insert(failure);
         }
     }

@@ -97,11 +97,18 @@ fn event_text(event: &Event, names: &dyn Fn(UnitId) -> String) -> String {
         Event::Withdrawn { ticket } => format!("request {} withdrawn", ticket.0),
         Event::Shutdown { within_ms } => format!("shutdown within {within_ms} ms"),
         Event::Prepared { unit, run } => of_run("prepared", &names(*unit), *run),
-        Event::PrepareFailed { unit, run, reason } => {
-            format!(
-                "{}: {reason}",
-                of_run("prepare failed", &names(*unit), *run)
-            )
+        Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting,
+        } => {
+            let what = if *lasting {
+                "prepare failed for good"
+            } else {
+                "prepare failed"
+            };
+            format!("{}: {reason}", of_run(what, &names(*unit), *run))
         }
         Event::Started { unit, run } => of_run("started", &names(*unit), *run),
         Event::SpawnFailed { unit, run, reason } => {

@@ -150,9 +150,10 @@ impl Supervisor {
     }
 
     /// The failure of a run whose preparation could not be finished.
-    pub(crate) fn prepare_failure(reason: &str) -> Failure {
+    pub(crate) fn prepare_failure(reason: &str, lasting: bool) -> Failure {
         Failure::PrepareFailed {
             reason: shortened(reason),
+            lasting,
         }
     }
 }

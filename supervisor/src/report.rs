@@ -26,7 +26,8 @@ enum Phase {
 #[derive(Clone, Copy)]
 enum Fact<'a> {
     Prepared,
-    PrepareFailed(&'a str),
+    /// Whether it lasts.
+    PrepareFailed(&'a str, bool),
     Skipped(&'a str),
     HookEnded(Hook, Option<&'a String>),
     HealthPlan(&'a HealthPlan),
@@ -45,7 +46,12 @@ enum Fact<'a> {
 fn fact(event: &Event) -> Option<(UnitId, RunId, Fact<'_>)> {
     Some(match event {
         Event::Prepared { unit, run } => (*unit, *run, Fact::Prepared),
-        Event::PrepareFailed { unit, run, reason } => (*unit, *run, Fact::PrepareFailed(reason)),
+        Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting,
+        } => (*unit, *run, Fact::PrepareFailed(reason, *lasting)),
         Event::Skipped { unit, run, reason } => (*unit, *run, Fact::Skipped(reason)),
         Event::HookEnded {
             unit,
@@ -125,11 +131,12 @@ impl Supervisor {
             {
                 self.spawn(unit, run);
             }
-            Fact::PrepareFailed(reason) if phase == Phase::Preparing => {
-                self.run_ended(unit, run, End::Failure(Self::prepare_failure(reason)));
+            Fact::PrepareFailed(reason, lasting) if phase == Phase::Preparing => {
+                let failure = Self::prepare_failure(reason, lasting);
+                self.run_ended(unit, run, End::Failure(failure));
             }
-            Fact::PrepareFailed(reason) if phase == Phase::Hook => {
-                self.lost_in_pre_start(unit, reason);
+            Fact::PrepareFailed(reason, lasting) if phase == Phase::Hook => {
+                self.lost_in_pre_start(unit, reason, lasting);
             }
             Fact::Skipped(reason) if phase == Phase::Preparing => self.skipped(unit, run, reason),
             Fact::HookEnded(hook, failure) => self.hook_ended(unit, run, hook, failure),
@@ -156,7 +163,7 @@ impl Supervisor {
             Fact::Exited(exit) if lives => self.run_ended(unit, run, End::Exit(exit)),
             Fact::Released if phase == Phase::Releasing => self.released(unit),
             Fact::Prepared
-            | Fact::PrepareFailed(_)
+            | Fact::PrepareFailed(..)
             | Fact::Skipped(_)
             | Fact::HealthPlan(_)
             | Fact::Started

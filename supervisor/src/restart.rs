@@ -254,8 +254,11 @@ impl Supervisor {
     }
 }
 
-/// What `on_unhealthy` says, whatever the policy.
+/// What the failure itself or `on_unhealthy` says, whatever the policy.
 fn wants_itself(life: &Life, failure: &Failure) -> Option<bool> {
+    if matches!(failure, Failure::PrepareFailed { lasting: true, .. }) {
+        return Some(false);
+    }
     if !matches!(failure, Failure::Unhealthy { .. }) {
         return None;
     }

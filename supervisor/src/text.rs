@@ -46,7 +46,9 @@ impl Supervisor {
     pub fn describe(&self, failure: &Failure) -> String {
         match failure {
             Failure::Exited { exit } => exit.to_string(),
-            Failure::PrepareFailed { reason } | Failure::SpawnFailed { reason } => reason.clone(),
+            Failure::PrepareFailed { reason, .. } | Failure::SpawnFailed { reason } => {
+                reason.clone()
+            }
             Failure::Hook { hook, reason } => format!("{hook}: {reason}"),
             Failure::PrepareTimeout => {
                 String::from("its image and network were not there within start_timeout")

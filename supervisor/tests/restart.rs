@@ -278,7 +278,12 @@ fn a_preparation_that_takes_too_long_has_failed_and_what_it_says_then_is_too_lat
     let run = machine.run("web");
     let reason = "too late".to_owned();
     machine.handle(Event::Prepared { unit, run });
-    machine.handle(Event::PrepareFailed { unit, run, reason });
+    machine.handle(Event::PrepareFailed {
+        unit,
+        run,
+        reason,
+        lasting: false,
+    });
     assert_eq!(
         (machine.state("web"), machine.done().len()),
         ("releasing", 0)
@@ -319,7 +324,12 @@ fn what_is_lost_while_a_step_of_pre_start_runs_ends_the_step_and_the_run() {
         machine.done();
         let (unit, run) = (machine.id("web"), machine.run("web"));
         let reason = "launcher: killed by SIGKILL".to_owned();
-        machine.handle(Event::PrepareFailed { unit, run, reason });
+        machine.handle(Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting: false,
+        });
         assert_eq!(machine.done(), ["kill pre_start 0 web"]);
         machine.hook_ended("web", HookKind::PreStart, 0, ends_well);
         assert_eq!(machine.done()[0], "release web", "{policy:?}");
@@ -339,7 +349,12 @@ fn what_was_lost_stays_so_when_a_stop_is_taken_back_meanwhile() {
     machine.prepared("web");
     let (unit, run) = (machine.id("web"), machine.run("web"));
     let reason = "launcher: killed by SIGKILL".to_owned();
-    machine.handle(Event::PrepareFailed { unit, run, reason });
+    machine.handle(Event::PrepareFailed {
+        unit,
+        run,
+        reason,
+        lasting: false,
+    });
     machine.stop(&["web"]);
     machine.start(&["web"]);
     machine.done();
@@ -424,4 +439,27 @@ fn a_stop_by_hand_is_remembered_over_a_reboot_for_unless_stopped_only() {
     );
     machine.start(&["kept"]);
     assert_eq!(machine.supervisor.stopped_units(), []);
+}
+
+#[test]
+fn what_can_never_be_had_is_not_tried_again_whatever_the_policy() {
+    for restart in [Restart::Always, Restart::OnFailure, Restart::UnlessStopped] {
+        let web = simple("web").with(|service| service.restart = restart);
+        let mut machine = Machine::new(&[web]);
+        machine.start(&["web"]);
+        let (unit, run) = (machine.id("web"), machine.run("web"));
+        let reason = "5000 published ports, the limit for one unit is 4096".to_owned();
+        machine.handle(Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting: true,
+        });
+        machine.released("web");
+        assert_eq!(machine.state("web"), "failed", "{restart:?}");
+        assert!(machine.reason("web").contains("5000 published ports"));
+        // Whoever has changed something may ask again.
+        machine.start(&["web"]);
+        assert_eq!(machine.state("web"), "preparing");
+    }
 }

@@ -61,7 +61,24 @@ pub(crate) enum Attached {
     Now(Option<OwnedFd>),
     /// The unit's address is still on the link of its former run: try again when that is gone.
     Later,
-    Failed(String),
+    Failed(Refusal),
+}
+
+/// Why a run is not attached.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) message: String,
+    /// What the unit asks for is never to be had.
+    pub(crate) lasting: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            lasting: false,
+        }
+    }
 }
 
 /// Whether to wait for a link that is going.
@@ -170,11 +187,11 @@ impl Containers {
                 .namespaces
                 .take()
                 .map(|namespace| (Attachment::alone(request), Some(namespace.descriptor)))
-                .map_err(|error| error.to_string()),
+                .map_err(|error| error.to_string().into()),
             NetworkMode::Bridge => match self.attach_to_bridge(request, mtu, patience) {
                 Ok(Some((attachment, namespace))) => Ok((attachment, Some(namespace))),
                 Ok(None) => return Attached::Later,
-                Err(message) => Err(message),
+                Err(refusal) => Err(refusal),
             },
         };
         match attached {
@@ -183,7 +200,7 @@ impl Containers {
                     .insert((request.unit.clone(), request.run), attachment);
                 Attached::Now(namespace)
             }
-            Err(message) => Attached::Failed(message),
+            Err(refusal) => Attached::Failed(refusal),
         }
     }
 
@@ -213,13 +230,16 @@ impl Containers {
         request: &AttachRequest,
         mtu: u32,
         patience: Patience,
-    ) -> Result<Option<(Attachment, OwnedFd)>, String> {
+    ) -> Result<Option<(Attachment, OwnedFd)>, Refusal> {
         let unit = &request.unit;
         let bridge = *self
             .bridge
             .as_ref()
             .map_err(|error| format!("no network for containers: {error}"))?;
-        let wanted = ports::wanted(&request.ports)?;
+        let wanted = ports::wanted(&request.ports).map_err(|message| Refusal {
+            message,
+            lasting: true,
+        })?;
         let taken = if request.beside {
             self.addresses.take_beside()
         } else {
@@ -236,10 +256,7 @@ impl Containers {
             (taken, _) => taken,
         };
         let Taken::Address(address) = taken else {
-            return Err(format!(
-                "no free address in {} for unit {unit}",
-                bridge.subnet
-            ));
+            return Err(format!("no free address in {} for unit {unit}", bridge.subnet).into());
         };
         let held = if request.beside {
             Vec::new()
@@ -265,7 +282,7 @@ impl Containers {
             Err(error) => {
                 self.host_ports.release(&held);
                 self.addresses.release(address);
-                Err(error.to_string())
+                Err(error.to_string().into())
             }
         }
     }

@@ -12,7 +12,7 @@
 //! something that the container's network doesn't fit.
 
 use super::{Daemon, Flow, SETTLE_WAIT_MS};
-use crate::containers::{Attached, Containers, Patience};
+use crate::containers::{Attached, Containers, Patience, Refusal};
 use crate::machine::Event;
 use crate::plan::subnet::Subnet;
 use control::net::{AttachRequest, NetReply, NetRequest};
@@ -167,9 +167,15 @@ impl Daemon {
                 mtu,
             }),
             Attached::Later => self.waiting.push_back(Waiting { request, ..waiting }),
-            Attached::Failed(message) => {
+            Attached::Failed(Refusal { message, lasting }) => {
                 let AttachRequest { unit, run, .. } = request;
-                self.send(&NetReply::AttachFailed { unit, run, message }, None);
+                let reply = NetReply::AttachFailed {
+                    unit,
+                    run,
+                    message,
+                    lasting,
+                };
+                self.send(&reply, None);
             }
         }
     }

@@ -425,7 +425,12 @@ impl Machine {
 
     pub(crate) fn prepare_failed(&mut self, name: &str) {
         let (unit, run, reason) = (self.id(name), self.run(name), "no image".to_owned());
-        self.handle(Event::PrepareFailed { unit, run, reason });
+        self.handle(Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting: false,
+        });
     }
 
     pub(crate) fn started(&mut self, name: &str) {

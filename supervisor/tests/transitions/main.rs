@@ -178,7 +178,12 @@ fn send(machine: &mut Machine, state: In, event: On, unit: UnitId, run: RunId) {
             });
         }
         O::Prepared => Event::Prepared { unit, run },
-        O::PrepareFailed => Event::PrepareFailed { unit, run, reason },
+        O::PrepareFailed => Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting: false,
+        },
         O::Skipped => Event::Skipped { unit, run, reason },
         O::HookEnded => Event::HookEnded {
             unit,

@@ -22,6 +22,8 @@ pub struct Netd {
     /// News about the machine's link that came between answers.
     pub news: VecDeque<NetReply>,
     pub started: Instant,
+    /// Whether the last refusal is one for ever.
+    pub lasting: bool,
 }
 
 /// What an `Attached` brought.
@@ -58,6 +60,7 @@ impl Netd {
             socket: ours,
             news: VecDeque::new(),
             started,
+            lasting: false,
         };
         netd.send(&NetRequest::Kept, &[]);
         netd
@@ -169,8 +172,17 @@ impl Netd {
                         ports,
                     });
                 }
-                (NetReply::AttachFailed { unit, run, message }, _) => {
+                (
+                    NetReply::AttachFailed {
+                        unit,
+                        run,
+                        message,
+                        lasting,
+                    },
+                    _,
+                ) => {
                     assert_eq!((&unit, run), (&request.unit, request.run));
+                    self.lasting = lasting;
                     return Err(message);
                 }
                 (news, _) => self.news.push_back(news),

@@ -235,6 +235,20 @@ fn a_port_in_use_is_refused_and_both_owners_are_named() {
         "{message}"
     );
 
+    assert!(!netd.lasting, "it may be free later");
+    let too_many = Port {
+        count: 5000,
+        ..tcp(20_000, 20_000)
+    };
+    let message = netd
+        .try_attach(request("many", 9, &[too_many]))
+        .unwrap_err();
+    assert!(
+        message.contains("the limit for one unit is 4096"),
+        "{message}"
+    );
+    assert!(netd.lasting, "no later start will be better");
+
     // And the other way round: the machine's processes can't take a published port.
     let taken = world.machine.run(|| TcpListener::bind("0.0.0.0:8080"));
     assert_eq!(taken.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);

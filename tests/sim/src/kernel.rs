@@ -254,7 +254,12 @@ impl Kernel {
         let failure = None;
         Some(match chance.number(10) {
             0 => Event::Prepared { unit, run },
-            1 => Event::PrepareFailed { unit, run, reason },
+            1 => Event::PrepareFailed {
+                unit,
+                run,
+                reason,
+                lasting: false,
+            },
             2 => Event::Started { unit, run },
             3 => Event::SpawnFailed { unit, run, reason },
             4 => Event::Exited { unit, run, exit },

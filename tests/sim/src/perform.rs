@@ -102,7 +102,12 @@ impl Kernel {
         } else if chance.per_mille(behaviour.prepare_fails) {
             self.counts.prepare_failures += 1;
             let reason = "image: no such image".to_owned();
-            Event::PrepareFailed { unit, run, reason }
+            Event::PrepareFailed {
+                unit,
+                run,
+                reason,
+                lasting: false,
+            }
         } else if chance.per_mille(behaviour.skipped) {
             self.counts.skipped += 1;
             let reason = "condition: no such path".to_owned();
@@ -158,7 +163,15 @@ impl Kernel {
             self.counts.lost_preparations += 1;
             let reason = "launcher: killed by SIGKILL".to_owned();
             let lost_ms = chance.between(0, 80);
-            self.report(lost_ms, Event::PrepareFailed { unit, run, reason });
+            self.report(
+                lost_ms,
+                Event::PrepareFailed {
+                    unit,
+                    run,
+                    reason,
+                    lasting: false,
+                },
+            );
         }
         if inside && !known.alive {
             // The container has gone in the meantime: the step finds nothing to enter.
@@ -641,7 +654,15 @@ impl Kernel {
         self.plan(1_000 + PROBE_GRACE_MS, Happening::Silence);
         for (unit, run) in under_way {
             let reason = "netd ended while it prepared the network".to_owned();
-            self.report(1, Event::PrepareFailed { unit, run, reason });
+            self.report(
+                1,
+                Event::PrepareFailed {
+                    unit,
+                    run,
+                    reason,
+                    lasting: false,
+                },
+            );
         }
     }
 }

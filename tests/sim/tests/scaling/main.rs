@@ -167,7 +167,12 @@ fn units_that_start_one_when_they_fail_are_linear() {
         });
         let (unit, run) = failed.expect("unit 1 starts");
         let reason = "no image".to_owned();
-        machine.perform(Event::PrepareFailed { unit, run, reason });
+        machine.perform(Event::PrepareFailed {
+            unit,
+            run,
+            reason,
+            lasting: false,
+        });
         machine.perform(Event::Released { unit, run });
         let supervisor = &machine.supervisor;
         assert_eq!(supervisor.goal(UnitId(units - 1)), supervisor::Goal::Up);
