@@ -61,35 +61,59 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// In a child just before execve(2): put each descriptor under its number and keep it open over the exec. Everything
+/// In a process just before execve(2): put each descriptor under its number and keep it open over the exec. Everything
 /// else from `first_free` upward is closed by the exec (all descriptors are close-on-exec from birth; close_range(2)
 /// makes sure of it).
 ///
 /// # Errors
 /// As fcntl(2), dup3(2), close_range(2).
 pub fn place(plan: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
-    let first_free = plan
-        .iter()
-        .map(|(_, number)| number.saturating_add(1))
-        .max()
-        .unwrap_or(3)
-        .max(3);
-    // Copies above every target first, so that no target overwrites a source that is still to come.
-    let mut copies = Vec::with_capacity(plan.len());
-    for (source, number) in plan {
-        copies.push((
-            fcntl(source, FcntlArg::F_DUPFD_CLOEXEC(first_free))?,
-            *number,
-        ));
-    }
-    for (copy, number) in copies {
-        // SAFETY: dup2(2) has no memory effects; whoever owned `number` in this process is about to be replaced by execve.
-        if unsafe { libc::dup2(copy, number) } < 0 {
-            return Err(io::Error::last_os_error());
+    Placement::new(plan).apply()
+}
+
+/// The plan of [`place`], laid out so that following it needs no memory.
+#[derive(Debug)]
+pub(crate) struct Placement {
+    /// Source, and the number it is to have.
+    moves: Vec<(RawFd, RawFd)>,
+    first_free: RawFd,
+}
+
+impl Placement {
+    /// The sources must be open when it is applied.
+    pub(crate) fn new(plan: &[(BorrowedFd<'_>, RawFd)]) -> Self {
+        let moves: Vec<_> = plan
+            .iter()
+            .map(|(source, number)| (source.as_raw_fd(), *number))
+            .collect();
+        let beyond = moves.iter().map(|(_, number)| number.saturating_add(1));
+        Self {
+            first_free: beyond.max().unwrap_or(3).max(3),
+            moves,
         }
     }
-    let from = u32::try_from(first_free).unwrap_or(3);
-    close_range(from, CLOSE_RANGE_CLOEXEC)
+
+    /// System calls, and nothing else: for a child that has its parent's memory.
+    pub(crate) fn apply(&mut self) -> io::Result<()> {
+        // Copies above every target first, so that no target overwrites a source that is still to come.
+        for (source, _) in &mut self.moves {
+            // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC has no memory effects; the copy is nobody's but this process's, which is about to
+            // be replaced by execve.
+            let copy = unsafe { libc::fcntl(*source, libc::F_DUPFD_CLOEXEC, self.first_free) };
+            if copy < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            *source = copy;
+        }
+        for (copy, number) in &self.moves {
+            // SAFETY: dup2(2) has no memory effects; whoever owned `number` in this process is about to be replaced by execve.
+            if unsafe { libc::dup2(*copy, *number) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        let from = u32::try_from(self.first_free).unwrap_or(3);
+        close_range(from, CLOSE_RANGE_CLOEXEC)
+    }
 }
 
 /// linux/close_range.h
