@@ -106,13 +106,12 @@ fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, RunError> {
     Ok(folder.join(target::TRIPLE).join(profile.folder()))
 }
 
-/// What the linker does for small files (docs/decisions/009): relocations of a position-independent program in a few hundred
-/// bytes instead of 24 bytes each, functions of the same code once, no tables for unwinding.
-const SMALL: [&str; 3] = [
-    "-zpack-relative-relocs",
-    "--icf=all",
-    "-Thost/no-unwinding.ld",
-];
+/// At fixed addresses (docs/decisions/019): a program that needs no relocation shares the pages that it would have written
+/// on, and its start has no fault for each.
+const FIXED: &str = "-Crelocation-model=static";
+
+/// What the linker does for small files (docs/decisions/009): functions of the same code once, no tables for unwinding.
+const SMALL: [&str; 2] = ["--icf=all", "-Thost/no-unwinding.ld"];
 
 fn rust_flags(profile: Profile) -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -120,7 +119,11 @@ fn rust_flags(profile: Profile) -> String {
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
         .unwrap_or_default();
     let remap = |from: PathBuf, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let mut flags = vec![remap(paths::workspace(), "/keelson"), remap(home, "/cargo")];
+    let mut flags = vec![
+        FIXED.to_owned(),
+        remap(paths::workspace(), "/keelson"),
+        remap(home, "/cargo"),
+    ];
     match profile {
         Profile::Os => flags.extend(SMALL.map(|option| format!("-Clink-arg={option}"))),
         // A panic unwinds.
