@@ -29,8 +29,15 @@ pub enum NetRequest {
     /// address is this run's from now on. Harmless when it is the case already. Answered `Flipped` or `FlipFailed`, and
     /// then everything is as it was.
     Flip { unit: UnitName, run: u64 },
-    /// The run has ended: its ports are free, its address too as soon as the kernel has removed the link.
-    Detach { unit: UnitName, run: u64 },
+    /// The run has ended: its ports are free, its address too as soon as the kernel has removed the link. With `keep`, and
+    /// its namespace riding along, another run of the unit will follow by itself: it may have all of that, if it asks for the
+    /// same and comes soon.
+    Detach {
+        unit: UnitName,
+        run: u64,
+        #[serde(default)]
+        keep: bool,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]

@@ -152,17 +152,20 @@ impl Machine {
         }
     }
 
-    /// Give the network of a run back.
+    /// Give the network of a run back; when the unit restarts by itself, for its next run to have it.
     pub(crate) fn detach(&mut self, run: RunId) {
         self.network.flips.retain(|flip| flip.to != run);
         if let Some(attachment) = self.network.attachments.remove(&run.0) {
-            self.tell_netd(
-                &NetRequest::Detach {
-                    unit: attachment.request.unit,
-                    run: run.0,
-                },
-                None,
-            );
+            let unit = attachment.unit;
+            let namespace = attachment.attached.and_then(|attached| attached.namespace);
+            let keep =
+                self.supervisor.is_to_restart(unit) && self.supervisor.successor_of(unit).is_none();
+            let request = NetRequest::Detach {
+                unit: attachment.request.unit,
+                run: run.0,
+                keep,
+            };
+            self.tell_netd(&request, namespace.as_ref().filter(|_| keep));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The read model: what `ps`, `status` and the boot chart ask.
 
-use crate::life::{Life, Lowered};
+use crate::life::{Life, Lowered, Next};
 use crate::present::Pause;
 use crate::replace::Replacement;
 use crate::{
@@ -199,6 +199,15 @@ impl Supervisor {
     #[must_use]
     pub fn is_to_stop(&self, unit: UnitId) -> bool {
         self.life(unit).is_some_and(Life::is_leaving)
+    }
+
+    /// Its run has ended of itself, and the restart policy has another one follow: nothing that it was given was at fault.
+    #[must_use]
+    pub fn is_to_restart(&self, unit: UnitId) -> bool {
+        self.life(unit).is_some_and(|life| {
+            let of_itself = matches!(life.last_failure, None | Some(Failure::Exited { .. }));
+            of_itself && matches!(life.next, Next::Backoff { .. })
+        })
     }
 
     /// Frozen, or about to be.

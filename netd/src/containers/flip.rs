@@ -82,6 +82,7 @@ impl Containers {
     /// # Errors
     /// In one readable line; everything is as it was.
     pub(crate) fn flip(&mut self, unit: &UnitName, run: u64) -> Result<Vec<String>, String> {
+        self.forget_kept_of(unit);
         let Some(new) = self.runs.get(&(unit.clone(), run)) else {
             return Err(format!("run {run} of unit {unit} has no network"));
         };

@@ -4,6 +4,7 @@
 //! attach   address ─▶ host ports held ─▶ namespace ─▶ veth ─▶ map elements     a failure undoes what was done
 //! flip     the map elements of one run become those of another run of its unit, in one step        [flip]
 //! detach   map elements and sockets go; the veth goes with the last process of its namespace, the address after it
+//! keep     a run that ends and restarts by itself leaves its network to the next one                   [kept]
 //! held     after a restart of this program: the same facts, read from the namespace and the map    [recovery]
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! Nothing here waits for the deletion of a veth (12 to 25 ms), and no name of a link is given twice.
 
 mod flip;
+mod kept;
 mod recovery;
 
 use crate::bridge::{Bridge, Surroundings};
@@ -42,6 +44,11 @@ struct Attachment {
     wanted: Vec<Wanted>,
     held: Vec<HostPort>,
     published: Vec<Published>,
+    /// Name of the end of its link on the bridge; empty where it has none, or one that a former run of this program made.
+    link: String,
+    mtu: u32,
+    /// The run has ended; the next one of its unit may have all this.
+    kept: Option<kept::Kept>,
 }
 
 impl Attachment {
@@ -180,6 +187,10 @@ impl Containers {
         mtu: u32,
         patience: Patience,
     ) -> Attached {
+        if let Some(namespace) = self.take_kept(request, mtu) {
+            return Attached::Now(Some(namespace));
+        }
+        self.make_way_for(request);
         self.forget_former_runs(request);
         let attached = match request.mode {
             NetworkMode::Host => Ok((Attachment::alone(request), None)),
@@ -269,13 +280,16 @@ impl Containers {
             .map(|(wanted, held)| at(wanted, held.port, address))
             .collect();
         match self.connect(request, bridge, mtu, address, &published) {
-            Ok(namespace) => Ok(Some((
+            Ok((namespace, link)) => Ok(Some((
                 Attachment {
                     address: Some(address),
                     beside: request.beside,
                     wanted,
                     held,
                     published,
+                    link,
+                    mtu,
+                    kept: None,
                 },
                 namespace,
             ))),
@@ -294,11 +308,11 @@ impl Containers {
         mtu: u32,
         address: Ipv4Addr,
         published: &[Published],
-    ) -> Result<OwnedFd, Box<dyn std::error::Error>> {
+    ) -> Result<(OwnedFd, String), Box<dyn std::error::Error>> {
         let mut namespace = self.namespaces.take()?;
         let name = format!("{LINK_PREFIX}{:x}", self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
-        let alias = format!("{} run {}", request.unit, request.run);
+        let alias = alias(request);
         // From here on the link may exist, so the address is busy until the kernel says that it is gone.
         self.addresses.attached(address, &name);
         let wiring = Wiring {
@@ -322,7 +336,7 @@ impl Containers {
             firewall::exchange(&[], published).commit(&mut self.netfilter)?;
             self.forget_flows(published);
         }
-        Ok(namespace.descriptor)
+        Ok((namespace.descriptor, name))
     }
 
     /// Flows of UDP ports would go on to wherever they were translated to before.
@@ -451,6 +465,11 @@ impl Containers {
 fn missing(these: &[Published], those: &[Published]) -> Vec<Published> {
     let missing = these.iter().filter(|one| !those.contains(one));
     missing.copied().collect()
+}
+
+/// Of a run's link.
+fn alias(request: &AttachRequest) -> String {
+    format!("{} run {}", request.unit, request.run)
 }
 
 fn at(wanted: &Wanted, port: u16, container: Ipv4Addr) -> Published {

@@ -186,6 +186,7 @@ impl Daemon {
             self.machine.deadline_ms(),
             waiting,
             unanswered,
+            self.containers.as_ref().and_then(Containers::kept_until_ms),
             self.writer.deadline_ms(),
         ]
         .into_iter()
@@ -206,6 +207,7 @@ impl Daemon {
         }
         self.answer_if_settled(now_ms);
         if let Some(containers) = &mut self.containers {
+            containers.give_up_kept(now_ms);
             self.writer.work(now_ms, containers.addresses());
         }
     }

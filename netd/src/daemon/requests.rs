@@ -93,9 +93,13 @@ impl Daemon {
                 self.attach(Waiting::new(request));
             }
             NetRequest::Flip { unit, run } => self.flip(unit, run)?,
-            NetRequest::Detach { unit, run } => {
+            NetRequest::Detach { unit, run, keep } => {
                 self.forget(|pending| pending.unit == unit && pending.run == run);
-                self.containers()?.detach(&unit, run);
+                let containers = self.containers()?;
+                match descriptors.pop().filter(|_| keep) {
+                    Some(namespace) => containers.detach_and_keep(&unit, run, namespace),
+                    None => containers.detach(&unit, run),
+                }
             }
         }
         Ok(Flow::Continue)

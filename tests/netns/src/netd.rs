@@ -244,9 +244,18 @@ impl Netd {
             &NetRequest::Detach {
                 unit: name(unit),
                 run,
+                keep: false,
             },
             &[],
         );
+    }
+
+    /// Its unit will have another run by itself.
+    pub fn detach_and_keep(&self, container: &Container) {
+        let AttachRequest { unit, run, .. } = container.request.clone();
+        let keep = true;
+        let namespace = container.namespace.descriptor().as_fd();
+        self.send(&NetRequest::Detach { unit, run, keep }, &[namespace]);
     }
 
     /// What PID 1 says to a new netd.
