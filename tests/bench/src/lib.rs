@@ -1,7 +1,8 @@
 //! Benchmarks of the whole system, each beside floors and peers that are measured in the same run.
 //!
 //! ```text
-//! cargo run --release -p bench -- boot   boots under QEMU ──▶ measurements ──▶ medians ──▶ docs/performance.md
+//! cargo run --release -p bench -- boot     boots under QEMU ──▶ measurements ──▶ medians ──▶ docs/performance.md
+//! cargo run --release -p bench -- launch   one boot, measured from within ─┘
 //! cargo run --release -p bench -- log    logd on this host ──▶ lines for a CPU second, before and now ──▶ the same
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod boot;
 mod disturbance;
 mod document;
 mod host_machine;
+pub mod launch;
 pub mod log;
 mod statistics;
 mod table;

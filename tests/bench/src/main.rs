@@ -17,12 +17,15 @@ enum Benchmark {
     Boot(bench::boot::Options),
     /// Lines that logd keeps for a second of processor time, on this host. Writes docs/performance.md.
     Log(bench::log::Options),
+    /// Starts, execs, restarts and lists beside crun by hand and the kernel's floors. Writes docs/performance.md.
+    Launch(bench::launch::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse().benchmark {
         Benchmark::Boot(options) => bench::boot::run(&options),
         Benchmark::Log(options) => bench::log::run(&options),
+        Benchmark::Launch(options) => bench::launch::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! kernel ─▶ floor-init ─┬─ floor=bare    one line, what it uses, power off
-//!                       └─ floor=redis   modules, the machine's disk, a fixed address ─▶ redis-server as PID 1,
-//!                                         N of them with floor_instances=N, on one port after the other
-//!                                         └─ a child says after a while what all of it uses, and ends
+//!                       ├─ floor=redis   modules, the machine's disk, a fixed address ─▶ redis-server as PID 1,
+//!                       │                 N of them with floor_instances=N, on one port after the other
+//!                       │                 └─ a child says after a while what all of it uses, and ends
+//!                       └─ floor=launch  Keelson, and beside its PID 1 a child that measures launches [launch]
 //! ```
 //!
 //! No cgroup, no namespace, no supervision, no log, no DHCP, no check of the disk, which is mounted read-only: whatever
@@ -17,6 +18,7 @@
 //! ```
 
 mod facts;
+mod launch;
 mod network;
 mod redis;
 
@@ -28,14 +30,22 @@ use sys::power::{self, PowerAction};
 const REPORT: &str = "report";
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(REPORT) {
-        facts::report_later();
-        return ExitCode::SUCCESS;
+    match std::env::args().nth(1).as_deref() {
+        Some(REPORT) => {
+            facts::report_later();
+            return ExitCode::SUCCESS;
+        }
+        Some(launch::CHILD) => {
+            launch::measure();
+            return ExitCode::SUCCESS;
+        }
+        Some(_) | None => {}
     }
     say("init");
     // What the kernel does not know of its command line it gives to init as environment (kernel-parameters.rst).
     let error = match std::env::var("floor").as_deref() {
         Ok("redis") => redis::start(instances()),
+        Ok("launch") => Some(launch::start()),
         Ok(_) | Err(_) => bare().err(),
     };
     if let Some(error) = error {

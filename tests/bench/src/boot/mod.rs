@@ -25,7 +25,7 @@ mod shape;
 use crate::disturbance::Ticks;
 use crate::{Failure, document, host_machine};
 use measured::Measured;
-use prepare::Prepared;
+pub(crate) use prepare::Prepared;
 use qemu::WaitError;
 use shape::Shape;
 use std::collections::BTreeMap;

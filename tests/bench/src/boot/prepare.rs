@@ -8,7 +8,7 @@ use host::fetch::Freshness;
 use host::packages::Need;
 use image::{Artefacts, ImageOptions};
 use qemu::{BootFrom, Disk, Machine, MachineOptions, Release, Translation};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Of the machine, floors included.
@@ -77,6 +77,16 @@ impl Prepared {
     pub(crate) fn keelson(&self) -> MachineOptions {
         let initramfs = self.artefacts.initramfs.clone();
         self.machine(initramfs, self.artefacts.cmdline.clone())
+    }
+
+    /// The release with more in its initramfs.
+    pub(crate) fn with_initramfs(&self, initramfs: PathBuf) -> MachineOptions {
+        self.machine(initramfs, self.artefacts.cmdline.clone())
+    }
+
+    /// Where everything that is made for benchmarks lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A floor on the same machine.

@@ -1,0 +1,143 @@
+//! Launching measured from within: beside Keelson's own PID 1 on the same kernel, in the same minute, a process that starts
+//! the least container, one with crun, and one with `keelctl`, in turns.
+//!
+//! ```text
+//! kernel ─▶ floor-init ─┬─ child ─▶ waits for the machine ─▶ a root of its own with crun's files ─▶ rounds ─▶ lines on the console
+//!                       └─ becomes /init: Keelson
+//! ```
+//!
+//! ```text
+//! floor: launch ROW N us
+//! floor: launch done
+//! ```
+//!
+//! Rows are measured one after the other in each round, so that a slow minute falls on all alike.
+
+mod container;
+mod crun;
+mod place;
+mod pong;
+
+use pong::Service;
+use std::fmt::Display;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// As the child of PID 1 that measures.
+pub(crate) const CHILD: &str = "measure-launches";
+/// Rounds before what is measured: code is translated, files are in memory.
+const ROUNDS_OF_WARMTH: u32 = 2;
+/// So long the machine may take to start its first unit.
+const READY: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Between two starts, for what the one before leaves to the kernel (a namespace's end takes tens of milliseconds).
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// Units of tests/bench/src/launch, which have these names.
+const ALONE: &str = "bench-alone";
+const BRIDGED: &str = "bench-bridged";
+const SLEEPER: &str = "bench-sleeper";
+const REDIS: &str = "bench-redis";
+/// `bench-redis`, published.
+const REDIS_PORT: u16 = 6390;
+
+/// Start the child, and become Keelson's PID 1. Returns only the reason why not.
+pub(crate) fn start() -> io::Error {
+    let child = place::prepare().and_then(|()| Command::new(place::AGENT).arg(CHILD).spawn());
+    match child {
+        Ok(_) => Command::new("/init").exec(),
+        Err(error) => error,
+    }
+}
+
+/// The child's work.
+pub(crate) fn measure() {
+    match measure_all() {
+        Ok(()) => println!("floor: launch done"),
+        Err(error) => println!("floor: failed: launch: {error}"),
+    }
+}
+
+fn measure_all() -> io::Result<()> {
+    let rounds: u32 = std::env::var("floor_rounds")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10);
+    let layers = place::enter()?;
+    wait_ready()?;
+    let peer = crun::Peer::new(&layers)?;
+    let least = container::Least::new(&layers)?;
+    let redis = crun::Loop::start(&peer)?;
+    keelctl(&["start", SLEEPER])?;
+    keelctl(&["start", REDIS])?;
+    peer.start_sleeper()?;
+    for round in 0..ROUNDS_OF_WARMTH + rounds {
+        let told = |row: &str, time: io::Result<Duration>| -> io::Result<()> {
+            let time = time.map_err(|error| io::Error::other(format!("{row}: {error}")))?;
+            if round >= ROUNDS_OF_WARMTH {
+                println!("floor: launch {row} {} us", time.as_micros());
+            }
+            std::thread::sleep(PAUSE);
+            Ok(())
+        };
+        told("fork-exec", fork_exec())?;
+        told("least", least.run())?;
+        told("crun", peer.run_true())?;
+        told("alone", keelctl(&["start", ALONE]))?;
+        told("bridged", keelctl(&["start", BRIDGED]))?;
+        told("crun-exec", peer.exec_true())?;
+        told("exec", keelctl(&["exec", SLEEPER, "--", "/bin/true"]))?;
+        told("version", keelctl(&["version"]))?;
+        told("ps", keelctl(&["ps"]))?;
+        told(
+            "crun-pong",
+            pong::killed_to_pong(&Service::Peer(&redis), crun::ADDRESS, 6379),
+        )?;
+        told(
+            "pong",
+            pong::killed_to_pong(&Service::Unit(REDIS), place::MACHINE, REDIS_PORT),
+        )?;
+    }
+    redis.end();
+    Ok(())
+}
+
+fn fork_exec() -> io::Result<Duration> {
+    timed(Command::new(place::BUSYBOX).arg("true"))
+}
+
+fn keelctl(words: &[&str]) -> io::Result<Duration> {
+    let program = Path::new(sys::paths::PROGRAMS).join("keelctl");
+    timed(Command::new(place::machine(&program)).args(words))
+}
+
+/// From before the fork until the command has ended, which it must with success.
+fn timed(command: &mut Command) -> io::Result<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let begun = Instant::now();
+    let output = command.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+    let time = begun.elapsed();
+    if output.status.success() {
+        return Ok(time);
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(failed(format!("{command:?}: {} {text}", output.status)))
+}
+
+fn wait_ready() -> io::Result<()> {
+    let until = Instant::now() + READY;
+    loop {
+        match keelctl(&["start", BRIDGED]) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(_) => std::thread::sleep(LOOK_AGAIN),
+        }
+    }
+}
+
+fn failed(text: impl Display) -> io::Error {
+    io::Error::other(text.to_string())
+}
