@@ -1,7 +1,7 @@
 //! The latest runs of units whose command is meant to end: what `keelctl history` shows, over reboots.
 //!
 //! ```text
-//! run ends ─▶ Changed ─▶ kept here, on the clock on the wall ─▶ /var/machine/history/UNIT.json, once a second at most
+//! run ends ─▶ Changed ─▶ kept here, on the clock on the wall ─▶ /var/machine/history/UNIT.json, a second later
 //!                             ▲                                                      │
 //!                             └── when the unit's first run of this boot has ended ──┘
 //! ```
@@ -36,6 +36,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct PastRuns {
     /// Of units that have had such a run in this boot.
     units: BTreeMap<UnitName, Kept>,
+    /// Or, when everything had been written, when the first came that has not been.
     written_at_ms: u64,
     #[serde(default)]
     retry: Retry,
@@ -95,6 +96,10 @@ impl Machine {
             },
         };
         let (name, keep) = (unit.name.clone(), keep_of(unit));
+        if self.past_runs.deadline().is_none() {
+            // Whoever waits for the end of this run does not wait for the disk.
+            self.past_runs.written_at_ms = since_boot_ms();
+        }
         let kept = self.past_runs.units.entry(name).or_insert_with_key(|name| {
             let runs = read_or_warn(Path::new(FOLDER), name);
             Kept {
