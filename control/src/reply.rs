@@ -44,11 +44,12 @@ pub enum Reply {
     Progress {
         message: String,
     },
-    /// End of an exec: the exit status, or 128 + signal; and, in a readable line, what the status does not tell.
+    /// End of an exec: the exit status, or 128 + signal.
     Exited {
         code: i32,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<String>,
+        /// The limit of the unit that the command has run into, in words, when it did not end well.
+        #[serde(default)]
+        reason: Option<String>,
     },
     /// The command of an exec could not be started: one readable line, and the exit status that shells and Docker have
     /// for it: 127 it was not found, 126 it can't be executed, 125 it did not come that far.
@@ -133,13 +134,12 @@ pub struct UnitStatus {
     pub memory: Option<u64>,
     /// Bytes, from `memory.max`; none: no limit.
     pub memory_max: Option<u64>,
-    /// Of all its processes, commands beside them included; with `resources.pids`, and how often one was refused for it.
+    /// Processes and threads, with those of commands beside the container: `pids.current`.
     #[serde(default)]
     pub pids: Option<u64>,
+    /// `pids.max`.
     #[serde(default)]
     pub pids_max: Option<u64>,
-    #[serde(default)]
-    pub pids_refused: Option<u64>,
     /// The last end of a run: `exited 1`, `killed by SIGKILL (out of memory)`.
     pub last_exit: Option<String>,
     /// Milliseconds until the next start, in back-off.

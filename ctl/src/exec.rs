@@ -3,6 +3,7 @@
 use crate::carry::{Input, Notice, Outcome, carry};
 use crate::failure::{Failure, exit_status};
 use crate::options::Invocation;
+use crate::output::complain;
 use crate::signals::Signals;
 use control::machine::{Call, CallError, Machine, Patience};
 use control::reply::Reply;
@@ -62,9 +63,9 @@ pub(crate) fn exec(
     );
     drop(raw);
     match outcome? {
-        Outcome::Reply(Reply::Exited { code, message }) => {
-            if let Some(message) = message {
-                eprintln!("keelctl: {message}");
+        Outcome::Reply(Reply::Exited { code, reason }) => {
+            if let Some(reason) = reason {
+                complain(&reason);
             }
             Ok(exit_status(code))
         }

@@ -277,24 +277,24 @@ fn health_text(health: &UnitHealth) -> String {
     }
 }
 
-fn processes(unit: &UnitStatus) -> String {
-    let (Some(pids), Some(max)) = (unit.pids, unit.pids_max) else {
-        return String::new();
-    };
-    match unit.pids_refused {
-        Some(times @ 1..) => {
-            format!("{pids} of {max} (reached {times} times: none could be started)")
-        }
-        Some(0) | None => format!("{pids} of {max}"),
-    }
-}
-
 fn memory(unit: &UnitStatus) -> String {
     match (unit.memory, unit.memory_max) {
         (Some(now), Some(max)) => format!("{} of {}", human::size(now), human::size(max)),
         (Some(now), None) => format!("{}, no limit", human::size(now)),
         (None, Some(max)) => format!("limit {}", human::size(max)),
         (None, None) => String::new(),
+    }
+}
+
+/// Those of a unit that does not run are not worth a line.
+fn processes(unit: &UnitStatus) -> String {
+    match (unit.pids, unit.pids_max) {
+        (Some(now), Some(max)) if now >= max => {
+            format!("{now} of {max}: as many as resources.pids allows")
+        }
+        (Some(now), Some(max)) => format!("{now} of {max}"),
+        (Some(now), None) => now.to_string(),
+        (None, _) => String::new(),
     }
 }
 
@@ -323,6 +323,22 @@ mod tests {
             after: vec!["network.target".into()],
             ..UnitStatus::default()
         }
+    }
+
+    #[test]
+    fn processes_in_use_are_shown_with_their_limit() {
+        let with = |now| UnitStatus {
+            pids: Some(now),
+            pids_max: Some(12),
+            ..redis()
+        };
+        assert!(render(&with(3), false).contains("Processes: 3 of 12\n"));
+        let full = render(&with(12), false);
+        assert!(
+            full.contains("12 of 12: as many as resources.pids allows"),
+            "{full}"
+        );
+        assert!(!render(&redis(), false).contains("Processes"));
     }
 
     #[test]

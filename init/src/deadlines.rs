@@ -30,7 +30,7 @@ impl Machine {
             .chain(ending)
             .chain(self.rest_deadline_ms())
             .chain(self.step_deadline())
-            .chain(self.exec_deadline())
+            .chain(self.give_up_deadline())
             .chain(self.notify_deadline())
             .chain(self.flip_deadline())
             .chain(self.reexec.deadline())
@@ -78,7 +78,7 @@ impl Machine {
         }
         self.aside_timeouts(now);
         self.step_timeouts(now);
-        self.exec_timeouts(now);
+        self.give_up_timeouts(now);
         self.notify_timeouts(now);
         self.flip_timeouts(now);
         self.probe_timeouts(now);

@@ -1,10 +1,9 @@
 //! A command inside a running container: a launcher that joins it, holding the client's own descriptors.
 
-use crate::carried;
 use crate::connection::Waits;
-use crate::inside::CONSOLE;
-use crate::limits;
+use crate::inside::{CONSOLE, Started};
 use crate::machine::Machine;
+use crate::place::{Place, give_back};
 use crate::run::{Report, failure_text};
 use crate::source::{ChildKind, Source};
 use control::reply::{Denial, Reply};
@@ -12,9 +11,7 @@ use control::request::ExecRequest;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use supervisor::UnitId;
-use sys::cgroup::Cgroup;
-use sys::clock::since_boot_ms;
+use supervisor::RunId;
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
 use unit::{ExecSpec, LaunchFailure};
@@ -27,14 +24,8 @@ const NOT_STARTED: i32 = 125;
 /// One exec, by its connection.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Exec {
-    /// The launcher's.
-    pid: i32,
-    unit: UnitId,
-    /// The command's.
-    #[serde(with = "carried")]
-    group: Cgroup,
-    /// The command was killed, and the launcher is not waited for any longer than this.
-    abandon_at: Option<u64>,
+    place: Place,
+    run: RunId,
     report: Report,
     token: u64,
 }
@@ -90,12 +81,11 @@ impl Machine {
             container: container.container.clone(),
             argv: request.argv,
             tty: request.tty,
-            group: true,
-            pids: container.resources.pids,
             env: request.env,
             user: request.user,
             working_dir: request.working_dir,
         };
+        let run = run.run;
         let mut standard: Vec<(BorrowedFd<'_>, RawFd)> = Vec::new();
         match descriptors {
             [console, ..] if spec.tty => {
@@ -111,17 +101,14 @@ impl Machine {
                 });
             }
         }
-        let group = crate::inside::make_group(run, &format!("exec-{id}"));
-        let group = group.map_err(|error| Reply::Failed {
-            message: error.to_string(),
+        let started = crate::inside::start(&mut self.runs, run, &spec, &standard);
+        let Started {
+            place,
+            child,
+            report,
+        } = started.map_err(|reason| Reply::Failed {
+            message: format!("exec: {reason}"),
         })?;
-        let (child, report) = match crate::inside::start(run, &group, &spec, &standard) {
-            Ok(started) => started,
-            Err(error) => {
-                let _ = group.remove();
-                return Err(failed("exec")(error));
-            }
-        };
         self.children
             .insert(child.pid, ChildKind::Exec { connection: id });
         let token = self
@@ -131,10 +118,8 @@ impl Machine {
         self.execs.insert(
             id,
             Exec {
-                pid: child.pid,
-                unit,
-                group,
-                abandon_at: None,
+                place,
+                run,
                 report: Report::new(report),
                 token,
             },
@@ -171,61 +156,41 @@ impl Machine {
         let Some(exec) = self.execs.remove(&id) else {
             return;
         };
-        let mut reply = outcome(exec.report.failure.as_ref(), ended);
-        if let Reply::Exited { message, .. } = &mut reply
-            && crate::launcher::killed_for_memory(&exec.group) > 0
-        {
-            let unit = self.units.get(exec.unit).map(|unit| unit.name.to_string());
-            *message = Some(format!(
-                "the command was killed: out of memory; it shares `resources.memory` with {}",
-                unit.unwrap_or_default()
-            ));
-        }
-        // One of its processes that can't die yet keeps it there; then it goes with the run's.
-        if let Err(error) = exec.group.remove() {
-            log::warn!("{error}");
-        }
-        self.reply_last(id, &reply);
+        let run = self.runs.get(&exec.run.0);
+        let shortage = exec.place.shortage(run).map(|shortage| {
+            let container = run.and_then(|run| self.container(run.unit));
+            let resources = container.map(|(_, it)| it.resources.clone());
+            shortage.text(&resources.unwrap_or_default())
+        });
+        give_back(&exec.place, &mut self.runs, &mut self.give_up_at);
+        let failure = exec.report.failure.as_ref();
+        self.reply_last(id, &outcome(failure, ended, shortage));
     }
 
     /// The client is gone: so is its command, with all that it has started.
     pub(crate) fn cancel_exec(&mut self, id: u64) {
-        if let Some(exec) = self.execs.get_mut(&id) {
-            if let Err(error) = exec.group.kill() {
-                log::error!("{error}");
-            }
-            let abandon_at = since_boot_ms().saturating_add(limits::REAP_MS);
-            exec.abandon_at.get_or_insert(abandon_at);
-        }
-    }
-
-    pub(crate) fn exec_deadline(&self) -> Option<u64> {
-        self.execs.values().filter_map(|exec| exec.abandon_at).min()
-    }
-
-    pub(crate) fn exec_timeouts(&mut self, now: u64) {
-        for exec in self.execs.values_mut() {
-            if exec.abandon_at.is_some_and(|at| at <= now) {
-                exec.abandon_at = None;
-                crate::helpers::kill(exec.pid);
-            }
-        }
+        let launcher = self.execs.get(&id).and_then(|exec| exec.place.end());
+        self.give_up_later(launcher);
     }
 }
 
-/// The launcher ends with the command's status; where there is none, with why there is none.
-fn outcome(failure: Option<&LaunchFailure>, ended: Ended) -> Reply {
+/// The launcher ends with the command's status; where there is none, with why there is none. `shortage`: the limit that the
+/// command has run into, in words.
+fn outcome(failure: Option<&LaunchFailure>, ended: Ended, shortage: Option<String>) -> Reply {
     match (failure, ended) {
         (None, Ended::Code(code)) => Reply::Exited {
             code,
-            message: None,
+            reason: shortage.filter(|_| code != 0),
         },
         (None, Ended::Signal(signal)) => Reply::Exited {
             code: signal.saturating_add(128),
-            message: None,
+            reason: shortage,
         },
         (Some(failure), ended) => Reply::NotStarted {
-            message: failure_text(failure),
+            message: match shortage {
+                Some(text) if failure.errno == nix::libc::EAGAIN => text,
+                _ => failure_text(failure),
+            },
             code: match ended {
                 Ended::Code(code @ (NOT_FOUND | NOT_EXECUTABLE)) => code,
                 Ended::Code(_) | Ended::Signal(_) => NOT_STARTED,
@@ -257,7 +222,7 @@ mod tests {
         for (ended, code) in of_launcher {
             let message = "exec: /no/such: command not found".to_owned();
             assert_eq!(
-                outcome(Some(&failure), ended),
+                outcome(Some(&failure), ended, None),
                 Reply::NotStarted { message, code },
                 "{ended:?}"
             );
@@ -267,8 +232,35 @@ mod tests {
     #[test]
     fn a_command_that_ran_has_its_own_status() {
         for (ended, code) in [(Ended::Code(127), 127), (Ended::Signal(15), 143)] {
-            let message = None;
-            assert_eq!(outcome(None, ended), Reply::Exited { code, message });
+            let reason = None;
+            assert_eq!(outcome(None, ended, None), Reply::Exited { code, reason });
         }
+    }
+
+    #[test]
+    fn a_limit_is_named_where_it_was_in_the_way() {
+        let text = || Some("resources.pids = 12".to_owned());
+        let exited = |code, reason| Reply::Exited { code, reason };
+        assert_eq!(
+            outcome(None, Ended::Code(2), text()),
+            exited(2, text()),
+            "it could not fork"
+        );
+        assert_eq!(
+            outcome(None, Ended::Code(0), text()),
+            exited(0, None),
+            "it could do without"
+        );
+        let failure = LaunchFailure {
+            step: "fork".into(),
+            path: String::new(),
+            errno: nix::libc::EAGAIN,
+            message: "cannot fork".into(),
+        };
+        let message = "resources.pids = 12".to_owned();
+        assert_eq!(
+            outcome(Some(&failure), Ended::Code(125), text()),
+            Reply::NotStarted { message, code: 125 }
+        );
     }
 }

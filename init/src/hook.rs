@@ -9,9 +9,9 @@
 //! Time limits are the supervisor's: it kills a step that takes too long. What a step prints goes into the unit's log.
 
 use crate::inside::Command;
-use crate::launcher;
+use crate::launcher::{self, Beside};
 use crate::machine::Machine;
-use crate::step::{Asked, Born, Output, Pipes, Purpose};
+use crate::step::{Asked, Born, Home, Output, Pipes, Purpose};
 use std::os::fd::AsFd;
 use supervisor::{Exit, Hook, HookKind, RunId, UnitId};
 use unit::LaunchRoot;
@@ -75,10 +75,11 @@ impl Machine {
         }
         let pipes = Pipes::new(Output::Log).map_err(|error| format!("pipe: {error}"))?;
         let (null, stdout, stderr) = (&self.null, &pipes.stdout, &pipes.stderr);
-        let launcher = launcher::start(&spec, null.as_fd(), stdout.as_fd(), stderr.as_fd())?;
+        let (null, stdout, stderr) = (null.as_fd(), stdout.as_fd(), stderr.as_fd());
+        let launcher = launcher::start(&spec, Beside::Nothing, null, stdout, stderr)?;
         let told = self.let_go(asked.run, &launcher.go);
         let born = Born {
-            group: launcher.group,
+            home: Home::Own(launcher.group),
             child: launcher.child,
             report: launcher.report,
             readers: pipes.readers,

@@ -1,13 +1,15 @@
 //! A command inside a running container: `launcher exec`, which joins it and becomes the command's parent.
 
-use crate::launcher;
 use crate::machine::Machine;
+use crate::place::Place;
 use crate::run::Run;
-use crate::step::{Asked, Born, Output, Pipes};
+use crate::step::{Asked, Born, Home, Output, Pipes};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use sys::cgroup::{Cgroup, CgroupError};
+use supervisor::RunId;
+use sys::cgroup::Cgroup;
 use sys::clone::{Child, Spawn, spawn};
 use unit::ExecSpec;
 
@@ -17,6 +19,10 @@ const REPORT: RawFd = 4;
 const PIDFD: RawFd = 5;
 pub(crate) const CONSOLE: RawFd = 6;
 const GROUP: RawFd = 7;
+
+/// The group of those who start commands and reap what they leave behind: what they need is not the container's, and they
+/// outlive what kills its commands.
+const LAUNCHERS: &str = "launcher";
 
 /// What to execute, as the container's user and with its environment.
 #[derive(Debug)]
@@ -47,63 +53,73 @@ impl Machine {
             container: container.container.clone(),
             argv: command.argv,
             tty: false,
-            group: true,
-            pids: container.resources.pids,
             env: crate::notify::environment(container),
             user: String::new(),
             working_dir: String::new(),
         };
         let pipes = Pipes::new(command.output).map_err(|error| format!("pipe: {error}"))?;
-        let group = make_group(run, &format!("step-{id}")).map_err(|error| error.to_string())?;
         let standard = [
             (self.null.as_fd(), 0),
             (pipes.stdout.as_fd(), 1),
             (pipes.stderr.as_fd(), 2),
         ];
-        match start(run, &group, &spec, &standard) {
-            Ok((child, report)) => {
-                let born = Born {
-                    group,
-                    child,
-                    report,
-                    readers: pipes.readers,
-                };
-                self.begin_step(id, *asked, born);
-                Ok(())
-            }
-            Err(error) => {
-                let _ = group.remove();
-                Err(format!("cannot be started: {error}"))
-            }
-        }
+        let Started {
+            place,
+            child,
+            report,
+        } = start(&mut self.runs, asked.run, &spec, &standard)?;
+        let born = Born {
+            home: Home::Place(place),
+            child,
+            report,
+            readers: pipes.readers,
+        };
+        self.begin_step(id, *asked, born);
+        Ok(())
     }
 }
 
-/// A group for one command beside a container: below that of the run, whose limits count it too, and killed as a whole, by
-/// us and for memory.
-///
-/// # Errors
-/// Names the file.
-pub(crate) fn make_group(run: &Run, name: &str) -> Result<Cgroup, CgroupError> {
-    let group = run.cgroup.child(name)?;
-    match launcher::die_together(&group) {
-        Ok(()) => Ok(group),
-        Err(error) => {
-            let _ = group.remove();
-            Err(error)
-        }
-    }
+/// The launcher of a command, and where the command is born.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub place: Place,
+    pub child: Child,
+    /// The reading end of its report, non-blocking.
+    pub report: OwnedFd,
 }
 
-/// Start `launcher exec` for the container of a run; its command will be born in `group`. `standard`: descriptors 0, 1, 2,
-/// and the console socket if the specification asks for a terminal. Comes back with the launcher, which is in a group of the
-/// system's because it outlives its command, and the reading end of its report.
+/// Start `launcher exec` for the container of a run. `standard`: descriptors 0, 1, 2, and the console socket if the
+/// specification asks for a terminal.
 ///
 /// # Errors
-/// As memfd_create(2), pipe(2), open(2), clone3(2).
+/// In words. Nothing of it is left then.
 pub(crate) fn start(
+    runs: &mut BTreeMap<u64, Run>,
+    run: RunId,
+    spec: &ExecSpec,
+    standard: &[(BorrowedFd<'_>, RawFd)],
+) -> Result<Started, String> {
+    let run = runs.get_mut(&run.0).ok_or("the container is not running")?;
+    let mut place = run.take_place()?;
+    match start_at(run, &place, spec, standard) {
+        Ok((child, report)) => {
+            place.occupied_by(child.pid);
+            Ok(Started {
+                place,
+                child,
+                report,
+            })
+        }
+        Err(error) => {
+            run.leave(&place);
+            Err(format!("cannot be started: {error}"))
+        }
+    }
+}
+
+fn start_at(
     run: &Run,
-    group: &Cgroup,
+    place: &Place,
     spec: &ExecSpec,
     standard: &[(BorrowedFd<'_>, RawFd)],
 ) -> io::Result<(Child, OwnedFd)> {
@@ -113,9 +129,10 @@ pub(crate) fn start(
     let (report, report_write) = io::pipe()?;
     let report = OwnedFd::from(report);
     sys::descriptor::set_nonblocking(report.as_fd(), true)?;
-    let group = group.descriptor().map_err(|error| error.source)?;
-    let launchers = Cgroup::at(sys::paths::CGROUP_EXEC).descriptor();
-    let launchers = launchers.map_err(|error| error.source)?;
+    let launchers = format!("{}/{LAUNCHERS}", sys::paths::CGROUP_SYSTEM);
+    let launchers = Cgroup::create(launchers.as_ref()).map_err(io::Error::other)?;
+    let launchers = launchers.descriptor().map_err(io::Error::other)?;
+    let group = place.group.descriptor().map_err(io::Error::other)?;
     let mut descriptors: Vec<(BorrowedFd<'_>, RawFd)> = vec![
         (spec_file.as_fd(), SPEC),
         (report_write.as_fd(), REPORT),

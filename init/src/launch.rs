@@ -6,11 +6,12 @@
 //! ```
 
 use crate::console;
-use crate::launcher::{self, Launcher};
+use crate::launcher::{self, Beside, Launcher};
 use crate::limits;
 use crate::logs::Pipes;
 use crate::machine::Machine;
 use crate::notify::{self, NotifySocket};
+use crate::place::Places;
 use crate::run::{Prepared, Report, Run, failure_text};
 use crate::source::{ChildKind, Source};
 use std::io;
@@ -74,9 +75,16 @@ impl Machine {
         let (stdout, stdout_write) = pipe().map_err(step("pipe"))?;
         let (stderr, stderr_write) = pipe().map_err(step("pipe"))?;
         let (null, out, err) = (&self.null, &stdout_write, &stderr_write);
-        let launcher = launcher::start(&spec, null.as_fd(), out.as_fd(), err.as_fd())?;
+        let launcher = launcher::start(
+            &spec,
+            Beside::Commands,
+            null.as_fd(),
+            out.as_fd(),
+            err.as_fd(),
+        )?;
         let Launcher {
             group,
+            main,
             child,
             go,
             report,
@@ -94,6 +102,8 @@ impl Machine {
             unit,
             run,
             cgroup: group,
+            main,
+            places: Places::new(),
             root: spec.root,
             child: Some(child),
             standing_by: Some(go),
@@ -170,8 +180,11 @@ impl Machine {
             return;
         };
         let event = if entry.started {
-            let workload = launcher::workload(&entry.cgroup);
-            let out_of_memory = launcher::killed_for_memory(&workload) > 0;
+            // Not of commands beside it.
+            let out_of_memory = entry
+                .main_group()
+                .keyed("memory.events", "oom_kill")
+                .is_some_and(|count| count > 0);
             let exit = match ended {
                 Ended::Code(code) => Exit::Code(code),
                 Ended::Signal(signal) => Exit::Signal {
@@ -180,12 +193,13 @@ impl Machine {
                 },
             };
             entry.exit = Some(exit);
-            let refused = launcher::refused_forks(&workload);
-            if refused > 0 && exit != Exit::Code(0) {
-                self.note_refused(unit, run, refused);
-            }
+            self.note_shortage(run, exit);
             Event::Exited { unit, run, exit }
         } else {
+            // The reason of a start that did not come so far is its own.
+            if let Some(found) = self.units.get(unit) {
+                self.shortages.remove(found.name.as_str());
+            }
             let reason = match (&entry.report.failure, ended) {
                 (Some(failure), _) => failure_text(failure),
                 (None, Ended::Signal(signal)) => {
@@ -207,17 +221,6 @@ impl Machine {
             }
         };
         self.event(event);
-    }
-
-    /// A run that failed, maybe for want of processes.
-    fn note_refused(&mut self, unit: UnitId, run: RunId, times: u64) {
-        if let Some((found, container)) = self.container(unit) {
-            let (name, pids) = (found.name.clone(), container.resources.pids);
-            let message = format!(
-                "no further process could be started {times} times: `resources.pids = {pids}` was reached"
-            );
-            self.note(&name, run.0, message);
-        }
     }
 
     /// Ask the container to end: its first process gets the stop signal, whatever it makes of it, and the supervisor gives it
@@ -278,7 +281,7 @@ impl Machine {
         };
         entry.retry_at = None;
         let (unit, id) = (entry.unit, entry.run);
-        match entry.cgroup.remove() {
+        match entry.cgroup.remove_with_children() {
             Err(error) if entry.retries < limits::CGROUP_RETRIES_MAX => {
                 // Someone in it lives: an exec, or a process on its way out.
                 if let Err(error) = entry.cgroup.kill() {

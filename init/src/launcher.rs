@@ -16,20 +16,23 @@ const SPEC: RawFd = 3;
 const REPORT: RawFd = 4;
 const GO: RawFd = 5;
 
-/// The group of the container's own processes, below that of its run. What is executed beside them has groups of its own
-/// there, so that the kernel can end one of them alone when the unit's memory is used up.
-const WORKLOAD: &str = "workload";
-/// The controllers of the groups below a run's. With them the container finds its limits where programs look for them.
-const CONTROLLERS: &str = "+cpu +memory +pids";
-
 /// The period of `cpu.max`, microseconds: the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
+
+/// What may run beside a container, below the same limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Commands that join it (`place`).
+    Commands,
+    Nothing,
+}
 
 /// One that does what can be done without a network, and waits.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    /// With the unit's limits; the container itself is in [`WORKLOAD`] below it.
     pub group: Cgroup,
+    /// Below it, where the container is; None: in the group itself.
+    pub main: Option<Cgroup>,
     pub child: Child,
     /// Our end of the socket on which it waits for its [`LaunchGo`].
     pub go: OwnedFd,
@@ -62,19 +65,23 @@ pub(crate) fn spec(unit: &Unit, container: &ContainerUnit, run: RunId) -> Launch
 /// In words, what could not be made. Nothing of it is left then.
 pub(crate) fn start(
     spec: &LaunchSpec,
+    beside: Beside,
     null: BorrowedFd<'_>,
     stdout: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
 ) -> Result<Launcher, String> {
-    let group = make_group(&spec.group, &spec.resources).map_err(|error| error.to_string())?;
-    let started = start_in(&group, spec, null, stdout, stderr);
+    let made = make_groups(&spec.group, &spec.resources, beside);
+    let (group, main) = made.map_err(|error| error.to_string())?;
+    let born_in = main.as_ref().unwrap_or(&group);
+    let started = start_in(born_in, spec, null, stdout, stderr);
     if started.is_err() {
         // There is nothing in it.
-        let _ = group.remove();
+        let _ = group.remove_with_children();
     }
     let (child, go, report) = started?;
     Ok(Launcher {
         group,
+        main,
         child,
         go,
         report,
@@ -96,8 +103,7 @@ fn start_in(
     let report = OwnedFd::from(report);
     sys::descriptor::set_nonblocking(report.as_fd(), true).map_err(step("pipe"))?;
     let (go, launcher) = sys::socket::seqpacket_pair().map_err(step("socket"))?;
-    let folder = workload(group).descriptor();
-    let folder = folder.map_err(|error| error.to_string())?;
+    let folder = group.descriptor().map_err(|error| error.to_string())?;
     let program = CString::new(format!("{}/launcher", sys::paths::PROGRAMS)).unwrap_or_default();
     let child = spawn(&Spawn {
         namespaces: CONTAINER_NAMESPACES,
@@ -150,25 +156,40 @@ impl Machine {
     }
 }
 
-/// A group with a unit's limits (cgroup-v2.rst: memory, cpu, pids), and that of its container in it. The limits are the
-/// outer one's, which counts everything of the unit; the inner one has the same, since it is the root of what the container
-/// sees.
-fn make_group(name: &str, resources: &Resources) -> Result<Cgroup, CgroupError> {
+/// A group with a unit's limits (cgroup-v2.rst: memory, cpu, pids), and the one below it in which the container is: it has
+/// the same limits, so that the container, for which it is the topmost group, sees them.
+fn make_groups(
+    name: &str,
+    resources: &Resources,
+    beside: Beside,
+) -> Result<(Cgroup, Option<Cgroup>), CgroupError> {
     let path = format!("{}/{name}", sys::paths::CGROUP_CONTAINERS);
     let group = Cgroup::create(path.as_ref())?;
-    let make = || -> Result<(), CgroupError> {
-        limit(&group, resources)?;
-        group.set("cgroup.subtree_control", CONTROLLERS)?;
-        let inner = Cgroup::create(workload(&group).path())?;
-        limit(&inner, resources)?;
-        die_together(&inner)
-    };
-    let result = make();
-    if result.is_err() {
-        let _ = group.remove();
+    let made = limit(&group, resources).and_then(|()| match beside {
+        Beside::Nothing => Ok(None),
+        Beside::Commands => {
+            group.enable_controllers(&CONTROLLERS)?;
+            let main = group.child("main")?;
+            limit(&main, resources)?;
+            Ok(Some(main))
+        }
+    });
+    let made = made.and_then(|main| {
+        // One process of it that is killed for memory takes the others along: half a container is no container. What runs
+        // beside it is not taken along.
+        main.as_ref()
+            .unwrap_or(&group)
+            .set("memory.oom.group", "1")
+            .map(|()| main)
+    });
+    if made.is_err() {
+        let _ = group.remove_with_children();
     }
-    result.map(|()| group)
+    made.map(|main| (group, main))
 }
+
+/// Of the groups below a run's.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 fn limit(group: &Cgroup, resources: &Resources) -> Result<(), CgroupError> {
     if let Some(bytes) = resources.memory {
@@ -179,32 +200,4 @@ fn limit(group: &Cgroup, resources: &Resources) -> Result<(), CgroupError> {
         group.set("cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
     }
     group.set("pids.max", &resources.pids.to_string())
-}
-
-/// One process of it that is killed for memory takes the others along: half a container is no container.
-///
-/// # Errors
-/// Names the file.
-pub(crate) fn die_together(group: &Cgroup) -> Result<(), CgroupError> {
-    group.set("memory.oom.group", "1")
-}
-
-/// The group of the container's own processes, below this one of a run.
-pub(crate) fn workload(group: &Cgroup) -> Cgroup {
-    Cgroup::at(group.path().join(WORKLOAD))
-}
-
-/// How often a process of a run's group, or of one right below it, was refused because of `pids.max`. The kernel counts it
-/// at the group that forks, from 6.11 on at the one whose limit it is and above (cgroup-v2.rst, `pids.events`).
-pub(crate) fn refused_forks(group: &Cgroup) -> u64 {
-    let of = |group: &Cgroup| group.keyed("pids.events", "max").unwrap_or(0);
-    let above = group.path().parent();
-    let above = above.filter(|path| *path != std::path::Path::new(sys::paths::CGROUP_CONTAINERS));
-    let above = above.map(|path| of(&Cgroup::at(path)));
-    of(group).max(above.unwrap_or(0))
-}
-
-/// How often the kernel has ended a process of exactly this group because memory was short.
-pub(crate) fn killed_for_memory(group: &Cgroup) -> u64 {
-    group.keyed("memory.events", "oom_kill").unwrap_or(0)
 }

@@ -48,9 +48,6 @@ pub(crate) const HELPER_STEADY_MS: u64 = 10_000;
 /// A killed group may stay busy for a moment while its last process goes (cgroup-v2: `populated`).
 pub(crate) const CGROUP_RETRY_MS: u64 = 5;
 pub(crate) const CGROUP_RETRIES_MAX: u32 = 400;
-/// Who stays with a command that was killed has so long to reap it; then it is killed too. Only a process that the kernel
-/// can't end, such as one that waits for a dead disk, takes longer than milliseconds.
-pub(crate) const REAP_MS: u64 = 5_000;
 /// Time that containers have together to end before the rest is killed, at power-off and reboot: at least, and at most
 /// where their own `stop_timeout`s ask for more. A database may write for minutes, and nobody waits for a machine for ever.
 pub(crate) const SHUTDOWN_BUDGET_MS: u64 = 60_000;
@@ -108,3 +105,8 @@ pub(crate) const HANDOVER_CHECK_MS: u64 = 20_000;
 pub(crate) const HANDOVER_ERROR_BYTES_MAX: u64 = 2048;
 /// So long a step that has failed waits for logd to tell its last line; then it is told without.
 pub(crate) const LAST_LINE_MS: u64 = 250;
+/// Commands at once in one container: each control connection has one at most, and hooks, probes and a reload come with
+/// them. Those of which something is left count.
+pub(crate) const PLACES_MAX: u32 = 256;
+/// What was killed is gone within milliseconds, unless one of its processes waits in the kernel for a device.
+pub(crate) const COMMAND_END_MS: u64 = 5_000;

@@ -88,6 +88,12 @@ pub(crate) struct Machine {
     pub(crate) freezing: BTreeMap<u64, Freezing>,
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) steps: BTreeMap<u64, Step>,
+    /// Launchers of commands that were asked to end, and when they are killed.
+    #[serde(default)]
+    pub(crate) give_up_at: BTreeMap<i32, u64>,
+    /// By unit: what its last run could not have.
+    #[serde(default)]
+    pub(crate) shortages: BTreeMap<String, String>,
     pub(crate) chart: Chart,
     /// Images of the release are being loaded: containers are prepared when that has ended.
     pub(crate) preload: Option<u64>,
@@ -156,6 +162,8 @@ impl Machine {
             freezing: BTreeMap::new(),
             jobs: BTreeMap::new(),
             steps: BTreeMap::new(),
+            give_up_at: BTreeMap::new(),
+            shortages: BTreeMap::new(),
             chart: Chart::default(),
             preload: None,
             waiting_for_images: Vec::new(),

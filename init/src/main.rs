@@ -71,6 +71,7 @@ mod notice;
 mod notify;
 mod past_runs;
 mod pause;
+mod place;
 mod power_button;
 mod probes;
 mod ready;

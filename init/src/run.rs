@@ -3,6 +3,7 @@
 use crate::carried;
 use crate::limits;
 use crate::notify::NotifySocket;
+use crate::place::Places;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,8 +18,15 @@ use unit::{ImageHealth, LaunchFailure, LaunchReport, LaunchRoot};
 pub(crate) struct Run {
     pub unit: UnitId,
     pub run: RunId,
+    /// With the unit's limits.
     #[serde(with = "carried")]
     pub cgroup: Cgroup,
+    /// Below it, where its processes are. None: the program that has started it knew of none.
+    #[serde(with = "carried", default)]
+    pub main: Option<Cgroup>,
+    /// Those of commands that run beside them.
+    #[serde(default)]
+    pub places: Places,
     pub root: LaunchRoot,
     /// None once it has been reaped.
     #[serde(with = "carried")]

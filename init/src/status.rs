@@ -1,7 +1,6 @@
 //! What `status` shows: the supervisor's read model, with what the kernel and netd know of the run.
 
 use crate::explain::kind_name;
-use crate::launcher;
 use crate::listing::configured;
 use crate::machine::Machine;
 use control::reply::{Denial, UnitHealth, UnitStatus};
@@ -84,15 +83,13 @@ impl Machine {
             let command = executed.or_else(|| configured(container));
             status.command = command.unwrap_or_default().to_vec();
             status.memory_max = container.resources.memory;
+            status.pids_max = Some(container.resources.pids);
             status.ports = container.ports.iter().map(port_text).collect();
             if let Some(run) = self.live_run(id) {
                 status.pid = run.child.as_ref().map(|child| child.pid);
                 status.run = run.run.0;
                 status.memory = run.cgroup.number("memory.current");
                 status.pids = run.cgroup.number("pids.current");
-                status.pids_max = Some(container.resources.pids);
-                let workload = launcher::workload(&run.cgroup);
-                status.pids_refused = Some(launcher::refused_forks(&workload));
                 status.health = self.supervisor.health_view(id).as_ref().map(unit_health);
                 status.paused = self.supervisor.is_paused(id);
                 if let Some(attached) = self.network.attached(run.run) {
@@ -130,10 +127,16 @@ impl Machine {
             | State::Stopping { .. }
             | State::PostStop { .. }
             | State::Releasing { .. }
-            | State::Backoff { .. }
             | State::Finished { .. }
-            | State::Skipped { .. }
-            | State::Failed { .. } => self.supervisor.reason(id),
+            | State::Skipped { .. } => self.supervisor.reason(id),
+            State::Backoff { .. } | State::Failed { .. } => {
+                let reason = self.supervisor.reason(id);
+                let name = self.units.get(id).map(|unit| unit.name.as_str());
+                match name.and_then(|name| self.shortages.get(name)) {
+                    Some(shortage) => format!("{reason}: {shortage}"),
+                    None => reason,
+                }
+            }
         }
     }
 

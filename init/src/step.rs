@@ -1,7 +1,7 @@
 //! A step: a command beside a run. A hook, a reload, a probe; inside the run's container (`inside`).
 //!
 //! ```text
-//! start ─▶ a child in a group of its own ── ends ──▶ what it left behind is killed ──▶ Event, exactly one
+//! start ─▶ a child in a group of its own ── ends ──▶ what it left behind is killed and reaped ──▶ Event, exactly one
 //!             │                                       (of a failure: with the last line of its output)
 //!             └── its time is over, or nobody wants it any more: cgroup.kill ──┘
 //! ```
@@ -11,11 +11,11 @@
 
 use crate::carried;
 use crate::console;
-use crate::launcher::{killed_for_memory, refused_forks};
 use crate::limits;
 use crate::logs::Pipes as LogPipes;
 use crate::machine::Machine;
-use crate::run::{Report, failure_text};
+use crate::place::{Place, Shortage, give_back, shortage_of};
+use crate::run::{Report, Run, failure_text};
 use crate::source::{ChildKind, Source};
 use crate::tail::{Tail, last_line as last_line_of};
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,6 @@ use sys::clock::since_boot_ms;
 use sys::clone::Child;
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
-
-/// An exit status above it is that of a command which a signal has ended (sh(1)).
-const SIGNALLED: i32 = 128;
 
 /// For whom, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,10 +121,21 @@ impl Pipes {
     }
 }
 
+/// Where it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Home {
+    /// In a container of its own; its group goes with it.
+    Own(#[serde(with = "carried")] Cgroup),
+    /// In the container of the run.
+    Place(Place),
+    /// It has ended, and its place may be another's.
+    Left,
+}
+
 /// What there is of a step that has just been started.
 #[derive(Debug)]
 pub(crate) struct Born {
-    pub group: Cgroup,
+    pub home: Home,
     pub child: Child,
     pub report: OwnedFd,
     pub readers: Readers,
@@ -137,18 +145,11 @@ pub(crate) struct Born {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Step {
     asked: Asked,
-    #[serde(with = "carried")]
-    group: Cgroup,
+    home: Home,
     report: Report,
     report_token: Option<u64>,
     tail: Option<Tail>,
     kill_at: Option<u64>,
-    /// The launcher's, or of a step in a container of its own the container's, until it has ended.
-    pid: Option<i32>,
-    /// [`refused_forks`] when it began.
-    refused_before: u64,
-    /// It was killed, and the launcher is not waited for any longer than this.
-    abandon_at: Option<u64>,
     /// It was killed because its time was over.
     late: bool,
     /// Whoever asked for it has ended it.
@@ -175,7 +176,7 @@ pub(crate) struct Step {
 impl Machine {
     pub(crate) fn begin_step(&mut self, id: u64, asked: Asked, born: Born) {
         let Born {
-            group,
+            home,
             child,
             report,
             readers,
@@ -209,17 +210,13 @@ impl Machine {
         let kill_at = asked
             .timeout_ms
             .map(|ms| since_boot_ms().saturating_add(ms));
-        let refused_before = refused_forks(&group);
         let step = Step {
             asked,
-            group,
+            home,
             report: Report::new(report),
             report_token,
             tail,
             kill_at,
-            pid: Some(child.pid),
-            refused_before,
-            abandon_at: None,
             late: false,
             killed: false,
             drained: false,
@@ -256,21 +253,24 @@ impl Machine {
 
     /// Kill the steps of a run that have this purpose, with all that they have started.
     pub(crate) fn kill_step(&mut self, run: RunId, purpose: Purpose) {
+        let mut told = Vec::new();
         for step in self.steps.values_mut() {
             if step.asked.run == run && step.asked.purpose == purpose {
                 step.killed = true;
-                step.kill();
+                told.extend(step.kill());
             }
         }
+        self.give_up_later(told);
     }
 
     /// Nobody waits for the answers of a run's probes any more.
     pub(crate) fn kill_probes(&mut self, run: RunId) {
-        for step in self.steps.values_mut() {
-            if step.asked.run == run && matches!(step.asked.purpose, Purpose::Probe { .. }) {
-                step.kill();
-            }
-        }
+        let steps = self.steps.values();
+        let probes = steps.filter(|step| {
+            step.asked.run == run && matches!(step.asked.purpose, Purpose::Probe { .. })
+        });
+        let told: Vec<i32> = probes.filter_map(Step::kill).collect();
+        self.give_up_later(told);
     }
 
     pub(crate) fn step_ended(&mut self, id: u64, ended: Ended) {
@@ -278,25 +278,23 @@ impl Machine {
         let Some(step) = self.steps.get_mut(&id) else {
             return;
         };
-        (step.kill_at, step.abandon_at, step.pid) = (None, None, None);
+        step.kill_at = None;
         if let Some(tail) = step.tail.take() {
             step.last_line = tail.end(&mut self.registry);
             step.drained = true;
         }
-        let (unit, failure) = (step.asked.unit, step.failure(ended));
-        let refused = refused_forks(&step.group) > step.refused_before;
-        let pids = failure.as_ref().filter(|_| refused);
-        let pids = pids.and_then(|_| self.container(unit).map(|(_, it)| it.resources.pids));
-        let failure = match (failure, pids) {
-            (Some(text), Some(pids)) => Some(format!(
-                "{text}; the unit has as many processes as `resources.pids = {pids}` allows"
-            )),
-            (failure, _) => failure,
-        };
+        let run = self.runs.get(&step.asked.run.0);
+        let shortage = step.shortage(run);
+        let unit = step.asked.unit;
+        let shortage = shortage.map(|shortage| {
+            let container = self.container(unit);
+            let resources = container.map(|(_, it)| it.resources.clone());
+            (shortage, shortage.text(&resources.unwrap_or_default()))
+        });
         let Some(step) = self.steps.get_mut(&id) else {
             return;
         };
-        match failure {
+        match step.failure(ended, shortage) {
             Some(text) if !step.killed && !step.drained => {
                 step.failed = Some(text);
                 step.tell_at = Some(since_boot_ms().saturating_add(limits::LAST_LINE_MS));
@@ -357,22 +355,28 @@ impl Machine {
             return;
         };
         step.retry_at = None;
-        match step.group.remove() {
+        let removed = match &step.home {
+            Home::Own(group) => group.remove(),
+            Home::Place(_) | Home::Left => Ok(()),
+        };
+        match removed {
             Err(error) if step.retries < limits::CGROUP_RETRIES_MAX => {
                 step.kill();
                 log::debug!("{error}: trying again");
                 step.retries = step.retries.saturating_add(1);
                 step.retry_at = Some(since_boot_ms().saturating_add(limits::CGROUP_RETRY_MS));
+                return;
             }
-            result => {
-                if let Err(error) = result {
-                    console::warn(format_args!("{error}: left behind"));
-                }
-                step.group_gone = true;
-                if step.failed.is_none() {
-                    self.forget_step(id);
-                }
-            }
+            Err(error) => console::warn(format_args!("{error}: left behind")),
+            Ok(()) => {}
+        }
+        step.group_gone = true;
+        let is_told = step.failed.is_none();
+        if let Home::Place(place) = std::mem::replace(&mut step.home, Home::Left) {
+            give_back(&place, &mut self.runs, &mut self.give_up_at);
+        }
+        if is_told {
+            self.forget_step(id);
         }
     }
 
@@ -387,28 +391,19 @@ impl Machine {
         let steps = self.steps.values();
         let tail = |step: &Step| step.tail.as_ref().and_then(Tail::deadline);
         steps
-            .flat_map(|step| {
-                let kills = [step.kill_at, step.abandon_at];
-                kills
-                    .into_iter()
-                    .chain([step.retry_at, step.tell_at, tail(step)])
-            })
+            .flat_map(|step| [step.kill_at, step.retry_at, step.tell_at, tail(step)])
             .flatten()
             .min()
     }
 
     pub(crate) fn step_timeouts(&mut self, now: u64) {
-        let (mut gone, mut told) = (Vec::new(), Vec::new());
+        let (mut gone, mut told, mut killed) = (Vec::new(), Vec::new(), Vec::new());
         for (id, step) in &mut self.steps {
             let due = |at: Option<u64>| at.is_some_and(|at| at <= now);
             if due(step.kill_at) {
                 step.kill_at = None;
                 step.late = true;
-                step.kill();
-            }
-            if due(step.abandon_at) {
-                step.abandon_at = None;
-                step.pid.into_iter().for_each(crate::helpers::kill);
+                killed.extend(step.kill());
             }
             if let Some(tail) = step.tail.as_mut().filter(|tail| due(tail.deadline())) {
                 tail.watch(&mut self.registry, *id);
@@ -422,6 +417,7 @@ impl Machine {
                 gone.push(*id);
             }
         }
+        self.give_up_later(killed);
         for (id, failure) in told {
             self.tell_step(id, Some(failure));
         }
@@ -432,39 +428,55 @@ impl Machine {
 }
 
 impl Step {
-    /// All of it. Whoever stays with it reaps what was killed, and ends then.
-    fn kill(&mut self) {
-        if let Err(error) = self.group.kill() {
-            log::error!("{error}");
-        }
-        if self.pid.is_some() {
-            let abandon_at = since_boot_ms().saturating_add(limits::REAP_MS);
-            self.abandon_at.get_or_insert(abandon_at);
+    /// With all that it has started. Comes back with the launcher of a command in a container.
+    fn kill(&self) -> Option<i32> {
+        match &self.home {
+            Home::Own(group) => {
+                if let Err(error) = group.kill() {
+                    log::error!("{error}");
+                }
+                None
+            }
+            Home::Place(place) => place.end(),
+            Home::Left => None,
         }
     }
 
-    /// In words; None: it was a success.
-    fn failure(&self, ended: Ended) -> Option<String> {
+    fn shortage(&self, run: Option<&Run>) -> Option<Shortage> {
+        match &self.home {
+            Home::Own(group) => shortage_of(group),
+            Home::Place(place) => place.shortage(run),
+            Home::Left => None,
+        }
+    }
+
+    /// In words; None: it was a success. `shortage`: the limit that it has run into, and how to say that.
+    fn failure(&self, ended: Ended, shortage: Option<(Shortage, String)>) -> Option<String> {
         if let (true, Some(ms)) = (self.late, self.asked.timeout_ms) {
             return Some(format!("took longer than {}", unit::duration::display(ms)));
         }
-        if let Some(failure) = &self.report.failure {
-            return Some(failure_text(failure));
+        match (&self.report.failure, &shortage) {
+            (Some(failure), Some((Shortage::Processes, text))) if failure.errno == AGAIN => {
+                return Some(format!("cannot be started: {text}"));
+            }
+            (Some(failure), _) => return Some(failure_text(failure)),
+            (None, _) => {}
         }
-        let out_of_memory = killed_for_memory(&self.group) > 0;
         let exit = match ended {
             Ended::Code(0) => return None,
-            // As the launcher tells of a command that was killed.
-            Ended::Code(code) if out_of_memory && code > SIGNALLED => Exit::Signal {
-                signal: code.saturating_sub(SIGNALLED),
-                out_of_memory,
-            },
             Ended::Code(code) => Exit::Code(code),
             Ended::Signal(signal) => Exit::Signal {
                 signal,
-                out_of_memory,
+                out_of_memory: false,
             },
         };
-        Some(exit.to_string())
+        Some(match shortage {
+            Some((Shortage::Memory, text)) => text,
+            Some((Shortage::Processes, text)) => format!("{exit}: {text}"),
+            None => exit.to_string(),
+        })
     }
 }
+
+/// clone3(2): a limit on the number of processes.
+const AGAIN: i32 = nix::libc::EAGAIN;

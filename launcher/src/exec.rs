@@ -1,34 +1,47 @@
 //! `launcher exec`: one more process in a running container, under the same restrictions as its first.
+//!
+//! ```text
+//! launcher exec ── setns, fork ──▶ reaper ── clone3 into the command's group ──▶ the command
+//!   on the machine                  in the container's PID namespace                 becomes the user, execve
+//!   ends with its status ◀──────── ends when nothing of the command is left ◀─────── ends, or is killed
+//! ```
+//!
+//! Asked to end (`SIGTERM`), or killed, it takes the command and all that it has started along: see `reaper`.
 
 use crate::command::Environment;
 use crate::confine;
-use crate::failure::{At, Fault, Problem};
+use crate::failure::{At, Fault};
 use crate::options::Options;
 use crate::program::Program;
 use crate::reaper;
 use crate::report::{Prepared, Report};
-use crate::run::{CLOSE_FROM, Failed, at_step, read_spec, set_oom_score};
+use crate::run::{CLOSE_FROM, Failed, at_step, read_spec, reset_oom_score};
 use crate::user::{self, User};
 use crate::writable::{Record, Writable};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::ExitCode;
 use sys::clone::Child;
+use sys::epoll::Interest;
 use sys::path::{self, Links};
 use sys::program::Fork;
 use sys::pty::Pty;
+use sys::signal::Signals;
 use unit::ExecSpec;
 
 const PIDFD: RawFd = 5;
 const CONSOLE: RawFd = 6;
 const GROUP: RawFd = 7;
 
-/// Of two who share a unit's memory, the kernel's choice is the one that was started beside the service
-/// (proc_pid_oom_score_adj(5); the highest there is).
-const OOM_SCORE: &str = "1000";
-
 /// For programs that ask for a terminal and don't say which; the client's own comes with the environment.
 const DEFAULT_TERM: &str = "xterm";
+
+/// The highest `oom_score_adj`: when memory runs out, the kernel takes what runs beside the service, never the service.
+/// Written with the machine's privileges it is the command's least as well.
+const OOM_SCORE: &str = "1000";
 
 /// What the new process needs, all looked up inside the container.
 struct Joined {
@@ -37,15 +50,18 @@ struct Joined {
     user: User,
     environment: Environment,
     terminal: Option<OwnedFd>,
+    /// The container's first process.
     pidfd: OwnedFd,
+    /// The group that the command is born in; None: ours.
+    group: Option<OwnedFd>,
+    /// The machine's /proc.
+    proc: OwnedFd,
 }
 
-/// The launcher's part from the fork on.
-struct Followed {
+/// The reaper, and what keeps it from ending everything at once.
+struct Started {
     reaper: Child,
-    /// How the command ended.
-    told: OwnedFd,
-    group: Option<OwnedFd>,
+    lifeline: OwnedFd,
 }
 
 /// Ends with the command's exit status, or 125 to 127 when it could not be started.
@@ -55,22 +71,13 @@ pub(crate) fn exec(options: &Options) -> ExitCode {
         Err(status) => return status,
     };
     match start(options, &mut report) {
-        Ok(followed) => {
+        Ok((started, wish)) => {
             // The command's own: whoever reads them must see their end with its end.
             drop(report);
             let standard = [0, 1, 2].map(sys::descriptor::inherited);
             drop(standard);
-            let Followed {
-                reaper,
-                told,
-                group,
-            } = followed;
-            match reaper::follow(&reaper, told, group.as_ref().map(AsFd::as_fd)) {
-                Ok(ended) => ExitCode::from(crate::init::status(ended)),
-                Err(_) => ExitCode::from(125),
-            }
+            ExitCode::from(attend(started, &wish))
         }
-        // Reaper and command come back from `start` only when they have failed.
         Err((failure, status)) => {
             report.failed(failure);
             ExitCode::from(status)
@@ -78,46 +85,67 @@ pub(crate) fn exec(options: &Options) -> ExitCode {
     }
 }
 
-fn start(options: &Options, report: &mut Report) -> Result<Followed, Failed> {
+/// Until the reaper ends. Who is asked to end lets go of it, and waits all the same: it has to kill first.
+fn attend(started: Started, wish: &Signals) -> u8 {
+    let Started { reaper, lifeline } = started;
+    let pidfd = reaper.pidfd.as_fd();
+    loop {
+        let watched = [(pidfd, Interest::Read), (wish.as_fd(), Interest::Read)];
+        let Ok(ready) = sys::poll::wait(&watched, None) else {
+            break;
+        };
+        if ready.iter().any(|ready| ready.token == 0) || sys::signal::has_come(wish) {
+            break;
+        }
+    }
+    drop(lifeline);
+    sys::pidfd::wait(pidfd).map_or(125, crate::init::status)
+}
+
+fn start(options: &Options, report: &mut Report) -> Result<(Started, Signals), Failed> {
+    // Nobody in the container ends the reaper by a signal, and who asks us to end is heard when we listen.
+    let wish = sys::signal::block_all().and_then(|()| sys::signal::wish_to_end());
+    let wish = at_step("signals", wish.at("block", "signals"))?;
     sys::rlimit::set_umask(confine::UMASK);
     let spec: ExecSpec = at_step("spec", read_spec())?;
-    at_step("limits", set_oom_score(OOM_SCORE))?;
+    at_step("limits", reset_oom_score())?;
     at_step("limits", confine::limit(options.limits))?;
-    let group = spec.group.then(|| sys::descriptor::inherited(GROUP));
-    let group = at_step("spec", group.transpose().at("take over", "descriptor 7"))?;
     let joined = at_step("join", join(options, &spec))?;
-    let (told, tell) = at_step("fork", std::io::pipe().at("make a pipe", ""))?;
-    if let Fork::Parent(reaper) = at_step("fork", sys::program::fork().at("fork", ""))? {
-        return Ok(Followed {
-            reaper,
-            told: told.into(),
-            group,
-        });
-    }
-    drop(told);
-    let tell = OwnedFd::from(tell);
-    at_step(
-        "fork",
-        sys::program::become_subreaper().at("become a subreaper", ""),
-    )?;
-    match at_step("fork", fork_command(group.as_ref(), spec.pids))? {
-        Fork::Parent(command) => reaper::stay(&command, &tell),
-        Fork::Child => become_command(&spec, joined, report),
+    let pipe = std::io::pipe();
+    let (ours, lifeline) = at_step("fork", pipe.at("make", "pipe"))?;
+    match at_step("fork", sys::program::fork().at("fork", ""))? {
+        Fork::Parent(reaper) => {
+            let lifeline = lifeline.into();
+            Ok((Started { reaper, lifeline }, wish))
+        }
+        Fork::Child => {
+            drop(lifeline);
+            in_container(&spec, joined, report, &OwnedFd::from(ours))
+        }
     }
 }
 
-/// In the command's own group, where its unit's limit of processes counts it.
-fn fork_command(group: Option<&OwnedFd>, pids: u64) -> Result<Fork, Fault> {
-    let forked = match group {
-        Some(group) => sys::clone::fork_into(group.as_fd()),
-        None => sys::program::fork(),
-    };
-    match forked {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            Err(Fault::new("", Problem::NoMoreProcesses { pids }))
+/// In the container's PID namespace: start the command, and become its reaper.
+fn in_container(spec: &ExecSpec, joined: Joined, report: &mut Report, lifeline: &OwnedFd) -> ! {
+    let (failure, status) = match fork_command(joined.group.as_ref().map(AsFd::as_fd)) {
+        Ok(Fork::Parent(command)) => {
+            let kill = joined.group.as_ref().map(AsFd::as_fd);
+            reaper::reap(command.pid, kill, lifeline.as_fd())
         }
-        other => other.at("fork", ""),
-    }
+        Ok(Fork::Child) => match become_command(spec, joined, report) {
+            Ok(never) => match never {},
+            Err(failed) => failed,
+        },
+        Err(failed) => failed,
+    };
+    report.failed(failure);
+    sys::program::exit_at_once(i32::from(status))
+}
+
+fn fork_command(group: Option<BorrowedFd<'_>>) -> Result<Fork, Failed> {
+    let adopted = sys::program::adopt_orphans();
+    at_step("fork", adopted.at("become the parent of orphans", ""))?;
+    at_step("fork", sys::clone::fork_into(group).at("fork", ""))
 }
 
 fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
@@ -127,6 +155,12 @@ fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
     } else {
         None
     };
+    // Without cgroups the command stays in ours.
+    let group = match &options.cgroups {
+        Some(_) => Some(sys::descriptor::inherited(GROUP).at("take over", "descriptor 7")?),
+        None => None,
+    };
+    let proc = path::host_handle(Path::new("/proc")).at("open", "/proc")?;
     let record = Writable::record(&options.containers(), &spec.unit, spec.root)?;
     sys::credentials::hide_from_tracing().at("hide from tracing", "")?;
     sys::namespace::enter_process(pidfd.as_fd())
@@ -153,6 +187,8 @@ fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
         environment,
         terminal,
         pidfd,
+        group,
+        proc,
     })
 }
 
@@ -171,7 +207,7 @@ fn become_command(
     spec: &ExecSpec,
     joined: Joined,
     report: &mut Report,
-) -> Result<Followed, Failed> {
+) -> Result<Infallible, Failed> {
     let Joined {
         record,
         root,
@@ -179,21 +215,26 @@ fn become_command(
         environment,
         terminal,
         pidfd,
+        group: _,
+        proc,
     } = joined;
     let parent = sys::program::parent();
-    // Only now: from inside of it the command's group could not be reached.
+    at_step("limits", be_killed_first(&proc))?;
+    drop(proc);
+    // Not before: nobody in the container's cgroup namespace can have a child born outside of it.
+    let entered = sys::namespace::enter_cgroups(pidfd.as_fd());
     at_step(
         "join",
-        sys::namespace::enter_cgroup_namespace(pidfd.as_fd())
-            .at("enter the cgroup namespace of", spec.unit.as_str()),
+        entered.at("enter the cgroup namespace of", spec.unit.as_str()),
     )?;
+    drop(pidfd);
     at_step("session", enter_session(terminal))?;
     at_step("working_dir", enter_working_dir(spec, &record, &root))?;
     drop(root);
     at_step("capabilities", confine::become_user(&user))?;
     at_step(
         "exec",
-        sys::program::die_with_parent(parent).at("follow the launcher", ""),
+        sys::program::die_with_parent(parent).at("follow the reaper", ""),
     )?;
     at_step(
         "exec",
@@ -211,6 +252,14 @@ fn become_command(
         sys::program::close_from(CLOSE_FROM).at("close descriptors", ""),
     )?;
     at_step("exec", Err(program.execute()))
+}
+
+/// By the machine's own /proc, which nobody in the container can have changed.
+fn be_killed_first(proc: &OwnedFd) -> Result<(), Fault> {
+    let path = Path::new("self/oom_score_adj");
+    let file = path::open(proc.as_fd(), path, path::WRITE, Links::Follow);
+    let written = file.and_then(|file| File::from(file).write_all(OOM_SCORE.as_bytes()));
+    written.at("write", "/proc/self/oom_score_adj")
 }
 
 fn enter_session(terminal: Option<OwnedFd>) -> Result<(), Fault> {

@@ -49,10 +49,6 @@ pub(crate) enum Problem {
         image: String,
         searched: Option<String>,
     },
-    /// The unit has as many processes as it may have.
-    NoMoreProcesses {
-        pids: u64,
-    },
     /// A text from a unit or an image that means nothing.
     Invalid {
         reason: String,
@@ -88,7 +84,6 @@ impl Fault {
             | Problem::WrongKind { .. }
             | Problem::Reserved { .. }
             | Problem::CommandNotFound { .. }
-            | Problem::NoMoreProcesses { .. }
             | Problem::Invalid { .. }
             | Problem::Image(_) => 0,
         }
@@ -105,7 +100,6 @@ impl Fault {
             | Problem::SourceMissing
             | Problem::WrongKind { .. }
             | Problem::Reserved { .. }
-            | Problem::NoMoreProcesses { .. }
             | Problem::Invalid { .. }
             | Problem::Image(_) => 125,
         }
@@ -171,10 +165,6 @@ impl fmt::Display for Fault {
                 write!(f, "command not found in image {image}")?;
                 self.one_word(f)
             }
-            Problem::NoMoreProcesses { pids } => write!(
-                f,
-                "the unit has as many processes as `resources.pids = {pids}` allows"
-            ),
             Problem::Invalid { reason } => f.write_str(reason),
             Problem::Image(error) => write!(f, "{error}"),
         }

@@ -7,8 +7,8 @@
 //!   │        fd 3 LaunchSpec, 4 report, 5 go ahead     │
 //!   ◀───────────── LaunchReport ───────────────────────┘
 //!
-//! PID 1 ── clone3 ──▶ launcher exec ── setns, fork ──▶ reaper ── clone3 into the command's group ──▶ the command
-//!            fd 3 ExecSpec, 4 report, 5 pidfd, 6 console, 7 group   └── waits, ends with its status (see `reaper`)
+//! PID 1 ── clone3 ──▶ launcher exec ── setns, fork ──▶ reaper ── clone3 into cgroup ──▶ the command
+//!            fd 3 ExecSpec, 4 report, 5 pidfd, 6 console, 7 cgroup   └── ends when nothing of the command is left
 //! ```
 //!
 //! The root is built in the container's own mount namespace, so it vanishes with the container:

@@ -119,8 +119,7 @@ fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> 
         "network",
         sys::descriptor::inherited(GO).at("take over", SOCKET),
     )?;
-    // PID 1 may be exempt; a container is not.
-    at_step("limits", set_oom_score("0"))?;
+    at_step("limits", reset_oom_score())?;
     let first = spec.container.init.then(init::open).transpose()?;
     let image = at_step("image", find_image(options, &spec.container.image))?;
     let argv = command::argv(&spec.container, &image.config)
@@ -331,10 +330,10 @@ pub(crate) fn read_spec<T: DeserializeOwned>() -> Result<T, Fault> {
     serde_json::from_slice(&text).map_err(|error| Fault::invalid(name, error.to_string()))
 }
 
-/// How willingly the kernel chooses this process and its children when memory is short (proc_pid_oom_score_adj(5)).
-pub(crate) fn set_oom_score(score: &str) -> Result<(), Fault> {
+/// PID 1 may be exempt from the kernel's choice of victims; a container is not.
+pub(crate) fn reset_oom_score() -> Result<(), Fault> {
     let path = "/proc/self/oom_score_adj";
-    std::fs::write(path, score).at("write", path)
+    std::fs::write(path, "0").at("write", path)
 }
 
 fn find_image(options: &Options, reference: &str) -> Result<Image, Fault> {

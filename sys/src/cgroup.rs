@@ -66,6 +66,20 @@ impl Cgroup {
         Self::create(&self.path.join(name))
     }
 
+    /// Hand those of these controllers that this group has to its children (`cgroup.subtree_control`): from then on
+    /// processes are in its children only.
+    ///
+    /// # Errors
+    /// Names the file; `EBUSY` when there are processes in the group itself.
+    pub fn enable_controllers(&self, names: &[&str]) -> Result<(), CgroupError> {
+        let available = self.read("cgroup.controllers")?;
+        let known = available
+            .split_whitespace()
+            .filter(|name| names.contains(name));
+        let words: Vec<String> = known.map(|name| format!("+{name}")).collect();
+        self.set("cgroup.subtree_control", &words.join(" "))
+    }
+
     /// Hand all controllers that this group has to its children.
     ///
     /// # Errors
@@ -169,46 +183,43 @@ impl Cgroup {
         self.set("cgroup.kill", "1")
     }
 
-    /// Remove it, and the groups right below it. `EBUSY` while something in it still lives.
+    /// Whether a process in it or below lives; one that has ended and was not waited for does not. False when it can't be
+    /// read.
+    #[must_use]
+    pub fn is_populated(&self) -> bool {
+        self.keyed("cgroup.events", "populated") == Some(1)
+    }
+
+    /// Remove it. `EBUSY` while something in it still lives.
     ///
     /// # Errors
     /// As rmdir(2); a group that is gone already is not an error.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        let removed = match remove_folder(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => self.remove_below(),
-            other => other,
-        };
-        removed.map_err(|source| CgroupError {
-            path: self.path.clone(),
-            source,
-        })
+        remove(&self.path)
     }
 
-    fn remove_below(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.path)?.flatten() {
+    /// Remove it and the groups right below it.
+    ///
+    /// # Errors
+    /// As [`Self::remove`]; some groups may be gone then.
+    pub fn remove_with_children(&self) -> Result<(), CgroupError> {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                remove_folder(&entry.path())?;
+                remove(&entry.path())?;
             }
         }
-        remove_folder(&self.path)
+        self.remove()
     }
 }
 
-fn remove_folder(path: &Path) -> io::Result<()> {
+fn remove(path: &Path) -> Result<(), CgroupError> {
     match fs::remove_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
     }
-}
-
-/// End every process of the group with this folder, and below it, at once (`cgroup.kill`).
-///
-/// # Errors
-/// As openat(2) and write(2); `ENODEV` or `ENOENT` when the group is gone.
-pub fn kill(folder: BorrowedFd<'_>) -> io::Result<()> {
-    let flags = nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_CLOEXEC;
-    let file = nix::fcntl::openat(folder, "cgroup.kill", flags, nix::sys::stat::Mode::empty())?;
-    File::from(file).write_all(b"1")
 }
 
 /// `cgroup.events` of a group. [`crate::epoll::Interest::Change`] tells of a change since it was last read.

@@ -89,19 +89,20 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     })
 }
 
-/// fork(2), into a cgroup v2 folder (`CLONE_INTO_CGROUP`): the child counts there from its birth. The caller must be
+/// fork(2), with the child born in this cgroup v2 folder (`CLONE_INTO_CGROUP`): it counts there from its birth. The caller must be
 /// single-threaded: the child goes on with ordinary code.
 ///
 /// # Errors
 /// As clone3(2); `EAGAIN` when the group, or one above it, has as many processes as `pids.max` allows; `ENOENT` when the
 /// group is outside of the caller's cgroup namespace (`nsdelegate`).
-pub fn fork_into(group: BorrowedFd<'_>) -> io::Result<Fork> {
+pub fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
     let mut pidfd: RawFd = -1;
     let mut arguments = CloneArgs {
-        flags: u64::from(libc::CLONE_PIDFD.cast_unsigned()) | CLONE_INTO_CGROUP,
+        flags: u64::from(libc::CLONE_PIDFD.cast_unsigned())
+            | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
-        cgroup: group.as_raw_fd() as u64,
+        cgroup: cgroup.map_or(0, |group| group.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
     // SAFETY: no CLONE_VM and no stack: the child goes on with a copy of this address space, as after fork(2). The argument

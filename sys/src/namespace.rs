@@ -31,8 +31,8 @@ pub fn separate_network() -> io::Result<()> {
     Ok(())
 }
 
-/// Enter the namespaces of a process at once (Linux 5.8), but for its user and cgroup namespaces. The PID namespace holds
-/// for children only; root and current folder become the other process's.
+/// Enter all namespaces of a process at once (Linux 5.8), but for its user namespace and its cgroup namespace
+/// ([`enter_cgroups`]). The PID namespace holds for children only; root and current folder become the other process's.
 ///
 /// # Errors
 /// `ESRCH` when the process has ended.
@@ -46,11 +46,12 @@ pub fn enter_process(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Enter the cgroup namespace of a process. From there no group outside of it can be reached (`nsdelegate`).
+/// Enter the cgroup namespace of a process. Where namespaces delegate (`nsdelegate`), nobody in it can have a child born
+/// in a group outside of it any more.
 ///
 /// # Errors
 /// `ESRCH` when the process has ended.
-pub fn enter_cgroup_namespace(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn enter_cgroups(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     nix::sched::setns(pidfd, CloneFlags::CLONE_NEWCGROUP)?;
     Ok(())
 }

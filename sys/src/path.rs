@@ -22,6 +22,8 @@ pub enum Links {
 
 /// `O_RDONLY`, for [`open`].
 pub const READ: i32 = libc::O_RDONLY;
+/// `O_WRONLY`, for [`open`].
+pub const WRITE: i32 = libc::O_WRONLY;
 /// `O_RDONLY | O_DIRECTORY`, for [`open`].
 pub const READ_FOLDER: i32 = libc::O_RDONLY | libc::O_DIRECTORY;
 /// `O_PATH`, for [`open`]: a handle, of whatever it is.

@@ -55,5 +55,3 @@ pub const CGROUP: &str = "/sys/fs/cgroup";
 pub const CGROUP_CONTAINERS: &str = "/sys/fs/cgroup/containers";
 /// One group per system program.
 pub const CGROUP_SYSTEM: &str = "/sys/fs/cgroup/system";
-/// Who starts commands in running containers, and reaps what they leave behind: one group for all of them.
-pub const CGROUP_EXEC: &str = "/sys/fs/cgroup/system/exec";

@@ -75,6 +75,16 @@ pub fn reap_any() -> io::Result<Option<(i32, Ended)>> {
     }
 }
 
+/// Whether this process has a child, be it one that has ended and was not waited for (waitid(2), `WNOWAIT`).
+#[must_use]
+pub fn has_children() -> bool {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    match wait_for(libc::P_ALL, 0, flags) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::ECHILD),
+    }
+}
+
 /// Wait until a child ends, whichever, and reap it; `None` when there is no child any more (waitid(2)).
 ///
 /// # Errors

@@ -70,19 +70,29 @@ pub fn die_with_parent(first: i32) -> io::Result<()> {
     }
 }
 
-/// Orphans below this process become its children, and not those of the first process of the PID namespace
-/// (`PR_SET_CHILD_SUBREAPER`).
-///
-/// # Errors
-/// As prctl(2).
-pub fn become_subreaper() -> io::Result<()> {
-    Ok(nix::sys::prctl::set_child_subreaper(true)?)
-}
-
 /// The parent's number (getppid(2)); 0 when it is in an outer PID namespace.
 #[must_use]
 pub fn parent() -> i32 {
     nix::unistd::getppid().as_raw()
+}
+
+/// From here on, whoever of this process's descendants loses its parent gets this one as its parent, and not the first
+/// process of the PID namespace (`PR_SET_CHILD_SUBREAPER`). Children that are there already are left out.
+///
+/// # Errors
+/// As prctl(2).
+pub fn adopt_orphans() -> io::Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)?;
+    Ok(())
+}
+
+/// The children of this process, those that it has adopted included, by their numbers in the PID namespace of /proc
+/// (proc_pid_task(5), `children`); none where it can't be read.
+#[must_use]
+pub fn children() -> Vec<i32> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let numbers = list.split_ascii_whitespace();
+    numbers.filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Which of the two processes after [`fork`] this is.

@@ -1,6 +1,7 @@
 //! Signals as messages (signalfd(2)), and their state in a child.
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+pub use nix::sys::signalfd::SignalFd as Signals;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
 
@@ -15,6 +16,28 @@ pub fn descriptor(signals: &[Signal]) -> io::Result<SignalFd> {
         &set,
         SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
     )?)
+}
+
+/// Whether a message has come; it is taken.
+#[must_use]
+pub fn has_come(signals: &SignalFd) -> bool {
+    matches!(signals.read_signal(), Ok(Some(_)))
+}
+
+/// The ends of children, as [`descriptor`].
+///
+/// # Errors
+/// As [`descriptor`].
+pub fn ends_of_children() -> io::Result<SignalFd> {
+    descriptor(&[Signal::SIGCHLD])
+}
+
+/// Somebody asks this process to end (`SIGTERM`), as [`descriptor`].
+///
+/// # Errors
+/// As [`descriptor`].
+pub fn wish_to_end() -> io::Result<SignalFd> {
+    descriptor(&[Signal::SIGTERM])
 }
 
 /// In a child before execve(2): nothing blocked, nothing ignored (both survive an exec, signal(7)).

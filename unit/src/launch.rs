@@ -107,11 +107,12 @@ pub struct LaunchFailure {
 }
 
 /// JSON on descriptor 3 of `launcher exec`. Its other descriptors: 0, 1, 2 the client's (without terminal),
-/// 4 the report pipe, 5 the pidfd of the container's PID 1, 6 the console socket (with terminal), 7 the cgroup folder of the
-/// command (with a group).
+/// 4 the report pipe, 5 the pidfd of the container's PID 1, 6 the console socket (with terminal), 7 the folder of the
+/// cgroup that the command is born in.
 ///
-/// It enters the container's namespaces, starts `argv` there, in the command's own group, waits, and ends with its exit
-/// status (128 + signal) when nothing that the command has started is left.
+/// It enters the container's namespaces, starts `argv` there, waits, and ends with its exit status (128 + signal) when
+/// nothing of what `argv` has started is left. `SIGTERM` ends all of it. PID 1 has cloned it into a cgroup of the machine's:
+/// what it needs itself is not the container's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSpec {
     pub unit: UnitName,
@@ -122,10 +123,6 @@ pub struct ExecSpec {
     pub container: Container,
     pub argv: Vec<String>,
     pub tty: bool,
-    /// The command is born in a group of its own, below that of its unit.
-    pub group: bool,
-    /// `resources.pids` of the unit, for the message.
-    pub pids: u64,
     pub env: Vec<String>,
     pub user: String,
     pub working_dir: String,

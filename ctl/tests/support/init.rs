@@ -303,10 +303,7 @@ impl FakeInit {
         let code = status
             .code()
             .unwrap_or_else(|| 128 + status.signal().unwrap());
-        say(&Reply::Exited {
-            code,
-            message: None,
-        });
+        say(&Reply::Exited { code, reason: None });
     }
 }
 
@@ -354,6 +351,8 @@ fn unit(name: &str) -> UnitStatus {
         run: 3,
         memory: Some(3 << 20),
         memory_max: Some(1 << 30),
+        pids: None,
+        pids_max: None,
         last_exit: Some("killed by SIGKILL (out of memory)".into()),
         next_start_ms: None,
         source: "/usr/lib/keelson/units/redis@.container.toml".into(),

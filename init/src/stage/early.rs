@@ -153,7 +153,6 @@ fn cgroups() -> Result<(), StageError> {
     controllers(&root)?;
     controllers(&group(sys::paths::CGROUP_CONTAINERS)?)?;
     controllers(&group(sys::paths::CGROUP_SYSTEM)?)?;
-    group(sys::paths::CGROUP_EXEC)?;
     let own = group(&format!("{}/init", sys::paths::CGROUP_SYSTEM))?;
     own.set("cgroup.procs", "0")
         .map_err(|error| StageError::text(error.to_string()))

@@ -124,52 +124,90 @@ pub(crate) fn a_killed_launcher_takes_its_command_along(machine: &mut Machine) {
     running.kill();
 }
 
-/// The numbers of all processes in the container, but for the command that lists them and its reaper.
-fn processes(launch: &Launch, running: &Running) -> Vec<u32> {
-    let spec = launch.exec_spec(running, "ls /proc");
-    let lines = launch.exec(running, &spec, None).finish().answers();
-    let mut numbers: Vec<u32> = lines[0]
-        .split_whitespace()
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    // It came last.
-    numbers.truncate(numbers.len() - 2);
-    numbers
+/// What is there beside the container's first process, the command that looks and its reaper.
+fn left(launch: &Launch, running: &Running) -> Vec<String> {
+    let spec = launch.exec_spec(running, "ps");
+    let all = launch.exec(running, &spec, None).finish().answers();
+    let mut all: Vec<String> = all[0].split(' ').map(str::to_owned).collect();
+    for own in ["probe:S", "probe:R", "launcher:S"] {
+        let at = all.iter().position(|process| process == own);
+        all.remove(at.unwrap_or_else(|| panic!("no {own} in {all:?}")));
+    }
+    all
 }
 
-pub(crate) fn what_a_command_leaves_behind_is_gone_and_reaped(machine: &mut Machine) {
-    let Some(group) = Group::new() else {
-        return;
+/// Without groups, and with one of their own where there is cgroup v2: `act` ends a command that has left processes behind.
+fn ends_clean(machine: &mut Machine, probe: &str, act: fn(&Running, Option<&Group>), code: i32) {
+    let group = Group::new();
+    for group in [None, group.as_ref()] {
+        let (mut launch, mut running) = container(machine);
+        if let Some(group) = group {
+            running.kill();
+            launch = launch.in_group(group);
+            running = launch.start();
+            running.reports();
+        }
+        let spec = launch.exec_spec(&running, probe);
+        let mut exec = launch.exec(&running, &spec, None);
+        exec.reports();
+        exec.until("left");
+        act(&exec, group);
+        // The pipes end with the last of its processes, and it ends after them.
+        let outcome = exec.finish();
+        if let Some(group) = group {
+            group.renew_step();
+        }
+        assert_eq!(outcome.ended, Ended::Code(code), "{group:?} {outcome:?}");
+        let launch = launch.in_same_group(group);
+        assert_eq!(left(&launch, &running), [""; 0], "{group:?}");
+        running.kill();
+    }
+}
+
+pub(crate) fn what_a_command_leaves_behind_ends_with_it_and_is_reaped(machine: &mut Machine) {
+    ends_clean(machine, "leave", |_, _| {}, 0);
+}
+
+pub(crate) fn a_command_that_is_to_end_takes_all_it_has_started_along(machine: &mut Machine) {
+    let ask = |exec: &Running, _: Option<&Group>| {
+        pidfd::signal(exec.child.pidfd.as_fd(), 15).unwrap();
     };
-    // Its first process never waits for a child.
+    ends_clean(machine, "leave -- sleep", ask, 137);
+}
+
+pub(crate) fn a_killed_group_leaves_no_zombies(machine: &mut Machine) {
+    let kill = |exec: &Running, group: Option<&Group>| match group {
+        Some(group) => group.kill_step(),
+        None => pidfd::signal(exec.child.pidfd.as_fd(), 15).unwrap(),
+    };
+    ends_clean(machine, "leave -- sleep", kill, 137);
+}
+
+pub(crate) fn a_command_is_killed_for_memory_before_the_container(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let (path, folder) = group.beside("exec-1");
-    let outcome = launch.exec_in(&running, "leave", &folder).finish();
-    assert_eq!(outcome.ended, Ended::Code(0), "{outcome:?}");
-    assert_eq!(outcome.stdout, "true\nleft\n");
-    assert_eq!(processes(&launch, &running), [1]);
-    std::fs::remove_dir(path).unwrap();
+    let scores = "cat /proc/1/oom_score_adj -- cat /proc/self/oom_score_adj";
+    let spec = launch.exec_spec(&running, scores);
+    let answers = launch.exec(&running, &spec, None).finish().answers();
+    assert_eq!(answers, ["0", "1000"]);
     running.kill();
 }
 
-pub(crate) fn what_is_killed_with_its_group_is_reaped(machine: &mut Machine) {
-    let Some(group) = Group::new() else {
-        return;
-    };
+pub(crate) fn the_reaper_cannot_be_looked_into(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let (path, folder) = group.beside("exec-2");
-    let mut exec = launch.exec_in(&running, "leave hung", &folder);
-    assert!(matches!(
-        exec.reports().as_slice(),
-        [LaunchReport::Prepared { .. }]
-    ));
-    // Both are there when the first line is.
-    exec.read_line();
-    std::fs::write(path.join("cgroup.kill"), "1").unwrap();
-    let outcome = exec.finish();
-    assert_eq!(outcome.ended, Ended::Code(128 + 9), "{outcome:?}");
-    assert_eq!(processes(&launch, &running), [1]);
-    std::fs::remove_dir(path).unwrap();
+    let ps = launch.exec_spec(&running, "sleep");
+    let mut sleeps = launch.exec(&running, &ps, None);
+    sleeps.reports();
+    // The container's first process is 1; the reaper comes before its command.
+    let looks = "cat /proc/2/comm -- cat /proc/2/fd/0 -- cat /proc/2/environ -- cat /proc/2/status";
+    let spec = launch.exec_spec(&running, looks);
+    let answers = launch.exec(&running, &spec, None).finish().answers();
+    assert_eq!(
+        answers[..3],
+        ["launcher", "errno 13", "errno 13"],
+        "{answers:?}"
+    );
+    let kill_only = "CapEff:\t0000000000000020";
+    assert!(answers.iter().any(|line| line == kill_only), "{answers:?}");
+    sleeps.kill();
     running.kill();
 }

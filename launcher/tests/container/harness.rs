@@ -38,6 +38,8 @@ pub(crate) fn separate() {
 pub(crate) struct Group {
     ours: PathBuf,
     run: PathBuf,
+    /// For commands that join the container.
+    step: PathBuf,
 }
 
 impl Group {
@@ -50,15 +52,20 @@ impl Group {
         let ours = place.join(format!("keelson-test-{}", std::process::id()));
         let run = ours.join("web@1:1");
         fs::create_dir_all(&run).ok()?;
-        Some(Self { ours, run })
+        let step = ours.join("step-0");
+        fs::create_dir_all(&step).ok()?;
+        Some(Self { ours, run, step })
     }
 
-    /// Another group beside that of the unit's run.
-    pub(crate) fn beside(&self, name: &str) -> (PathBuf, File) {
-        let path = self.ours.join(name);
-        fs::create_dir_all(&path).unwrap();
-        let folder = File::open(&path).unwrap();
-        (path, folder)
+    /// As PID 1 does with one that was killed.
+    pub(crate) fn renew_step(&self) {
+        fs::remove_dir(&self.step).unwrap();
+        fs::create_dir(&self.step).unwrap();
+    }
+
+    /// End everything in the group of commands.
+    pub(crate) fn kill_step(&self) {
+        fs::write(self.step.join("cgroup.kill"), "1").unwrap();
     }
 }
 
@@ -66,6 +73,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // What is left says the failure of the test itself.
         let _ = fs::remove_dir(&self.run);
+        let _ = fs::remove_dir(&self.step);
         let _ = fs::remove_dir(&self.ours);
     }
 }
@@ -111,6 +119,7 @@ impl Machine {
                 "none".into(),
             ],
             cgroup: None,
+            step: None,
             spec: LaunchSpec {
                 unit: UnitName::new("web@1").unwrap(),
                 run: 1,
@@ -156,6 +165,8 @@ pub(crate) struct Launch {
     pub(crate) options: Vec<String>,
     /// The group it is born in.
     cgroup: Option<File>,
+    /// The group that commands are born in.
+    step: Option<File>,
     pub(crate) spec: LaunchSpec,
 }
 
@@ -193,6 +204,13 @@ impl Launch {
         let ours = group.ours.to_str().unwrap().to_owned();
         self.options.extend(["--cgroups".to_owned(), ours]);
         self.cgroup = Some(File::open(&group.run).unwrap());
+        self.step = Some(File::open(&group.step).unwrap());
+        self
+    }
+
+    /// Commands are born in the group as it is now.
+    pub(crate) fn in_same_group(mut self, group: Option<&Group>) -> Self {
+        self.step = group.map(|group| File::open(&group.step).unwrap());
         self
     }
 
@@ -230,17 +248,6 @@ impl Launch {
         self.run().failure()
     }
 
-    /// One more process in the running container, in that group.
-    pub(crate) fn exec_in(&self, container: &Running, probe: &str, group: &File) -> Running {
-        let spec = ExecSpec {
-            group: true,
-            ..self.exec_spec(container, probe)
-        };
-        let extra = [(container.child.pidfd.as_fd(), 5), (group.as_fd(), 7)];
-        let text = serde_json::to_vec(&spec).unwrap();
-        self.clone_launcher("exec", 0, &text, &extra)
-    }
-
     /// One more process in the running container.
     pub(crate) fn exec(
         &self,
@@ -250,6 +257,7 @@ impl Launch {
     ) -> Running {
         let mut extra = vec![(container.child.pidfd.as_fd(), 5)];
         extra.extend(console.map(|console| (console, 6)));
+        extra.extend(self.step.as_ref().map(|step| (step.as_fd(), 7)));
         let text = serde_json::to_vec(spec).unwrap();
         self.clone_launcher("exec", 0, &text, &extra)
     }
@@ -263,8 +271,6 @@ impl Launch {
             container: self.spec.container.clone(),
             argv,
             tty: false,
-            group: false,
-            pids: 4096,
             env: Vec::new(),
             user: String::new(),
             working_dir: String::new(),
@@ -332,11 +338,12 @@ impl Running {
             .collect()
     }
 
-    /// Waits for a line of its output.
-    pub(crate) fn read_line(&mut self) {
-        let mut byte = [0];
-        while byte != *b"\n" {
-            self.stdout.read_exact(&mut byte).unwrap();
+    /// Waits for this line of its output.
+    pub(crate) fn until(&mut self, line: &str) {
+        let (mut seen, mut byte) = (String::new(), [0]);
+        while !seen.ends_with(&format!("{line}\n")) {
+            assert_eq!(self.stdout.read(&mut byte).unwrap(), 1, "{seen}");
+            seen.push(char::from(byte[0]));
         }
     }
 

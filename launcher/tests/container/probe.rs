@@ -12,7 +12,7 @@ pub(crate) const NAME: &str = "probe";
 
 /// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`,
 /// `signals N` (waits for so many, and answers with their numbers), `orphans N` (leaves so many behind, which end at once), `zombies`,
-/// `leave` (a child that sleeps), `leave hung`,
+/// `leave` (some processes that nobody waits for), `ps` (names and states of all processes),
 /// `run FOLDER` (copies this program there and executes it), `options TARGET` (of the mount there), `drop UID`;
 /// separated by `--`.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
@@ -39,15 +39,6 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 text(fs::read_link("/proc/self/fd/0").map(|path| path.display().to_string()))
             }
             ["echo", words] => (*words).to_owned(),
-            ["leave", "hung"] => {
-                leave();
-                std::thread::sleep(std::time::Duration::from_secs(60));
-                "woke up".to_owned()
-            }
-            ["leave"] => {
-                leave();
-                "left".to_owned()
-            }
             ["exit", code] => return ExitCode::from(code.parse::<u8>().unwrap_or(99)),
             ["sleep"] => {
                 let _ = std::io::stdout().flush();
@@ -66,6 +57,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             ["run", folder] => text(run_in(folder)),
             ["options", target] => text(options(target)),
             ["zombies"] => text(zombies().map(|count| count.to_string())),
+            ["leave"] => text(leave()),
+            ["orphan", rest @ ..] => text(start(rest).map(|_| "gone".to_owned())),
+            ["ps"] => text(processes()),
             ["line"] => {
                 let mut byte = [0];
                 let mut line = Vec::new();
@@ -81,14 +75,31 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A child that stays when its parent has ended, with all descriptors of its parent.
-fn leave() {
-    let program = std::env::current_exe().unwrap_or_default();
-    let child = std::process::Command::new(program)
-        .args([NAME, "sleep"])
-        .spawn();
-    println!("{}", child.is_ok());
-    let _ = std::io::stdout().flush();
+/// Two generations, in sessions of their own: one that sleeps on, and one that ends by itself at once.
+fn leave() -> std::io::Result<String> {
+    start(&["orphan", "sleep"])?.wait()?;
+    start(&["orphan", "exit", "0"])?.wait()?;
+    Ok("left".to_owned())
+}
+
+fn start(command: &[&str]) -> std::io::Result<std::process::Child> {
+    let mut process = std::process::Command::new(std::env::current_exe()?);
+    sys::process::outlive_us(process.arg(NAME).args(command));
+    process.spawn()
+}
+
+fn processes() -> std::io::Result<String> {
+    let mut all = Vec::new();
+    for name in list("/proc")?.split(' ') {
+        let stat = fs::read_to_string(format!("/proc/{name}/stat")).unwrap_or_default();
+        let (Ok(_), Some((start, rest))) = (name.parse::<u32>(), stat.split_once(')')) else {
+            continue;
+        };
+        let command = start.split_once('(').map_or("", |(_, command)| command);
+        let state = rest.trim_start().get(..1).unwrap_or("?");
+        all.push(format!("{command}:{state}"));
+    }
+    Ok(all.join(" "))
 }
 
 fn signals(count: u32) -> std::io::Result<()> {
