@@ -23,6 +23,8 @@ pub enum Need {
     Ext4,
     /// A real Redis client, for the demo's user and the tests.
     RedisClient,
+    /// `umoci`, another program that unpacks images: what it makes of one is compared with what the store makes.
+    ImageTools,
     /// `ip`, which makes the networks that netd is tested in.
     NetworkTools,
 }
@@ -63,6 +65,12 @@ impl Need {
                 files: &[],
                 debian: &["redis-tools"],
                 others: "redis-cli (redis or valkey-compat-redis)",
+            },
+            Self::ImageTools => About {
+                programs: &["umoci"],
+                files: &[],
+                debian: &["umoci"],
+                others: "umoci (openSUSE, Arch: umoci; elsewhere https://umo.ci)",
             },
             Self::NetworkTools => About {
                 programs: &["ip"],
