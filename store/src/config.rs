@@ -1,9 +1,8 @@
-//! An image's configuration (OCI image-spec, config.md), read as tolerantly as Docker reads it.
+//! An image's configuration (OCI image-spec, config.md), read as tolerantly as Docker reads it (`document`).
 //!
-//! `null` is as good as absent, and `Entrypoint` and `Cmd` may be one text (images from before 2014).
+//! `Entrypoint` and `Cmd` may be one text (images from before 2014).
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use crate::document::{Document, DocumentError, Field};
 use std::collections::BTreeMap;
 
 /// What a container starts with, unless its unit says otherwise.
@@ -30,103 +29,60 @@ pub struct ImageConfig {
 }
 
 /// `HEALTHCHECK` as Docker writes it into the configuration (moby's `HealthcheckConfig`; image-spec reserves the field).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", argument…]` or `["CMD-SHELL", command]`.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub test: Vec<String>,
     /// Nanoseconds, this and the others; 0: not given.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub interval: i64,
-    #[serde(default, deserialize_with = "null_as_default")]
     pub timeout: i64,
-    #[serde(default, deserialize_with = "null_as_default")]
     pub start_period: i64,
-    #[serde(default, deserialize_with = "null_as_default")]
     pub start_interval: i64,
     /// Failures in a row; 0: not given.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub retries: i64,
-}
-
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default, deserialize_with = "null_as_default")]
-    created: String,
-    #[serde(default, deserialize_with = "null_as_default")]
-    config: Execution,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Execution {
-    #[serde(default, deserialize_with = "one_or_many")]
-    entrypoint: Vec<String>,
-    #[serde(default, deserialize_with = "one_or_many")]
-    cmd: Vec<String>,
-    #[serde(default, deserialize_with = "null_as_default")]
-    env: Vec<String>,
-    #[serde(default, deserialize_with = "null_as_default")]
-    working_dir: String,
-    #[serde(default, deserialize_with = "null_as_default")]
-    user: String,
-    #[serde(default)]
-    stop_signal: Option<String>,
-    #[serde(default, deserialize_with = "null_as_default")]
-    volumes: BTreeMap<String, serde::de::IgnoredAny>,
-    #[serde(default, deserialize_with = "null_as_default")]
-    labels: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "one_or_many")]
-    shell: Vec<String>,
-    #[serde(default)]
-    healthcheck: Option<Healthcheck>,
 }
 
 impl ImageConfig {
     /// Reads a configuration blob.
     ///
     /// # Errors
-    /// When it is not JSON, or a known key has a type that no version of the format gives it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let document: Document = serde_json::from_slice(bytes)?;
-        let execution = document.config;
+    /// When it is not JSON, or a known field has a type that no version of the format gives it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+        let document = Document::parse(bytes)?;
+        let execution = document.root().get("config")?;
+        let stop_signal = execution.get("StopSignal")?.text()?;
+        let healthcheck = execution.get("Healthcheck")?;
         Ok(Self {
-            entrypoint: execution.entrypoint,
-            cmd: execution.cmd,
-            env: execution.env,
-            working_dir: execution.working_dir,
-            user: execution.user,
-            stop_signal: execution.stop_signal.filter(|signal| !signal.is_empty()),
-            volumes: execution.volumes.into_keys().collect(),
-            labels: execution.labels,
-            created: document.created,
-            shell: execution.shell,
-            healthcheck: execution.healthcheck,
+            entrypoint: execution.get("Entrypoint")?.one_or_many()?,
+            cmd: execution.get("Cmd")?.one_or_many()?,
+            env: execution.get("Env")?.texts()?,
+            working_dir: execution.get("WorkingDir")?.text()?,
+            user: execution.get("User")?.text()?,
+            stop_signal: Some(stop_signal).filter(|signal| !signal.is_empty()),
+            volumes: execution.get("Volumes")?.keys()?,
+            labels: execution.get("Labels")?.map()?,
+            created: document.root().get("created")?.text()?,
+            shell: execution.get("Shell")?.one_or_many()?,
+            healthcheck: match healthcheck.is_null() {
+                true => None,
+                false => Some(Healthcheck::read(&healthcheck)?),
+            },
         })
     }
 }
 
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned + Default,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
+impl Healthcheck {
+    fn read(object: &Field<'_>) -> Result<Self, DocumentError> {
+        let number = |name| Ok(object.get(name)?.number()?.unwrap_or_default());
+        Ok(Self {
+            test: object.get("Test")?.texts()?,
+            interval: number("Interval")?,
+            timeout: number("Timeout")?,
+            start_period: number("StartPeriod")?,
+            start_interval: number("StartInterval")?,
+            retries: number("Retries")?,
+        })
     }
-    Ok(match Option::<OneOrMany>::deserialize(deserializer)? {
-        None => Vec::new(),
-        Some(OneOrMany::One(text)) => vec![text],
-        Some(OneOrMany::Many(texts)) => texts,
-    })
 }
 
 #[cfg(test)]
@@ -166,5 +122,40 @@ mod tests {
         assert_eq!(check.test, ["CMD-SHELL", "true"]);
         assert_eq!((check.interval, check.retries), (30_000_000_000, 3));
         assert_eq!((check.timeout, check.start_period), (0, 0));
+    }
+
+    #[test]
+    fn it_is_read_as_go_reads_it_and_an_error_names_the_field() {
+        let odd = br#"{"Config":{"entrypoint":["a",null],"CMD":null,"Env":[null,"A=1"],"Labels":{"k":null},"Unknown":[{}],
+            "Healthcheck":{"Test":null,"Interval":null,"new":1}},"unknown":7}"#;
+        let config = ImageConfig::parse(odd).unwrap();
+        assert_eq!(config.entrypoint, ["a", ""]);
+        assert_eq!(config.env, ["", "A=1"]);
+        assert_eq!(config.labels["k"], "");
+        assert_eq!(config.healthcheck, Some(Healthcheck::default()));
+        let invalid = ImageConfig::parse(b"{\"config\":{\"User\":\"\xff\"}}").unwrap();
+        assert_eq!(invalid.user, "\u{fffd}");
+        for (text, message) in [
+            (
+                r#"{"config":{"Env":["A=1","B=2",3]}}"#,
+                "config.Env[2] is a number, where a text is expected",
+            ),
+            (
+                r#"{"config":{"Labels":{"a b":[]}}}"#,
+                "config.Labels[\"a b\"] is a list, where a text is expected",
+            ),
+            (
+                r#"{"config":[]}"#,
+                "config is a list, where an object is expected",
+            ),
+            (
+                r#"{"config":{"Healthcheck":{"Interval":1.5}}}"#,
+                "config.Healthcheck.Interval is a number, where a whole number is expected",
+            ),
+            ("[]", "the document is a list, where an object is expected"),
+        ] {
+            let error = ImageConfig::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Lookup: from a reference to layers and configuration.
 
+use crate::mark::{has_root, hidden_layers};
 use crate::{Digest, ImageConfig, ImageError, ImageRecord, Lock, Reference, Tree};
 use std::fs;
 use std::io;
@@ -18,8 +19,11 @@ pub struct Image {
     pub reference: String,
     /// `sha256:…` of the manifest.
     pub digest: String,
-    /// Folders, bottom first.
+    /// Folders, bottom first, without those that one above them hides altogether.
     pub layers: Vec<PathBuf>,
+    /// The topmost of these folders that describes the image's root: the mode, owner and attributes of the container's
+    /// `/` are its.
+    pub root: Option<PathBuf>,
     pub config: ImageConfig,
     _in_use: Lock,
 }
@@ -109,18 +113,21 @@ impl Store {
             fs::read(&config_path).map_err(|error| damaged(&config_path, error.to_string()))?;
         let config =
             ImageConfig::parse(&bytes).map_err(|error| damaged(&config_path, error.to_string()))?;
-        let layers: Vec<PathBuf> = record
+        let mut layers: Vec<PathBuf> = record
             .layers
             .iter()
-            .map(|layer| self.tree.layer(&layer.diff_id))
+            .map(|layer| self.tree.layer(&layer.folder))
             .collect();
         if let Some(missing) = layers.iter().find(|layer| !layer.is_dir()) {
             return Err(damaged(missing, "the layer is missing".to_owned()));
         }
+        let root = layers.iter().rev().find(|layer| has_root(layer)).cloned();
+        layers.drain(..hidden_layers(&layers));
         Ok(Image {
             reference: reference.to_string(),
             digest: Digest::to_string(&record.digest),
             layers,
+            root,
             config,
             _in_use: lock,
         })

@@ -6,8 +6,10 @@
 //! ```text
 //! /var/images/
 //!   blobs/sha256/<hex>      manifests and configurations, named by the SHA-256 of their bytes
-//!   layers/<hex>/           one layer unpacked, named by its diff_id (SHA-256 of its uncompressed tar), in overlay's
-//!                           form: a whiteout is a character device 0:0, an opaque folder has trusted.overlay.opaque=y
+//!   layers/<hex>/           one layer unpacked, named by its diff_id (SHA-256 of its uncompressed tar), or by its chain
+//!                           id if it depends on the layers below it (docs/decisions/011), in overlay's form: a
+//!                           whiteout is a character device 0:0, an opaque folder has trusted.overlay.opaque=y; what
+//!                           else is known of it is in trusted.keelson.layer (`mark`)
 //!   refs/<escaped name>     JSON (`ImageRecord`): reference → manifest, configuration, layers, sizes
 //!   preloaded/<sha256>      an archive of the release that has been loaded once; its references
 //!   tmp/                    what is being written, or was when the power went
@@ -32,9 +34,11 @@
 
 mod config;
 mod digest;
+mod document;
 mod error;
 mod image;
 mod lock;
+mod mark;
 mod program;
 mod record;
 mod reference;
@@ -42,6 +46,7 @@ mod tree;
 
 pub use config::{Healthcheck, ImageConfig};
 pub use digest::{Digest, DigestError};
+pub use document::DocumentError;
 pub use error::ImageError;
 pub use image::{Image, Store};
 pub use lock::Lock;

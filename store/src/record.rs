@@ -21,8 +21,13 @@ pub struct ImageRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerRecord {
-    /// SHA-256 of the uncompressed tar: the layer's name in `layers/`.
-    pub diff_id: Digest,
+    /// The layer's name in `layers/`: its diff_id (SHA-256 of the uncompressed tar), or its chain id if it depends on
+    /// what is below. The key is that of the first releases, which know the folder by it.
+    #[serde(rename = "diff_id")]
+    pub folder: Digest,
+    /// Its diff_id, where that is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
     /// SHA-256 of the blob that it came as.
     pub digest: Digest,
     /// Bytes of that blob.
@@ -38,7 +43,7 @@ impl ImageRecord {
         let mut seen = std::collections::BTreeSet::new();
         self.layers
             .iter()
-            .filter(|layer| seen.insert(&layer.diff_id))
+            .filter(|layer| seen.insert(&layer.folder))
             .fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 }

@@ -56,7 +56,11 @@ fn whiteouts_become_overlay_form() {
         .file("kept", b"1")
         .file(".wh.kept", b"")
         .file(".wh..wh.plnk", b"");
-    let root = unpacked(&folder, layer);
+    // In the lowest layer they mean nothing.
+    let below = Layer::new().file("etc/removed", b"");
+    let image = TestImage::new("x", &[below.done(), layer.done()]);
+    folder.load(&image.oci()).succeeded();
+    let root = folder.store().image("x").unwrap().layers[1].clone();
     assert!(is_whiteout(&root.join("etc/removed")));
     assert!(is_opaque(&root.join("opaque")));
     assert!(!is_opaque(&root.join("etc")));
@@ -272,7 +276,9 @@ fn links_of_a_layer_are_followed_inside_it_only() {
         .file("up/relative/written", b"2")
         .folder("usr/")
         .symlink("bin", "usr")
-        .file("bin/tool", b"3");
+        .file("bin/tool", b"3")
+        .symlink("magic", "/proc/self/root")
+        .file("magic/tmp/keelson-escaped", b"4");
     let root = unpacked(&folder, layer);
     assert_eq!(
         fs::read_dir(&outside).unwrap().count(),
@@ -285,6 +291,11 @@ fn links_of_a_layer_are_followed_inside_it_only() {
     );
     assert_eq!(fs::read(root.join("tmp/written")).unwrap(), b"2");
     assert_eq!(fs::read(root.join("usr/tool")).unwrap(), b"3");
+    assert_eq!(
+        fs::read(root.join("proc/self/root/tmp/keelson-escaped")).unwrap(),
+        b"4"
+    );
+    assert!(!Path::new("/tmp/keelson-escaped").exists());
 }
 
 #[test]
@@ -310,7 +321,7 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
         ),
         (
             Layer::new().hard_link("x", secret),
-            "which the layer doesn't have",
+            "which neither the layer nor those below it have",
         ),
         (
             Layer::new().hard_link("x", "../../secret"),
@@ -320,13 +331,7 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
             Layer::new()
                 .symlink("s", "../..")
                 .hard_link("x", "s/secret"),
-            "which the layer doesn't have",
-        ),
-        (
-            Layer::new()
-                .symlink("s", "/proc/self/root")
-                .file("s/tmp/keelson-escaped", b""),
-            "s/tmp/keelson-escaped",
+            "which neither the layer nor those below it have",
         ),
         (Layer::new().file("x/.wh...", b""), "a whiteout of no file"),
         (Layer::new().file(".wh..", b""), "a whiteout of no file"),
@@ -338,7 +343,7 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
         (Layer::new().symlink("./", "/"), "the place of the root"),
         (
             Layer::new().file("f", b"").hard_link("x", "nothing"),
-            "which the layer doesn't have",
+            "which neither the layer nor those below it have",
         ),
         (
             Layer::new()
@@ -354,9 +359,27 @@ fn an_entry_that_would_leave_the_layer_is_refused() {
             Layer::new()
                 .pax(&[("GNU.sparse.major", b"1")])
                 .file("x", b""),
-            "sparse files are not supported",
+            "the map of a sparse file has no end",
         ),
-        (Layer::new().file("f", b"").file("f/x", b""), "f/x"),
+        (
+            Layer::new()
+                .pax(&[("GNU.sparse.major", b"2")])
+                .file("x", b""),
+            "sparse files of version 2.0 are not supported",
+        ),
+        (
+            Layer::new()
+                .pax(&[("GNU.sparse.size", b"9"), ("GNU.sparse.map", b"8,2")])
+                .file("x", b"12"),
+            "lies beyond its end",
+        ),
+        (
+            Layer::new()
+                .symlink("a", "b")
+                .symlink("b", "a")
+                .file("a/x", b""),
+            "a/x",
+        ),
     ];
     for (layer, message) in cases {
         let image = TestImage::new("evil", &[layer.done()]);

@@ -39,7 +39,7 @@ pub(crate) fn collect(tree: &Tree) -> Result<Collected, StoreError> {
             record
                 .layers
                 .iter()
-                .map(|layer| layer.diff_id.hex().to_owned()),
+                .map(|layer| layer.folder.hex().to_owned()),
         );
         blobs.extend([
             record.digest.hex().to_owned(),

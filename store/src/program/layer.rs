@@ -17,7 +17,7 @@ use crate::program::limits::{BUFFER_BYTES, LAYER_BYTES_MAX, LAYER_ENTRIES_MAX};
 use crate::program::meter::Meter;
 use crate::program::plan::LayerPlan;
 use crate::program::tarball::{TarError, TarReader};
-use crate::program::unpack::{Unpacked, unpack};
+use crate::program::unpack::{Ground, Unpacked, unpack};
 use crate::program::unpack_error::UnpackError;
 use std::fs;
 use std::io::{self, BufReader, Read};
@@ -29,6 +29,7 @@ pub(crate) fn unpack_layer(
     plan: &LayerPlan,
     blob: &Blob,
     destination: &Path,
+    ground: Ground,
     meter: &Meter,
 ) -> Result<Unpacked, StoreError> {
     let mismatch = |expected: &Digest, found: Digest| StoreError::Mismatch {
@@ -62,7 +63,7 @@ pub(crate) fn unpack_layer(
         LAYER_ENTRIES_MAX,
     );
 
-    let unpacked = unpack(&mut archive, destination, meter);
+    let unpacked = unpack(&mut archive, destination, ground, meter);
     // What follows the end mark belongs to the digest.
     let mut content = archive.into_inner();
     let rest = match unpacked {

@@ -1,6 +1,7 @@
 //! Extension headers of a tar archive: what they say replaces or adds to the fields of the header after them
 //! (POSIX.1-2017, pax, "pax Extended Header"; GNU tar's long names).
 
+use crate::program::sparse::Sparse;
 use crate::program::tarball::Time;
 
 /// What extension headers say about the entry that follows them.
@@ -13,7 +14,19 @@ pub(crate) struct Extension {
     pub(crate) gid: Option<u64>,
     pub(crate) mtime: Option<Time>,
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(crate) sparse: bool,
+    pub(crate) sparse: Option<PaxSparse>,
+}
+
+/// What GNU tar says of a sparse file (GNU tar manual, "PAX Format").
+#[derive(Default)]
+pub(crate) struct PaxSparse {
+    pub(crate) version: (u64, u64),
+    /// The entry's own path is made up.
+    pub(crate) name: Option<Vec<u8>>,
+    /// Its parts; in version 1.0 they stand at the head of the content instead.
+    pub(crate) map: Sparse,
+    /// Of a part whose length is the next record (version 0.0).
+    offset: Option<u64>,
 }
 
 impl Extension {
@@ -38,12 +51,45 @@ impl Extension {
             b"uid" => self.uid = Some(decimal(value).ok_or("its pax uid is not a number")?),
             b"gid" => self.gid = Some(decimal(value).ok_or("its pax gid is not a number")?),
             b"mtime" => self.mtime = Some(pax_time(value).ok_or("its pax mtime is not a time")?),
-            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
             _ => {
+                if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                    let sparse = self.sparse.get_or_insert_default();
+                    return sparse.apply(key, value);
+                }
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.attributes.push((name.to_vec(), value.to_vec()));
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl PaxSparse {
+    fn apply(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        const WRONG: &str = "what it says of a sparse file is not a number";
+        match key {
+            b"name" if value.contains(&0) => return Err("its name contains a NUL"),
+            b"name" => self.name = Some(value.to_vec()),
+            b"major" => self.version.0 = decimal(value).ok_or(WRONG)?,
+            b"minor" => self.version.1 = decimal(value).ok_or(WRONG)?,
+            b"size" | b"realsize" => self.map.size = decimal(value).ok_or(WRONG)?,
+            b"offset" => self.offset = Some(decimal(value).ok_or(WRONG)?),
+            b"numbytes" => {
+                let offset = self.offset.take();
+                let offset = offset.ok_or("a part of a sparse file has no offset")?;
+                self.map.add(offset, decimal(value).ok_or(WRONG)?)?;
+            }
+            b"map" => {
+                let mut numbers = value.split(|byte| *byte == b',');
+                while let Some(offset) = numbers.next().filter(|text| !text.is_empty()) {
+                    let length = numbers.next().ok_or(WRONG)?;
+                    let (offset, length) = (decimal(offset), decimal(length));
+                    self.map.add(offset.ok_or(WRONG)?, length.ok_or(WRONG)?)?;
+                }
+            }
+            // The number of parts, which are counted anyhow.
+            _ => {}
         }
         Ok(())
     }

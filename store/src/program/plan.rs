@@ -1,10 +1,11 @@
 //! What an archive says has to be done, checked but not done yet.
 
+use crate::document::{Document, Field};
 use crate::program::archive::Blob;
 use crate::program::error::StoreError;
 use crate::program::limits::LAYERS_MAX;
+use crate::program::platform::Platform;
 use crate::{Digest, ImageConfig, Reference};
-use serde::Deserialize;
 
 /// One image.
 #[derive(Debug)]
@@ -40,44 +41,26 @@ pub(crate) struct Described {
     pub(crate) created: String,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    architecture: Option<String>,
-    os: Option<String>,
-    rootfs: Option<Rootfs>,
-}
-
-#[derive(Deserialize)]
-struct Rootfs {
-    diff_ids: Option<Vec<String>>,
-}
-
 /// Reads a configuration and checks that the image runs on this machine.
 ///
 /// `layers` is how many layers the image has. `image` is its name in messages.
 pub(crate) fn describe(config: &[u8], layers: usize, image: &str) -> Result<Described, StoreError> {
     let what = format!("the configuration of {image}");
-    let document: Document =
-        serde_json::from_slice(config).map_err(|error| StoreError::malformed(&what, error))?;
-    let parsed = ImageConfig::parse(config).map_err(|error| StoreError::malformed(&what, error))?;
-    let os = document
-        .os
-        .filter(|os| !os.is_empty())
-        .unwrap_or_else(|| "linux".to_owned());
-    let architecture = document
-        .architecture
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "amd64".to_owned());
-    if (os.as_str(), architecture.as_str()) != ("linux", "amd64") {
+    let malformed = |error| StoreError::malformed(&what, error);
+    let parsed = ImageConfig::parse(config).map_err(malformed)?;
+    let document = Document::parse(config).map_err(malformed)?;
+    let root = document.root();
+    let platform = Platform::read(&root).map_err(malformed)?;
+    if !platform.is_ours() {
         return Err(StoreError::WrongPlatform {
             what: image.to_owned(),
-            found: vec![format!("{os}/{architecture}")],
+            found: vec![platform.to_string()],
         });
     }
-    let diff_ids = document
-        .rootfs
-        .and_then(|rootfs| rootfs.diff_ids)
-        .unwrap_or_default();
+    let diff_ids = root
+        .get("rootfs")
+        .and_then(|rootfs| rootfs.get("diff_ids")?.list())
+        .map_err(malformed)?;
     if diff_ids.len() != layers {
         let reason = format!("it names {} layers, the manifest {layers}", diff_ids.len());
         return Err(StoreError::malformed(&what, reason));
@@ -88,12 +71,9 @@ pub(crate) fn describe(config: &[u8], layers: usize, image: &str) -> Result<Desc
             limit: format!("{LAYERS_MAX} layers"),
         });
     }
-    let parse = |text: &String| {
-        text.parse()
-            .map_err(|error| StoreError::malformed(&what, error))
-    };
+    let diff_ids: Result<_, _> = diff_ids.iter().map(Field::parsed).collect();
     Ok(Described {
-        diff_ids: diff_ids.iter().map(parse).collect::<Result<_, _>>()?,
+        diff_ids: diff_ids.map_err(malformed)?,
         created: parsed.created,
     })
 }

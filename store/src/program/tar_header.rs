@@ -1,5 +1,6 @@
 //! The 512 bytes before each entry of a tar archive (tar(5), "Old-Style", "Pre-POSIX", "GNU", "POSIX ustar").
 
+use crate::program::sparse::Sparse;
 use std::ops::Range;
 
 /// Headers and content are multiples of it.
@@ -18,6 +19,15 @@ const MAGIC: Range<usize> = 257..263;
 const DEVICE_MAJOR: Range<usize> = 329..337;
 const DEVICE_MINOR: Range<usize> = 337..345;
 const PREFIX: Range<usize> = 345..500;
+/// Of GNU's sparse files: where parts are listed, whether more of them follow in a block, and the file's size.
+const SPARSE_PARTS: Range<usize> = 386..482;
+const SPARSE_EXTENDED: usize = 482;
+const SPARSE_SIZE: Range<usize> = 483..495;
+/// The same of a block of further parts.
+const EXTENSION_PARTS: Range<usize> = 0..504;
+const EXTENSION_EXTENDED: usize = 504;
+/// Offset and length, of 12 bytes each.
+const SPARSE_PART: usize = 24;
 
 /// GNU tar writes `ustar ` and uses the prefix for other things.
 const MAGIC_POSIX: &[u8] = b"ustar\0";
@@ -89,6 +99,16 @@ impl Header {
         number(&self.block[MTIME])
     }
 
+    /// Of a sparse file: what the header says of it, and whether a block with further parts follows.
+    pub(crate) fn sparse(&self) -> Result<(Sparse, bool), &'static str> {
+        let mut sparse = Sparse {
+            size: unsigned(&self.block[SPARSE_SIZE])?,
+            parts: Vec::new(),
+        };
+        sparse_parts(&self.block[SPARSE_PARTS], &mut sparse)?;
+        Ok((sparse, self.block[SPARSE_EXTENDED] != 0))
+    }
+
     pub(crate) fn device_major(&self) -> Result<u64, &'static str> {
         unsigned(&self.block[DEVICE_MAJOR])
     }
@@ -96,6 +116,26 @@ impl Header {
     pub(crate) fn device_minor(&self) -> Result<u64, &'static str> {
         unsigned(&self.block[DEVICE_MINOR])
     }
+}
+
+/// Adds the parts that a block of parts lists, and tells whether another such block follows.
+pub(crate) fn sparse_extension(
+    block: &[u8; BLOCK],
+    sparse: &mut Sparse,
+) -> Result<bool, &'static str> {
+    sparse_parts(&block[EXTENSION_PARTS], sparse)?;
+    Ok(block[EXTENSION_EXTENDED] != 0)
+}
+
+fn sparse_parts(field: &[u8], sparse: &mut Sparse) -> Result<(), &'static str> {
+    for part in field.chunks_exact(SPARSE_PART) {
+        let (offset, length) = part.split_at(SPARSE_PART / 2);
+        if offset.first() == Some(&0) {
+            break;
+        }
+        sparse.add(unsigned(offset)?, unsigned(length)?)?;
+    }
+    Ok(())
 }
 
 fn text(field: &[u8]) -> &[u8] {

@@ -4,12 +4,13 @@
 //! needs a limit; a file's bytes go from the read buffer to the disk without a copy; and an archive on disk is
 //! indexed by position, without reading its content.
 //!
-//! Old, ustar, GNU and pax headers are read. Sparse files are refused by name: image layers have none.
+//! Old, ustar, GNU and pax headers are read, and all four forms of sparse files (`sparse`).
 
 use crate::program::limits::TAR_HEADER_BYTES_MAX;
-use crate::program::pax::{Extension, cut_at_nul};
+use crate::program::pax::{Extension, PaxSparse, cut_at_nul};
+use crate::program::sparse::{MapReader, Placement, Sparse};
 pub(crate) use crate::program::tar_error::{TarError, read_error};
-use crate::program::tar_header::{BLOCK, Header};
+use crate::program::tar_header::{BLOCK, Header, sparse_extension};
 use std::io::{self, BufRead, Read, Seek};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Bytes of content.
     pub(crate) size: u64,
+    /// Where the content belongs, of a file with holes.
+    pub(crate) sparse: Option<Sparse>,
     /// Permissions, set-id and sticky bits.
     pub(crate) mode: u32,
     pub(crate) uid: u32,
@@ -50,6 +53,20 @@ pub(crate) struct Entry {
 pub(crate) struct Time {
     pub(crate) seconds: i64,
     pub(crate) nanoseconds: u32,
+}
+
+/// What a hole is written as where there can be none.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Hands on zeros until `at` is `to`.
+fn fill<E>(at: &mut u64, to: u64, sink: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    while *at < to {
+        let wanted = usize::try_from(to - *at).unwrap_or(usize::MAX);
+        let zeros = ZEROS.get(..wanted).unwrap_or(&ZEROS);
+        sink(zeros)?;
+        *at += zeros.len() as u64;
+    }
+    Ok(())
 }
 
 /// Walks over the entries of `R`.
@@ -140,32 +157,52 @@ impl<R: BufRead> TarReader<R> {
         Ok(())
     }
 
+    /// The same with what the archive leaves out: the holes of a sparse file, as zeros.
+    pub(crate) fn copy_expanded<E: From<TarError>>(
+        &mut self,
+        entry: &Entry,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(sparse) = &entry.sparse else {
+            return self.copy_content(sink);
+        };
+        let mut written = 0;
+        let mut placement = Placement::of(sparse);
+        self.copy_content(|piece| {
+            placement.place(piece, |offset, bytes| {
+                fill(&mut written, offset, &mut sink)?;
+                written += bytes.len() as u64;
+                sink(bytes)
+            })
+        })?;
+        fill(&mut written, sparse.size, &mut sink)
+    }
+
     /// The source, after the last entry.
     pub(crate) fn into_inner(self) -> R {
         self.source
     }
 
-    fn entry(&mut self, header: &Header, extension: Extension) -> Result<Entry, TarError> {
-        let path = extension.path.unwrap_or_else(|| header.path());
+    fn entry(&mut self, header: &Header, mut extension: Extension) -> Result<Entry, TarError> {
+        let hidden_name = extension.sparse.as_mut().and_then(|pax| pax.name.take());
+        let path = hidden_name
+            .or(extension.path)
+            .unwrap_or_else(|| header.path());
         self.current = String::from_utf8_lossy(&path).into_owned();
         let unsupported = |what: &str| TarError::Unsupported {
             entry: String::from_utf8_lossy(&path).into_owned(),
             what: what.to_owned(),
         };
-        if extension.sparse {
-            return Err(unsupported("sparse files are not supported"));
-        }
         let kind = match header.type_flag() {
             // Before POSIX, a folder was a file whose name ends with a slash.
             b'0' | b'7' | 0 if path.ends_with(b"/") => Kind::Folder,
-            b'0' | b'7' | 0 => Kind::File,
+            b'0' | b'7' | b'S' | 0 => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,
             b'3' => Kind::CharacterDevice,
             b'4' => Kind::BlockDevice,
             b'5' => Kind::Folder,
             b'6' => Kind::Fifo,
-            b'S' => return Err(unsupported("sparse files are not supported")),
             other => {
                 return Err(unsupported(&format!(
                     "entries of type `{}` are not supported",
@@ -176,6 +213,16 @@ impl<R: BufRead> TarReader<R> {
         if let Some(size) = extension.size {
             self.begin_content(size)?;
         }
+        let sparse = match (header.type_flag(), extension.sparse) {
+            (b'S', _) => Some(self.gnu_sparse(header)?),
+            (_, Some(pax)) if kind == Kind::File => Some(self.pax_sparse(pax)?),
+            _ => None,
+        };
+        if let Some(sparse) = &sparse {
+            sparse
+                .check(self.content)
+                .map_err(|reason| self.malformed(reason))?;
+        }
         let mtime = Time {
             seconds: header.mtime().map_err(|reason| self.malformed(reason))?,
             nanoseconds: 0,
@@ -185,6 +232,7 @@ impl<R: BufRead> TarReader<R> {
             link: extension.link.unwrap_or_else(|| header.link()),
             kind,
             size: self.content,
+            sparse,
             mode: header.mode().map_err(|reason| self.malformed(reason))? & 0o7777,
             uid: self.id(extension.uid, header.uid())?,
             gid: self.id(extension.gid, header.gid())?,
@@ -228,6 +276,57 @@ impl<R: BufRead> TarReader<R> {
                 entry: format!("the header at byte {}", self.position - BLOCK as u64),
                 reason: "its checksum is wrong",
             }),
+        }
+    }
+
+    /// The old form: a first few parts are in the header, the others in blocks between it and the content.
+    fn gnu_sparse(&mut self, header: &Header) -> Result<Sparse, TarError> {
+        let (mut sparse, mut extended) =
+            header.sparse().map_err(|reason| self.malformed(reason))?;
+        while extended {
+            let mut block = [0; BLOCK];
+            self.source
+                .read_exact(&mut block)
+                .map_err(|error| read_error(error, &self.current))?;
+            self.position += BLOCK as u64;
+            extended =
+                sparse_extension(&block, &mut sparse).map_err(|reason| self.malformed(reason))?;
+        }
+        Ok(sparse)
+    }
+
+    fn pax_sparse(&mut self, pax: PaxSparse) -> Result<Sparse, TarError> {
+        let mut sparse = pax.map;
+        match pax.version {
+            (0, 0 | 1) => return Ok(sparse),
+            (1, 0) => {}
+            _ => {
+                return Err(TarError::Unsupported {
+                    entry: self.current.clone(),
+                    what: format!(
+                        "sparse files of version {}.{} are not supported",
+                        pax.version.0, pax.version.1
+                    ),
+                });
+            }
+        }
+        let mut map = MapReader::default();
+        loop {
+            if self.content < BLOCK as u64 {
+                return Err(self.malformed("the map of a sparse file has no end"));
+            }
+            let mut block = [0; BLOCK];
+            self.source
+                .read_exact(&mut block)
+                .map_err(|error| read_error(error, &self.current))?;
+            self.position += BLOCK as u64;
+            self.content -= BLOCK as u64;
+            let last = map
+                .block(&block, &mut sparse)
+                .map_err(|reason| self.malformed(reason))?;
+            if last {
+                return Ok(sparse);
+            }
         }
     }
 

@@ -77,9 +77,10 @@ impl Transaction {
             .join(format!("layer-{}", diff_id.hex()))
     }
 
-    pub(crate) fn add_layer(&mut self, diff_id: &Digest) {
+    /// The layer that was unpacked as `from` gets its name in `layers/`.
+    pub(crate) fn add_layer(&mut self, from: &Digest, name: &Digest) {
         self.moves
-            .push((self.layer_folder(diff_id), self.tree.layer(diff_id)));
+            .push((self.layer_folder(from), self.tree.layer(name)));
     }
 
     /// Bytes whose digest was verified.

@@ -4,69 +4,110 @@
 //! 0:0, `.wh..wh..opq` the opaque mark of its folder. They concern lower layers only: what the same layer brings
 //! under that name stays.
 //!
-//! Owner, group, mode, time and some attributes (`attributes`) are kept.
+//! Owner, group, mode, time and some attributes (`attributes`) are kept. What a layer takes from those below it
+//! (folders that it doesn't describe, hard links) is in `folders` and `borrowed`.
 
 use crate::program::attributes::{set_attributes, time_spec};
+use crate::program::below::Below;
 use crate::program::beneath::{self, Beneath, Occupant};
+use crate::program::borrowed::Borrowed;
+use crate::program::folders::{Implied, PathMap, join, take_tree};
 use crate::program::layer_path::{inner_path, shown, split};
 use crate::program::limits::FOLDER_NAME_BYTES_MAX;
 use crate::program::meter::Meter;
+use crate::program::sparse::Placement;
 use crate::program::tarball::{Entry, Kind, TarReader, Time};
 use crate::program::unpack_error::{UnpackError, refuse, write_error};
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, futimens, makedev, mknodat, utimensat};
-use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 use std::fs::File;
 use std::io::{self, BufRead, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
-/// Other marks of aufs (hard link folders), which mean nothing elsewhere.
+/// Other marks of aufs, which mean nothing elsewhere.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
+/// Aufs' folder of files of many names: hard links lead to it.
+const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
+
+/// What is below a layer while it is unpacked.
+pub(crate) enum Ground {
+    /// Nothing: the layer is an image's lowest.
+    Bottom,
+    /// It will be found out later; what can't be done without is [`UnpackError::NeedsBelow`].
+    Unknown,
+    Layers(Below),
+}
 
 /// What came out of a layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Unpacked {
-    /// Of all files' content.
+    /// Of all files' content, without holes.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
     /// `user.*` attributes that the file system can't hold.
     pub(crate) ignored_attributes: u64,
+    /// It describes its root folder.
+    pub(crate) has_root: bool,
+    pub(crate) implied: Implied,
+    /// Paths of the marks of removed files.
+    pub(crate) whiteouts: Vec<Vec<u8>>,
 }
 
 /// Unpacks all entries of `archive` into the empty folder `destination`.
 pub(crate) fn unpack<R: BufRead>(
     archive: &mut TarReader<R>,
     destination: &Path,
+    ground: Ground,
     meter: &Meter,
 ) -> Result<Unpacked, UnpackError> {
-    let root = Beneath::open(destination).map_err(|source| UnpackError::Write {
-        action: "cannot open",
-        entry: destination.display().to_string(),
-        source,
-    })?;
+    let failed = |action| {
+        move |source| UnpackError::Write {
+            action,
+            entry: destination.display().to_string(),
+            source,
+        }
+    };
+    let waits = matches!(ground, Ground::Unknown);
+    let is_bottom = matches!(ground, Ground::Bottom);
+    let below = match ground {
+        Ground::Bottom | Ground::Unknown => None,
+        Ground::Layers(below) => Some(below),
+    };
+    let mut aside = destination.as_os_str().to_owned();
+    aside.push(".links");
     let mut unpacker = Unpacker {
-        root,
+        root: Beneath::open(destination, below).map_err(failed("cannot open"))?,
+        waits,
+        is_bottom,
+        borrowed: Borrowed::new(aside.into()),
         meter,
-        folders: Vec::new(),
-        folder_name_bytes: 0,
+        folders: PathMap::new(),
+        whiteouts: PathMap::new(),
+        name_bytes: 0,
         unpacked: Unpacked::default(),
     };
     while let Some(entry) = archive.next_entry()? {
         unpacker.entry(archive, &entry)?;
     }
-    unpacker.set_folder_times();
-    Ok(unpacker.unpacked)
+    unpacker.finish().map_err(failed("cannot finish"))
 }
 
 struct Unpacker<'a> {
     root: Beneath,
+    waits: bool,
+    is_bottom: bool,
+    borrowed: Borrowed,
     meter: &'a Meter,
     /// Their times are set at the end, when nothing is put into them any more.
-    folders: Vec<(Vec<u8>, Time)>,
-    folder_name_bytes: usize,
+    folders: PathMap<Time>,
+    whiteouts: PathMap<()>,
+    /// Of both.
+    name_bytes: usize,
     unpacked: Unpacked,
 }
 
@@ -78,14 +119,17 @@ impl Unpacker<'_> {
     ) -> Result<(), UnpackError> {
         let path = inner_path(&entry.path).map_err(|reason| refuse(entry, reason))?;
         self.unpacked.entries += 1;
+        self.check_names()?;
         let Some((parent, name)) = split(&path) else {
             return self.root_entry(entry);
         };
-        if name.starts_with(WHITEOUT_PREFIX) {
-            return self.whiteout(entry, parent, name);
+        match marks(&path) {
+            Marks::Aufs => return Ok(()),
+            Marks::Whiteout => return self.whiteout(entry, parent, name),
+            Marks::Link | Marks::None => {}
         }
         match entry.kind {
-            Kind::Folder => self.folder(entry, &path, parent, name),
+            Kind::Folder => self.folder(entry, parent, name),
             Kind::File => self.file(archive, entry, parent, name),
             Kind::HardLink => self.hard_link(entry, parent, name),
             Kind::Symlink => self.symlink(entry, parent, name),
@@ -101,30 +145,30 @@ impl Unpacker<'_> {
             return Err(refuse(entry, "it takes the place of the root folder"));
         }
         set_attributes(self.root.root(), entry, &mut self.unpacked)?;
-        self.remember_folder(b"", entry.mtime)
+        self.unpacked.has_root = true;
+        self.folders.insert(Vec::new(), entry.mtime);
+        Ok(())
     }
 
-    fn folder(
-        &mut self,
-        entry: &Entry,
-        path: &[u8],
-        parent: &[u8],
-        name: &[u8],
-    ) -> Result<(), UnpackError> {
-        let parent = self
+    fn folder(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), UnpackError> {
+        let place = self
             .root
             .folder(parent)
             .map_err(write_error("cannot open the folder of", entry))?;
-        let replaces =
-            beneath::occupant(parent, name).map_err(write_error("cannot look at", entry))?;
-        beneath::make_folder(parent, name).map_err(write_error("cannot make", entry))?;
+        let path = join(place.path, name);
+        let before =
+            beneath::make_folder(place.folder, name).map_err(write_error("cannot make", entry))?;
         let folder =
-            beneath::open_folder(parent, name).map_err(write_error("cannot open", entry))?;
-        if !matches!(replaces, Occupant::Nothing | Occupant::Folder) {
+            beneath::open_folder(place.folder, name).map_err(write_error("cannot open", entry))?;
+        if !matches!(before, Occupant::Nothing | Occupant::Folder) {
             self.root.forget();
+            self.whiteouts.remove(&path);
         }
         set_attributes(folder.as_fd(), entry, &mut self.unpacked)?;
-        self.remember_folder(path, entry.mtime)
+        self.root.implied().remove(&path);
+        self.name_bytes += path.len() + size_of::<(Vec<u8>, Time)>();
+        self.folders.insert(path, entry.mtime);
+        Ok(())
     }
 
     fn file<R: BufRead>(
@@ -144,12 +188,23 @@ impl Unpacker<'_> {
             Ok(openat(folder, name, flags, mode)?)
         })?;
         let mut file = File::from(file);
-        archive.copy_content(|piece| {
-            file.write_all(piece)
-                .map_err(write_error("cannot write", entry))?;
-            self.meter.wrote(piece.len());
+        let wrote = |result: io::Result<()>, bytes: usize| {
+            result.map_err(write_error("cannot write", entry))?;
+            self.meter.wrote(bytes);
             Ok::<(), UnpackError>(())
-        })?;
+        };
+        match &entry.sparse {
+            None => archive.copy_content(|piece| wrote(file.write_all(piece), piece.len()))?,
+            Some(sparse) => {
+                wrote(file.set_len(sparse.size), 0)?;
+                let mut placement = Placement::of(sparse);
+                archive.copy_content(|piece| {
+                    placement.place(piece, |offset, bytes| {
+                        wrote(file.write_all_at(bytes, offset), bytes.len())
+                    })
+                })?;
+            }
+        }
         self.unpacked.bytes += entry.size;
         set_attributes(file.as_fd(), entry, &mut self.unpacked)?;
         let time = time_spec(entry.mtime);
@@ -162,38 +217,65 @@ impl Unpacker<'_> {
         let Some((target_parent, target_name)) = split(&target) else {
             return Err(refuse(entry, "it is a hard link to a folder"));
         };
-        let dangling = || UnpackError::DanglingLink {
-            entry: shown(&entry.path),
-            target: shown(&entry.link),
-        };
-        let source = self
-            .root
-            .existing_folder(target_parent)
-            .map_err(|_| dangling())?;
-        match beneath::occupant(source.as_fd(), target_name)
-            .map_err(write_error("cannot look at the target of", entry))?
-        {
-            Occupant::Nothing | Occupant::Whiteout => return Err(dangling()),
+        let looked = write_error("cannot look at the target of", entry);
+        let target_parent = self.root.resolve(target_parent).map_err(&looked)?;
+        let target = join(&target_parent, target_name);
+        let (source, source_name) = match self.root.own(&target).map_err(&looked)? {
+            Occupant::Nothing => self.lower_target(entry, &target_parent, &target)?,
+            Occupant::Whiteout => return Err(dangling(entry)),
             Occupant::Folder => return Err(refuse(entry, "it is a hard link to a folder")),
-            Occupant::Other => {}
-        }
-        let folder = self
+            Occupant::Other => {
+                let source = self.root.existing_folder(&target_parent).map_err(&looked)?;
+                (source, target_name.to_vec())
+            }
+        };
+        let place = self
             .root
             .folder(parent)
             .map_err(write_error("cannot open the folder of", entry))?;
-        // Making room for a link to itself would remove it.
-        if beneath::is_same_file((source.as_fd(), target_name), (folder, name)) {
+        // Making room for a link to itself would remove it; a file of a lower layer becomes this layer's at its end.
+        let here = (place.folder, name);
+        let itself = beneath::is_same_file((source.as_fd(), &source_name), here);
+        if itself || join(place.path, name) == target {
             return Ok(());
         }
         self.create(entry, parent, name, |folder| {
             Ok(linkat(
                 &source,
-                target_name,
+                source_name.as_slice(),
                 folder,
                 name,
                 AtFlags::empty(),
             )?)
         })
+    }
+
+    /// The copy of a file that a lower layer has, as its folder and its name there.
+    fn lower_target(
+        &mut self,
+        entry: &Entry,
+        parent: &[u8],
+        path: &[u8],
+    ) -> Result<(OwnedFd, Vec<u8>), UnpackError> {
+        let looked = write_error("cannot look at the target of", entry);
+        if self.root.hides(parent).map_err(&looked)? {
+            return Err(dangling(entry));
+        }
+        let Some(below) = self.root.below() else {
+            return Err(match self.waits {
+                true => UnpackError::NeedsBelow,
+                false => dangling(entry),
+            });
+        };
+        let seen = below.look(path).map_err(&looked)?;
+        let seen = seen.ok_or_else(|| dangling(entry))?;
+        if seen.kind() == SFlag::S_IFDIR {
+            return Err(refuse(entry, "it is a hard link to a folder"));
+        }
+        self.name_bytes += path.len() + size_of::<Vec<u8>>();
+        let copied = self.borrowed.copy(below, &seen, path, self.meter);
+        let (folder, name) = copied.map_err(write_error("cannot copy the target of", entry))?;
+        Ok((folder, name.into_bytes()))
     }
 
     fn symlink(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), UnpackError> {
@@ -231,36 +313,68 @@ impl Unpacker<'_> {
     }
 
     fn whiteout(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), UnpackError> {
-        let parent = self
+        let failed = write_error("cannot make the whiteout", entry);
+        let place = self
             .root
             .folder(parent)
             .map_err(write_error("cannot open the folder of", entry))?;
+        let folder = place.path.to_vec();
         if name == OPAQUE_NAME {
-            return beneath::make_opaque(parent)
-                .map_err(write_error("cannot make opaque the folder of", entry));
+            beneath::make_opaque(place.folder)
+                .map_err(write_error("cannot make opaque the folder of", entry))?;
+            return self.drop_whiteouts(&folder).map_err(failed);
         }
-        if name.starts_with(AUFS_PREFIX) {
-            return Ok(());
-        }
-        let hidden = &name[WHITEOUT_PREFIX.len()..];
+        let hidden = name.get(WHITEOUT_PREFIX.len()..).unwrap_or_default();
         if matches!(hidden, b"" | b"." | b"..") {
             return Err(refuse(entry, "it is a whiteout of no file"));
         }
-        let hide = |occupant| match occupant {
-            Occupant::Nothing => Ok(mknodat(
-                parent,
-                hidden,
-                SFlag::S_IFCHR,
-                Mode::empty(),
-                makedev(0, 0),
-            )?),
-            Occupant::Folder => beneath::make_opaque(beneath::open_folder(parent, hidden)?.as_fd()),
+        let path = join(&folder, hidden);
+        match beneath::occupant(place.folder, hidden).map_err(&failed)? {
             // A file hides what is below it anyhow.
             Occupant::Whiteout | Occupant::Other => Ok(()),
-        };
-        beneath::occupant(parent, hidden)
-            .and_then(hide)
-            .map_err(write_error("cannot make the whiteout", entry))
+            Occupant::Folder => {
+                let made = beneath::open_folder(place.folder, hidden)
+                    .and_then(|folder| beneath::make_opaque(folder.as_fd()));
+                made.and_then(|()| self.drop_whiteouts(&path))
+                    .map_err(failed)
+            }
+            Occupant::Nothing => {
+                // Where nothing can be hidden, the mark would be listed as a file.
+                if self.is_bottom {
+                    self.root.implied().unsure();
+                    return Ok(());
+                }
+                if self.root.hides(&folder).map_err(&failed)? {
+                    return Ok(());
+                }
+                let place = self.root.folder(parent).map_err(&failed)?;
+                mknodat(
+                    place.folder,
+                    hidden,
+                    SFlag::S_IFCHR,
+                    Mode::empty(),
+                    makedev(0, 0),
+                )
+                .map_err(|error| failed(error.into()))?;
+                self.name_bytes += path.len() + size_of::<Vec<u8>>();
+                self.whiteouts.insert(path, ());
+                Ok(())
+            }
+        }
+    }
+
+    /// In a folder that has become opaque.
+    fn drop_whiteouts(&mut self, folder: &[u8]) -> io::Result<()> {
+        for (path, ()) in take_tree(&mut self.whiteouts, folder) {
+            if self.root.own(&path)? == Occupant::Whiteout {
+                unlinkat(
+                    self.root.root(),
+                    path.as_slice(),
+                    UnlinkatFlags::NoRemoveDir,
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a file by `make`, in the place of whatever the layer brought before under this name.
@@ -271,15 +385,20 @@ impl Unpacker<'_> {
         name: &[u8],
         make: impl Fn(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Result<T, UnpackError> {
-        let folder = self
+        let place = self
             .root
             .folder(parent)
             .map_err(write_error("cannot open the folder of", entry))?;
-        let made = match make(folder) {
+        let made = match make(place.folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                beneath::remove(folder, name).map_err(write_error("cannot replace", entry))?;
-                let made = make(folder);
+                let path = join(place.path, name);
+                beneath::remove(place.folder, name)
+                    .map_err(write_error("cannot replace", entry))?;
+                let made = make(place.folder);
                 self.root.forget();
+                self.root.implied().remove_tree(&path);
+                take_tree(&mut self.folders, &path);
+                take_tree(&mut self.whiteouts, &path);
                 made
             }
             made => made,
@@ -294,13 +413,13 @@ impl Unpacker<'_> {
         parent: &[u8],
         name: &[u8],
     ) -> Result<(), UnpackError> {
-        let folder = self
+        let place = self
             .root
             .folder(parent)
             .map_err(write_error("cannot open the folder of", entry))?;
         let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
         fchownat(
-            folder,
+            place.folder,
             name,
             Some(uid),
             Some(gid),
@@ -308,26 +427,77 @@ impl Unpacker<'_> {
         )
         .map_err(|error| write_error("cannot set the owner of", entry)(error.into()))?;
         let time = time_spec(entry.mtime);
-        utimensat(folder, name, &time, &time, UtimensatFlags::NoFollowSymlink)
-            .map_err(|error| write_error("cannot set the time of", entry)(error.into()))
+        utimensat(
+            place.folder,
+            name,
+            &time,
+            &time,
+            UtimensatFlags::NoFollowSymlink,
+        )
+        .map_err(|error| write_error("cannot set the time of", entry)(error.into()))
     }
 
-    fn remember_folder(&mut self, path: &[u8], time: Time) -> Result<(), UnpackError> {
-        self.folder_name_bytes += path.len() + size_of::<(Vec<u8>, Time)>();
-        if self.folder_name_bytes > FOLDER_NAME_BYTES_MAX {
-            return Err(UnpackError::FolderNames);
+    fn check_names(&mut self) -> Result<(), UnpackError> {
+        let bytes = self.name_bytes + self.root.implied().bytes();
+        match bytes > FOLDER_NAME_BYTES_MAX {
+            true => Err(UnpackError::FolderNames),
+            false => Ok(()),
         }
-        self.folders.push((path.to_vec(), time));
-        Ok(())
     }
 
-    /// A folder that was replaced later in the layer has no time to set.
-    fn set_folder_times(&self) {
+    fn finish(mut self) -> io::Result<Unpacked> {
+        match beneath::remove(self.root.root(), AUFS_LINKS) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => {
+                removed?;
+                self.root.forget();
+                self.root.implied().remove_tree(AUFS_LINKS);
+            }
+        }
+        self.borrowed.finish(&mut self.root)?;
         for (path, time) in &self.folders {
+            // One that was replaced later in the layer has no time to set.
             if let Ok(folder) = self.root.existing_folder(path) {
                 let time = time_spec(*time);
                 let _ = futimens(&folder, &time, &time);
             }
         }
+        self.unpacked.whiteouts = self.whiteouts.into_keys().collect();
+        self.unpacked.implied = self.root.into_implied();
+        Ok(self.unpacked)
+    }
+}
+
+/// What an entry's name says of it.
+enum Marks {
+    None,
+    Whiteout,
+    /// Of aufs, to be left out.
+    Aufs,
+    /// In aufs' folder of files of many names.
+    Link,
+}
+
+fn marks(path: &[u8]) -> Marks {
+    let (folder, name) = split(path).unwrap_or_default();
+    let mut folders = folder.split(|byte| *byte == b'/');
+    if folders.clone().next() == Some(AUFS_LINKS) {
+        return Marks::Link;
+    }
+    if folders.any(|name| name.starts_with(AUFS_PREFIX)) {
+        return Marks::Aufs;
+    }
+    match name {
+        OPAQUE_NAME => Marks::Whiteout,
+        name if name.starts_with(AUFS_PREFIX) => Marks::Aufs,
+        name if name.starts_with(WHITEOUT_PREFIX) => Marks::Whiteout,
+        _ => Marks::None,
+    }
+}
+
+fn dangling(entry: &Entry) -> UnpackError {
+    UnpackError::DanglingLink {
+        entry: shown(&entry.path),
+        target: shown(&entry.link),
     }
 }

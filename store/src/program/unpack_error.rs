@@ -15,12 +15,14 @@ pub(crate) enum UnpackError {
         entry: String,
         reason: &'static str,
     },
-    /// A hard link to something that isn't in the layer.
+    /// A hard link to something that isn't there.
     DanglingLink {
         entry: String,
         target: String,
     },
     FolderNames,
+    /// Not an error of the layer: it can only be unpacked when those below it are known.
+    NeedsBelow,
     Write {
         action: &'static str,
         entry: String,
@@ -60,9 +62,10 @@ impl fmt::Display for UnpackError {
             Self::DanglingLink { entry, target } => {
                 write!(
                     f,
-                    "entry {entry} is refused: it is a hard link to {target}, which the layer doesn't have"
+                    "entry {entry} is refused: it is a hard link to {target}, which neither the layer nor those below it have"
                 )
             }
+            Self::NeedsBelow => f.write_str("it depends on the layers below it"),
             Self::FolderNames => {
                 write!(
                     f,

@@ -4,6 +4,7 @@
 use super::blob::Blob;
 use super::name::{blob_name, resolve};
 use crate::Digest;
+use crate::document::Document;
 use crate::program::compression::{Compression, Decoder, MAGIC_BYTES};
 use crate::program::error::StoreError;
 use crate::program::hashing::digest_of;
@@ -13,17 +14,17 @@ use crate::program::limits::{
 use crate::program::meter::Meter;
 use crate::program::slice::Slice;
 use crate::program::tarball::{Entry, Kind, TarError, TarReader};
-use serde::de::DeserializeOwned;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many links of an archive lead to each other; `docker save` writes one.
-const ALIASES_MAX: usize = 8;
+/// How many links of an archive lead to each other; `docker save` writes one, the kernel follows as many.
+const ALIASES_MAX: usize = 40;
 
 /// Where an archive comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +90,18 @@ impl Contents {
         .read_to_end(&mut magic)
         .map_err(read_failed)?;
         match Compression::detect(&magic) {
-            Ok(Compression::None) => Self::from_file(&Arc::new(file), offset, size),
+            Ok(Compression::None) => {
+                let file = Arc::new(file);
+                match Self::from_file(&file, offset, size)? {
+                    Some(contents) => Ok(contents),
+                    None => {
+                        let rewound = (&*file).seek(SeekFrom::Start(offset));
+                        rewound.map_err(read_failed)?;
+                        let file = file.try_clone().map_err(read_failed)?;
+                        Self::from_stream(file, temporary, meter)
+                    }
+                }
+            }
             Ok(Compression::Gzip | Compression::Zstd) | Err(_) => {
                 Self::from_stream(file, temporary, meter)
             }
@@ -99,7 +111,7 @@ impl Contents {
     pub(crate) fn has(&self, name: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(name).is_file(),
-            Self::Parts(parts) => parts.contains_key(name),
+            Self::Parts(parts) => find_in_parts(parts, name).is_some(),
         }
     }
 
@@ -156,8 +168,9 @@ impl Contents {
         }
     }
 
-    /// A plain tar on disk: only its headers are read.
-    fn from_file(file: &Arc<File>, offset: u64, size: u64) -> Result<Self, StoreError> {
+    /// A plain tar on disk: only its headers are read. `None`: a part of it is a sparse file, of which no place in the
+    /// archive has the bytes.
+    fn from_file(file: &Arc<File>, offset: u64, size: u64) -> Result<Option<Self>, StoreError> {
         let reader = BufReader::new(Slice::new(Arc::clone(file), offset, size));
         let mut archive = TarReader::seekable(reader, ARCHIVE_ENTRIES_MAX);
         let mut parts = HashMap::new();
@@ -167,6 +180,9 @@ impl Contents {
                     inside: name_of(&entry),
                 }));
             }
+            if entry.sparse.is_some() {
+                return Ok(None);
+            }
             let blob = Blob {
                 file: Arc::clone(file),
                 offset: offset + entry.offset,
@@ -175,7 +191,7 @@ impl Contents {
             };
             insert(&mut parts, &entry, blob);
         }
-        Ok(Self::Parts(parts))
+        Ok(Some(Self::Parts(parts)))
     }
 
     /// Anything else: its parts are stored one after the other, and hashed on the way.
@@ -199,8 +215,12 @@ impl Contents {
         let mut end = 0;
         while let Some(entry) = archive.next_entry().map_err(archive_error)? {
             let mut hasher = Sha256::new();
+            let size = entry
+                .sparse
+                .as_ref()
+                .map_or(entry.size, |sparse| sparse.size);
             if entry.kind == Kind::File {
-                if entry.size > LAYER_BYTES_MAX {
+                if size > LAYER_BYTES_MAX {
                     return Err(StoreError::Limit {
                         what: name_of(&entry),
                         limit: "64 GiB".to_owned(),
@@ -208,8 +228,8 @@ impl Contents {
                 }
                 let write_failed =
                     |error| StoreError::io("cannot store the archive in", &spool_path, error);
-                meter.expect(entry.size).map_err(write_failed)?;
-                archive.copy_content(|piece| {
+                meter.expect(size).map_err(write_failed)?;
+                archive.copy_expanded(&entry, |piece| {
                     hasher.update(piece);
                     (&*spool).write_all(piece).map_err(write_failed)?;
                     meter.wrote(piece.len());
@@ -220,10 +240,10 @@ impl Contents {
             let blob = Blob {
                 file: Arc::clone(&spool),
                 offset: end,
-                size: entry.size,
+                size,
                 digest,
             };
-            end += entry.size;
+            end += size;
             insert(&mut parts, &entry, blob);
         }
         // What follows the end mark must be read, or the sender gets a broken pipe.
@@ -237,9 +257,9 @@ impl Contents {
     }
 }
 
-/// JSON, with the place in the message.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
-    serde_json::from_slice(bytes).map_err(|error| StoreError::malformed(what, error))
+/// A JSON document; messages name the place in it.
+pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Document, StoreError> {
+    Document::parse(bytes).map_err(|error| StoreError::malformed(what, error))
 }
 
 /// Up to [`MAGIC_BYTES`], fewer only at the end: a pipe gives what it has.
@@ -267,8 +287,13 @@ fn insert(parts: &mut HashMap<String, Part>, entry: &Entry, blob: Blob) {
         // Of a hard link the target is a path in the archive, of a symbolic link one from its own folder.
         Kind::HardLink => Part::Alias(resolve("", &String::from_utf8_lossy(&entry.link))),
         Kind::Symlink => {
-            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-            Part::Alias(resolve(folder, &String::from_utf8_lossy(&entry.link)))
+            let link = String::from_utf8_lossy(&entry.link);
+            // The root of an absolute one is the archive's.
+            let folder = match name.rsplit_once('/') {
+                Some((folder, _)) if !link.starts_with('/') => folder,
+                Some(_) | None => "",
+            };
+            Part::Alias(resolve(folder, &link))
         }
         Kind::Folder | Kind::CharacterDevice | Kind::BlockDevice | Kind::Fifo => return,
     };
@@ -279,21 +304,35 @@ fn name_of(entry: &Entry) -> String {
     resolve("", &String::from_utf8_lossy(&entry.path))
 }
 
+/// Links are followed in the archive, whichever part of the name they are.
 fn find_in_parts(parts: &HashMap<String, Part>, name: &str) -> Option<Blob> {
     let mut name = resolve("", name);
     for _ in 0..ALIASES_MAX {
-        match parts.get(&name)? {
-            Part::Blob(blob) => return Some(blob.clone()),
-            Part::Alias(target) => name.clone_from(target),
+        if let Some(Part::Blob(blob)) = parts.get(&name) {
+            return Some(blob.clone());
         }
+        let ends = name.match_indices('/').map(|(slash, _)| slash);
+        let (end, target) =
+            ends.chain([name.len()])
+                .find_map(|end| match parts.get(&name[..end]) {
+                    Some(Part::Alias(target)) => Some((end, target)),
+                    Some(Part::Blob(_)) | None => None,
+                })?;
+        name = resolve(target, &name[end..]);
     }
     None
 }
 
 fn find_in_folder(folder: &Path, name: &str) -> Result<Option<Blob>, StoreError> {
     let path = folder.join(resolve("", name));
-    let opened =
-        File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    // Links are followed, but never out of the archive.
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let opened = File::open(folder)
+        .and_then(|top| Ok(openat2(top, resolve("", name).as_str(), how)?))
+        .map(File::from)
+        .and_then(|file| file.metadata().map(|metadata| (file, metadata)));
     match opened {
         Ok((file, metadata)) if metadata.is_file() => Ok(Some(Blob {
             file: Arc::new(file),

@@ -3,6 +3,7 @@
 
 use super::blob::Blob;
 use super::contents::{Contents, parse};
+use crate::document::{DocumentError, Field};
 use crate::program::compression::Compression;
 use crate::program::error::StoreError;
 use crate::program::hashing::{HashingReader, digest_of};
@@ -10,7 +11,6 @@ use crate::program::limits::{BUFFER_BYTES, IMAGES_MAX, LAYER_BYTES_MAX};
 use crate::program::media_type;
 use crate::program::plan::{ImagePlan, LayerPlan, describe, layer_label};
 use crate::{Digest, Reference};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -19,14 +19,20 @@ pub(super) const MANIFEST_NAME: &str = "manifest.json";
 /// All that Docker before 1.10 wrote.
 pub(super) const LEGACY_NAME: &str = "repositories";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Image {
     config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Option<Vec<String>>,
+    repo_tags: Vec<String>,
+    layers: Vec<String>,
+}
+
+impl Image {
+    fn read(object: &Field<'_>) -> Result<Self, DocumentError> {
+        Ok(Self {
+            config: object.get("Config")?.text()?,
+            repo_tags: object.get("RepoTags")?.texts()?,
+            layers: object.get("Layers")?.texts()?,
+        })
+    }
 }
 
 /// The images of a docker archive.
@@ -59,21 +65,29 @@ pub(super) fn tags_by_config(
 }
 
 fn images(contents: &Contents) -> Result<Vec<Image>, StoreError> {
-    let images: Vec<Image> = parse(
+    let document = parse(
         &contents.document(MANIFEST_NAME, "its list of images")?,
         MANIFEST_NAME,
     )?;
+    let images = document
+        .root()
+        .list()
+        .map_err(|error| StoreError::malformed(MANIFEST_NAME, error))?;
     if images.len() > IMAGES_MAX {
         return Err(StoreError::Limit {
             what: "the archive".to_owned(),
             limit: format!("{IMAGES_MAX} images"),
         });
     }
-    Ok(images)
+    images
+        .iter()
+        .map(Image::read)
+        .collect::<Result<_, _>>()
+        .map_err(|error| StoreError::malformed(MANIFEST_NAME, error))
 }
 
 fn names(image: &Image) -> Result<Vec<Reference>, StoreError> {
-    let tags = image.repo_tags.iter().flatten();
+    let tags = image.repo_tags.iter().filter(|tag| !tag.is_empty());
     tags.map(|tag| tag.parse().map_err(StoreError::Reference))
         .collect()
 }
@@ -104,7 +118,7 @@ fn image_plan(contents: &Contents, image: &Image) -> Result<ImagePlan, StoreErro
             found: config_digest,
         });
     }
-    let blobs = image.layers.as_deref().unwrap_or_default();
+    let blobs = image.layers.as_slice();
     let described = describe(&config, blobs.len(), &shown)?;
     let mut layers = Vec::new();
     for (index, (name, diff_id)) in blobs.iter().zip(described.diff_ids).enumerate() {

@@ -1,14 +1,16 @@
 //! OCI image layout (OCI image-spec, image-layout.md): `index.json` → manifests → configuration and layers.
 
+use super::blob::Blob;
 use super::contents::{Contents, parse};
 use super::docker;
 use super::name::blob_name;
+use crate::document::{DocumentError, Field};
 use crate::program::error::StoreError;
 use crate::program::limits::{IMAGES_MAX, INDEX_DEPTH_MAX};
 use crate::program::media_type::{self, Document};
 use crate::program::plan::{ImagePlan, LayerPlan, describe, layer_label};
+use crate::program::platform::Platform;
 use crate::{Digest, Reference};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub(super) const INDEX_NAME: &str = "index.json";
@@ -20,41 +22,63 @@ const NAME: &str = "org.opencontainers.image.ref.name";
 /// On entries that are about an image, not images.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 struct Descriptor {
-    #[serde(default)]
     media_type: String,
     digest: Digest,
-    size: u64,
+    /// Of what it describes; absent: not said.
+    size: Option<u64>,
     platform: Option<Platform>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Deserialize)]
-struct Platform {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    variant: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct Manifest {
     config: Descriptor,
     layers: Vec<Descriptor>,
 }
 
+impl Manifest {
+    fn read(root: &Field<'_>) -> Result<Self, DocumentError> {
+        Ok(Self {
+            config: Descriptor::read(&root.get("config")?)?,
+            layers: descriptors(&root.get("layers")?)?,
+        })
+    }
+}
+
+fn descriptors(list: &Field<'_>) -> Result<Vec<Descriptor>, DocumentError> {
+    list.list()?.iter().map(Descriptor::read).collect()
+}
+
+/// The entries of an index.
+fn read_index(bytes: &[u8], what: &str) -> Result<Vec<Descriptor>, StoreError> {
+    parse(bytes, what)?
+        .root()
+        .get("manifests")
+        .and_then(|list| descriptors(&list))
+        .map_err(|error| StoreError::malformed(what, error))
+}
+
 impl Descriptor {
+    fn read(object: &Field<'_>) -> Result<Self, DocumentError> {
+        let platform = object.get("platform")?;
+        Ok(Self {
+            media_type: object.get("mediaType")?.text()?,
+            digest: object.get("digest")?.parsed()?,
+            size: object
+                .get("size")?
+                .number()?
+                .and_then(|size| u64::try_from(size).ok()),
+            platform: match platform.is_null() {
+                true => None,
+                false => Some(Platform::read(&platform)?),
+            },
+            annotations: object.get("annotations")?.map()?,
+        })
+    }
+
     fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
+        self.annotations.get(key).map(String::as_str)
     }
 
     /// Lower is better; `None`: not for this machine. Unknown platforms are settled by the configuration.
@@ -65,19 +89,20 @@ impl Descriptor {
         let Some(platform) = &self.platform else {
             return Some(1);
         };
-        if platform.os != "linux" || platform.architecture != "amd64" {
+        if !platform.is_ours() {
             return None;
         }
-        match platform.variant.as_deref() {
-            None | Some("" | "v1") => Some(0),
+        match platform.variant.as_str() {
+            "" if platform.architecture.is_empty() => Some(1),
+            "" => Some(0),
             // x86-64-v2 and above need a CPU that this machine may not be.
-            Some(_) => Some(2),
+            _ => Some(2),
         }
     }
 
     fn shown_platform(&self) -> String {
         match &self.platform {
-            Some(platform) => format!("{}/{}", platform.os, platform.architecture),
+            Some(platform) => platform.to_string(),
             None => "unknown".to_owned(),
         }
     }
@@ -85,8 +110,8 @@ impl Descriptor {
 
 /// The images of an OCI layout.
 pub(super) fn plan(contents: &Contents) -> Result<Vec<ImagePlan>, StoreError> {
-    let index: Index = parse(&contents.document(INDEX_NAME, "the index")?, INDEX_NAME)?;
-    if index.manifests.len() > IMAGES_MAX {
+    let index = read_index(&contents.document(INDEX_NAME, "the index")?, INDEX_NAME)?;
+    if index.len() > IMAGES_MAX {
         return Err(StoreError::Limit {
             what: "the index".to_owned(),
             limit: format!("{IMAGES_MAX} images"),
@@ -95,17 +120,12 @@ pub(super) fn plan(contents: &Contents) -> Result<Vec<ImagePlan>, StoreError> {
     let tags = docker::tags_by_config(contents)?;
     let mut plans: Vec<ImagePlan> = Vec::new();
     let candidates: Vec<&Descriptor> = index
-        .manifests
         .iter()
         .filter(|entry| entry.rank().is_some())
         .collect();
     if candidates.is_empty() {
-        let found = index
-            .manifests
-            .iter()
-            .map(Descriptor::shown_platform)
-            .collect();
-        return Err(if index.manifests.is_empty() {
+        let found = index.iter().map(Descriptor::shown_platform).collect();
+        return Err(if index.is_empty() {
             StoreError::NotAnArchive {
                 reason: "its index names no image".to_owned(),
             }
@@ -169,9 +189,8 @@ fn select(
         )));
     }
     let what = format!("the index of {image}");
-    let index: Index = parse(&contents.verified_document(&entry.digest, &what)?, &what)?;
+    let index = read_index(&contents.verified_document(&entry.digest, &what)?, &what)?;
     let mut ranked: Vec<(u8, &Descriptor)> = index
-        .manifests
         .iter()
         .filter_map(|entry| Some((entry.rank()?, entry)))
         .collect();
@@ -188,11 +207,7 @@ fn select(
         Some(entry) => select(contents, entry, image, depth + 1),
         None => Err(StoreError::WrongPlatform {
             what: image.to_owned(),
-            found: index
-                .manifests
-                .iter()
-                .map(Descriptor::shown_platform)
-                .collect(),
+            found: index.iter().map(Descriptor::shown_platform).collect(),
         }),
     }
 }
@@ -204,7 +219,8 @@ fn image_plan(
 ) -> Result<ImagePlan, StoreError> {
     let what = format!("the manifest of {image}");
     let bytes = contents.verified_document(&entry.digest, &what)?;
-    let manifest: Manifest = parse(&bytes, &what)?;
+    let manifest = Manifest::read(&parse(&bytes, &what)?.root())
+        .map_err(|error| StoreError::malformed(&what, error))?;
     if !media_type::is_config(&manifest.config.media_type) {
         let detail = format!(
             "`{}` is not a container image",
@@ -253,11 +269,14 @@ fn layer_plan(
         });
     }
     let blob = contents.find(&blob_name(&layer.digest))?;
-    if let Some(blob) = blob.as_ref().filter(|blob| blob.size() != layer.size) {
+    if let Some(blob) = blob
+        .as_ref()
+        .filter(|blob| layer.size.is_some_and(|size| blob.size() != size))
+    {
         let what = format!(
             "{label} has {} bytes, its manifest says {}",
             blob.size(),
-            layer.size
+            layer.size.unwrap_or_default()
         );
         return Err(StoreError::Truncated { what });
     }
@@ -265,7 +284,10 @@ fn layer_plan(
         label,
         diff_id,
         digest: layer.digest.clone(),
-        blob_size: layer.size,
+        blob_size: layer
+            .size
+            .or_else(|| blob.as_ref().map(Blob::size))
+            .unwrap_or_default(),
         blob,
     })
 }
