@@ -102,10 +102,23 @@ fn copy_status(folder: &Folder) -> io::Result<()> {
     Status::of(folder.from.as_fd())?.apply(folder.to.as_fd())
 }
 
-/// All but those of overlayfs itself, which say how a layer is to be read and mean nothing in a volume.
+/// A folder's owner, mode, times and attributes, without what is in it.
+pub(crate) fn copy_folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    match copy_attributes(from, to) {
+        // A tmpfs of an older kernel has no user attributes, and an image that has some on its root runs all the same.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        copied => copied?,
+    }
+    Status::of(from)?.apply(to)
+}
+
+/// All but those of overlayfs and of the store, which say how a layer is to be read and mean nothing elsewhere.
 fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     for name in sys::xattr::names(from)? {
-        if name.to_bytes().starts_with(b"trusted.overlay.") {
+        if [&b"trusted.overlay."[..], b"trusted.keelson."]
+            .iter()
+            .any(|layers| name.to_bytes().starts_with(layers))
+        {
             continue;
         }
         if let Some(value) = sys::xattr::get(from, &name, ATTRIBUTE_BYTES_MAX)? {

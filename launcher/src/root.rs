@@ -6,11 +6,12 @@
 use crate::failure::{At, Fault, Problem};
 use crate::options::OverlayOptions;
 use crate::overlay::{Overlay, Stage};
-use crate::writable::Writable;
+use crate::writable::{UPPER, Writable, dress};
 use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use store::Image;
 use sys::mount::{self, Depth, FileSystem, Tree, attribute};
 use sys::path::{self, Links};
 
@@ -25,15 +26,15 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// The stage, and the overlay of these layers (bottom first) on it.
+    /// The stage, and the overlay of an image's layers on it.
     pub(crate) fn build(
         writable: &Writable,
-        layers: &[PathBuf],
+        image: &Image,
         how: OverlayOptions,
     ) -> Result<Self, Fault> {
         let place = writable.stage();
         let (upper, work) = (writable.upper(), writable.work());
-        let overlay = Overlay::new(layers, &upper, &work)?;
+        let overlay = Overlay::new(&image.layers, &upper, &work)?;
         let tmpfs = FileSystem::open(c"tmpfs").at("mount", &place)?;
         tmpfs.set(c"mode", c"0755").at("mount", &place)?;
         tmpfs.set(c"size", STAGE_SIZE).at("mount", &place)?;
@@ -42,6 +43,11 @@ impl Root {
         tree.attach(below.as_fd()).at("mount on", &place)?;
         for folder in ["root", "dev", "empty"].iter().chain(writable.on_stage()) {
             sys::path::make_one_folder(tree.as_fd(), folder).at("make", place.join(folder))?;
+            if *folder == UPPER {
+                let made = path::folder(tree.as_fd(), Path::new(folder), Links::Refuse)
+                    .at("open", place.join(folder))?;
+                dress(made.as_fd(), image.root.as_deref())?;
+            }
         }
         let empty = place.join("empty");
         let stage = Stage {

@@ -177,13 +177,18 @@ impl<'a> Launch<'a> {
         let record = Record {
             digest: image.digest.clone(),
             defaults,
+            has_root: true,
         };
-        let writable = Writable::open(&options.containers(), &spec.unit, spec.root, &record);
+        let image_root = image.root.as_deref();
+        let writable = Writable::open(
+            &options.containers(),
+            &spec.unit,
+            spec.root,
+            &record,
+            image_root,
+        );
         let writable = at_step("writable_layer", writable)?;
-        let root = at_step(
-            "root",
-            Root::build(&writable, &image.layers, options.overlay),
-        )?;
+        let root = at_step("root", Root::build(&writable, image, options.overlay))?;
         let covered = at_step("mount", Covered::find(&root, &mounts))?;
         let (mounts, sources) = mounts::leave_out(mounts, sources, |mount| covered.has(mount));
         Ok(Self {

@@ -97,7 +97,8 @@ impl Image {
             serde_json::json!({ "architecture": "amd64", "os": "linux", "config": self.config });
         fs::write(self.tree.blob(&config), text.to_string()).unwrap();
         let layer = |folder: &PathBuf| LayerRecord {
-            diff_id: format!("sha256:{}", folder.file_name().unwrap().to_string_lossy())
+            content: None,
+            folder: format!("sha256:{}", folder.file_name().unwrap().to_string_lossy())
                 .parse()
                 .unwrap(),
             digest: digest("blob"),

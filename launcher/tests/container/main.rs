@@ -48,6 +48,7 @@ const CASES: &[Case] = cases![
     mounts::a_read_only_root_is_read_only_but_for_scratch_places,
     mounts::layers_lie_on_each_other_by_both_ways_of_mounting,
     mounts::an_image_without_layers_has_a_root,
+    mounts::the_root_folder_is_the_images,
     privileges::capabilities_are_dockers_for_root_and_none_for_a_user,
     privileges::names_are_the_containers_own,
     privileges::user_group_and_home_come_from_the_image,

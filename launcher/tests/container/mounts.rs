@@ -2,6 +2,7 @@
 
 use crate::harness::Machine;
 use std::collections::BTreeMap;
+use unit::LaunchRoot;
 
 /// Mount point → (type, options of the mount, options of the file system), from proc_pid_mountinfo(5).
 fn mounts(lines: &[String]) -> BTreeMap<String, (String, String, String)> {
@@ -178,4 +179,27 @@ pub(crate) fn an_image_without_layers_has_a_root(machine: &mut Machine) {
         (failure.step.as_str(), failure.path.as_str()),
         ("exec", "/bin/probe")
     );
+}
+
+pub(crate) fn the_root_folder_is_the_images(machine: &mut Machine) {
+    let mut image = machine.image();
+    let base = image.top();
+    std::os::unix::fs::chown(&base, Some(5), Some(6)).unwrap();
+    std::fs::set_permissions(&base, std::fs::Permissions::from_mode(0o1771)).unwrap();
+    // It says nothing of the root.
+    image.add_layer();
+    image.commit();
+    for root in [LaunchRoot::Kept, LaunchRoot::Scratch, LaunchRoot::Kept] {
+        let mut launch = machine.launch("stat /");
+        launch.spec.root = root;
+        let answers = launch.run().answers();
+        assert!(
+            answers[0].starts_with("41771 5:6 "),
+            "{root:?}: {answers:?}"
+        );
+    }
+    let image = machine.image();
+    image.commit();
+    let answers = machine.answers("stat /");
+    assert!(answers[0].starts_with("40755 0:0 "), "{answers:?}");
 }
