@@ -13,7 +13,7 @@
 
 use crate::mark::Mark;
 use crate::program::below::Below;
-use crate::program::beneath::{self, Beneath};
+use crate::program::beneath::{self, Beneath, Occupant};
 use crate::program::error::{Bytes, StoreError};
 use crate::program::hashing::digest_of;
 use crate::program::layer::unpack_layer;
@@ -276,7 +276,10 @@ fn drop_useless(unpacked: &Unpacked, folder: &Path, below: &mut Below) -> Result
     let failed = |error| StoreError::io("cannot clean", folder, error);
     let layer = Beneath::open(folder, None).map_err(failed)?;
     for path in &unpacked.whiteouts {
-        if below.look(path).map_err(failed)?.is_none() {
+        // Something may have come into its place.
+        if layer.own(path).map_err(failed)? == Occupant::Whiteout
+            && below.look(path).map_err(failed)?.is_none()
+        {
             beneath::remove(layer.root(), path).map_err(failed)?;
         }
     }
