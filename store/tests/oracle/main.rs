@@ -323,7 +323,7 @@ fn compare(folder: &TestFolder, name: &str, image: &TestImage) {
     let stored = folder.store().image(&image.name).unwrap();
     let mounted = Mounted::of(&stored.layers, &folder.path().join("empty"));
     let (ours, theirs_view) = (view(&mounted.path()), view(&theirs));
-    assert_same(name, ours, theirs_view);
+    assert_same(name, ours, &theirs_view);
     let root = |place: &Path| {
         let mut root = node(place, String::new());
         root.modified = (0, 0);
@@ -338,8 +338,8 @@ fn compare(folder: &TestFolder, name: &str, image: &TestImage) {
     }
 }
 
-fn assert_same(name: &str, mut ours: View, theirs: View) {
-    for (path, their) in &theirs {
+fn assert_same(name: &str, mut ours: View, theirs: &View) {
+    for (path, their) in theirs {
         if let Some(our) = ours.get_mut(path)
             && their.modified.0 > ARCHIVES_BEFORE
         {
