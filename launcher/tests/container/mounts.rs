@@ -2,6 +2,7 @@
 
 use crate::harness::Machine;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use unit::LaunchRoot;
 
 /// Mount point → (type, options of the mount, options of the file system), from proc_pid_mountinfo(5).

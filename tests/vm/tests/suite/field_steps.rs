@@ -67,8 +67,7 @@ fn setup() -> Setup {
     ])
 }
 
-#[test]
-fn what_runs_beside_a_service_is_never_its_end() {
+pub(crate) fn what_runs_beside_a_service_is_never_its_end() {
     let mut checks = Checks::of(SCENARIO);
     let guest = setup().boot();
     guest.booted();

@@ -7,6 +7,9 @@ mod boot_command;
 mod demo;
 mod disks;
 mod endurance;
+mod field;
+mod field_images;
+mod field_steps;
 mod fifty;
 mod firmware;
 mod hammer;
@@ -42,6 +45,8 @@ fn main() -> std::process::ExitCode {
         disks::a_full_and_then_damaged_state_partition_is_survived,
         endurance::reboots_in_a_row_are_clean,
         endurance::power_cuts_at_any_moment_lose_nothing_that_was_acknowledged,
+        field::what_ended_badly_elsewhere_ends_well_here,
+        field_steps::what_runs_beside_a_service_is_never_its_end,
         fifty::fifty_instances_of_one_template_all_answer_in_4_gib,
         firmware::the_disk_image_boots_by_firmware_and_by_kernel_and_its_containers_see_only_what_they_should,
         hammer::no_question_is_lost_on_its_way,
