@@ -44,8 +44,13 @@ impl Root {
         for folder in ["root", "dev", "empty"].iter().chain(writable.on_stage()) {
             sys::path::make_one_folder(tree.as_fd(), folder).at("make", place.join(folder))?;
             if *folder == UPPER {
-                let made = path::folder(tree.as_fd(), Path::new(folder), Links::Refuse)
-                    .at("open", place.join(folder))?;
+                let made = path::open(
+                    tree.as_fd(),
+                    Path::new(folder),
+                    path::READ_FOLDER,
+                    Links::Refuse,
+                )
+                .at("open", place.join(folder))?;
                 dress(made.as_fd(), image.root.as_deref())?;
             }
         }
