@@ -39,6 +39,10 @@ fn main() -> ExitCode {
             launch::measure();
             return ExitCode::SUCCESS;
         }
+        Some(launch::LOOP) => {
+            launch::run_redis_again_and_again();
+            return ExitCode::SUCCESS;
+        }
         Some(_) | None => {}
     }
     say("init");

@@ -192,7 +192,7 @@ mod tests {
         );
         assert!(!text.contains("PONG"), "{text}");
         assert!(
-            line("floor: namespaces").contains("30.0 | 10.0 to 90.0"),
+            line("floor: namespaces").contains("30.0 |  10.0 to 90.0"),
             "{text}"
         );
     }

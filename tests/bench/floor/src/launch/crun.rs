@@ -7,9 +7,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Of Redis under crun.
@@ -154,35 +152,35 @@ fn busybox(line: &str) -> io::Result<()> {
     timed(Command::new(place::BUSYBOX).args(line.split_whitespace())).map(|_| ())
 }
 
-/// Redis under crun, started again as soon as it has ended.
-pub(crate) struct Loop {
-    over: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
+/// Redis under crun, started again as soon as it has ended: by a process of its own, as whoever makes a PID namespace for its
+/// next child must have one thread (unshare(2)).
+pub(crate) struct Loop(Child);
+
+/// As the process that does it.
+pub(crate) const LOOP: &str = "crun-loop";
 
 impl Loop {
     pub(crate) fn start(_: &Peer) -> io::Result<Self> {
-        let over = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&over);
-        let thread = std::thread::spawn(move || {
-            while !seen.load(Ordering::Relaxed) {
-                let ended = run("redis").stderr(Stdio::null()).status();
-                if ended.is_err() {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-            }
-        });
-        Ok(Self { over, thread })
+        Command::new("/proc/self/exe").arg(LOOP).spawn().map(Self)
     }
 
-    /// Its first process.
+    /// Of its first process.
     pub(crate) fn group(&self) -> &'static Path {
         Path::new("/sys/fs/cgroup/bench-redis")
     }
 
-    pub(crate) fn end(self) {
-        self.over.store(true, Ordering::Relaxed);
+    pub(crate) fn end(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
         let _ = fs::write(self.group().join("cgroup.kill"), "1");
-        let _ = self.thread.join();
+    }
+}
+
+/// The process's work, until it is killed.
+pub(crate) fn run_redis_again_and_again() {
+    loop {
+        if run("redis").stderr(Stdio::null()).status().is_err() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 }

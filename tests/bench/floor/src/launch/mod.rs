@@ -18,6 +18,7 @@ mod crun;
 mod place;
 mod pong;
 
+pub(crate) use crun::{LOOP, run_redis_again_and_again};
 use pong::Service;
 use std::fmt::Display;
 use std::io;
