@@ -14,7 +14,7 @@ pub struct RequestFrame {
 /// Descriptors that ride with it, in this order:
 /// `Exec` without terminal: stdin, stdout, stderr; with terminal: one unix stream socket, over which the
 /// launcher sends the terminal's master side (`SCM_RIGHTS`, as runc's console socket).
-/// `Logs`: where the text goes. `ImageLoad`: where the archive comes from (a file or a pipe).
+/// `Logs`: where the text goes. `ImageLoad`, `ImageLoadAs`: where the archive comes from (a file or a pipe).
 /// `TraceDump`: a pipe into which it goes.
 /// `Diff`, `Apply`: a pipe out of which the unit files come: one JSON object, path in the folder → text.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -67,6 +67,11 @@ pub enum Request {
     Exec(ExecRequest),
     Logs(LogsRequest),
     ImageLoad,
+    /// The only image of the archive is called so, too. Not a field of `ImageLoad`: that goes on being written as it
+    /// was, so that either side may be of an older release.
+    ImageLoadAs {
+        name: String,
+    },
     ImageLs,
     /// Boot stages and unit transitions with their times.
     BootChart,

@@ -34,7 +34,8 @@ Which units there are
                           whether anything may start them
 
 Images
-  image load FILE|DIR|-   load an OCI or docker archive, or an OCI layout folder
+  image load [--name NAME] FILE|DIR|-
+                          load an OCI or docker archive, or an OCI layout folder
   image ls                images in the store
 
 Machine
@@ -109,9 +110,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "image",
-        "Usage: keelctl image load FILE|DIR|-\n       keelctl image ls\n\n\
+        "Usage: keelctl image load [--name NAME] FILE|DIR|-\n       keelctl image ls\n\n\
          load: an OCI or docker archive (tar; plain, gzip or zstd), an OCI layout folder, or an archive on stdin.\n\
-         ls: references, digests, sizes.\n",
+         ls: references, digests, sizes. A unit may name an image by digest: image = \"sha256:DIGEST\".\n\n\
+         \u{20}     --name NAME   what the image is called, beside the names that the archive has for it, if any; for an\n\
+         \u{20}                   archive of one image\n",
     ),
     (
         "check",

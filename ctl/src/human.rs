@@ -37,8 +37,14 @@ pub(crate) fn age(milliseconds: u64) -> String {
     }
 }
 
-/// `redis:7` for `docker.io/library/redis:7`, as everybody writes it.
+/// How much of an image's id is shown: `sha256:` and 12 digits.
+const IMAGE_ID_BYTES: usize = 19;
+
+/// `redis:7` for `docker.io/library/redis:7`, as everybody writes it; of an id so much as names the image in a unit.
 pub(crate) fn image(reference: &str) -> &str {
+    if reference.starts_with("sha256:") {
+        return reference.get(..IMAGE_ID_BYTES).unwrap_or(reference);
+    }
     let hub = reference.strip_prefix("docker.io/").unwrap_or(reference);
     hub.strip_prefix("library/").unwrap_or(hub)
 }
@@ -136,5 +142,7 @@ mod tests {
         assert_eq!(image("docker.io/library/redis:7"), "redis:7");
         assert_eq!(image("docker.io/grafana/loki:3"), "grafana/loki:3");
         assert_eq!(image("quay.io/a/b:1"), "quay.io/a/b:1");
+        let id = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        assert_eq!(image(&id), "sha256:0123456789ab");
     }
 }

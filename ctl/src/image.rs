@@ -61,7 +61,12 @@ fn open(path: &Path) -> Result<Archive, Failure> {
     })
 }
 
-pub(crate) fn load(invocation: &Invocation, machine: &Machine, path: &Path) -> Result<(), Failure> {
+pub(crate) fn load(
+    invocation: &Invocation,
+    machine: &Machine,
+    path: &Path,
+    name: Option<&str>,
+) -> Result<(), Failure> {
     let Archive {
         reader,
         writer,
@@ -75,7 +80,13 @@ pub(crate) fn load(invocation: &Invocation, machine: &Machine, path: &Path) -> R
     } else {
         (None, Some(reader))
     };
-    let mut call = machine.call(&Request::ImageLoad, rider, patience.reach)?;
+    let request = match name {
+        None => Request::ImageLoad,
+        Some(name) => Request::ImageLoadAs {
+            name: name.to_owned(),
+        },
+    };
+    let mut call = machine.call(&request, rider, patience.reach)?;
     let input = stream
         .as_ref()
         .map_or(Input::Silent, |stream| Input::From(stream.as_fd()));

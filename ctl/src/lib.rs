@@ -102,7 +102,9 @@ fn perform(invocation: &Invocation) -> Result<u8, Failure> {
         } => {
             return exec::exec(invocation, &machine()?, request, *interactive);
         }
-        Command::ImageLoad { archive } => image::load(invocation, &machine()?, archive),
+        Command::ImageLoad { archive, name } => {
+            image::load(invocation, &machine()?, archive, name.as_deref())
+        }
         Command::ImageLs => image::ls(invocation, &machine()?),
         Command::BootChart { file, until } => {
             boot_chart::boot_chart(invocation, &machine()?, file.as_deref(), *until)

@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// `-`: stdin.
     ImageLoad {
         archive: PathBuf,
+        /// That the archive's only image is called, too.
+        name: Option<String>,
     },
     ImageLs,
     Check {
@@ -407,14 +409,34 @@ impl Words {
     }
 
     fn image(&mut self) -> Result<Command, Failure> {
-        let words = self.values()?;
+        let (mut words, mut name) = (Vec::new(), None);
+        while let Some(word) = self.next()? {
+            match &word {
+                Word::Value(value) => words.push(text(value.clone())?),
+                Word::Long(option) if option == "name" => name = Some(self.image_name()?),
+                other => return Err(unknown(other)),
+            }
+        }
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["load", archive] => Ok(Command::ImageLoad {
                 archive: archive.into(),
+                name,
             }),
+            ["ls"] if name.is_some() => Err(usage("--name is an option of image load")),
             ["ls"] => Ok(Command::ImageLs),
             ["load", ..] => Err(usage("image load needs one archive, folder or `-`")),
             _ => Err(usage("image needs `load` or `ls`")),
+        }
+    }
+
+    /// In full, and looked at before an archive is sent.
+    fn image_name(&mut self) -> Result<String, Failure> {
+        let written = self.text()?;
+        let name = unit::image_reference::normalise(&written)
+            .map_err(|fault| usage(format!("--name: `{written}` {}", fault.problem)))?;
+        match name.contains('@') || name.starts_with("sha256:") {
+            true => Err(usage("--name takes a name such as app:1, not a digest")),
+            false => Ok(name),
         }
     }
 
@@ -522,6 +544,20 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_an_image_is_completed() {
+        let expected = Command::ImageLoad {
+            archive: "app.tar".into(),
+            name: Some("docker.io/library/app:1".into()),
+        };
+        for line in [
+            "image load --name app:1 app.tar",
+            "image load app.tar --name=docker.io/app:1",
+        ] {
+            assert_eq!(parsed(line).command, expected, "{line}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named_and_exit_with_2() {
         for (line, part) in [
             ("stat", "is it `status`"),
@@ -529,6 +565,16 @@ mod tests {
             ("ps --colour", "unknown option `--colour`"),
             ("start", "at least one unit"),
             ("image", "`load` or `ls`"),
+            ("image load", "one archive"),
+            (
+                "image load --name Not:ok a.tar",
+                "`Not:ok` is not an image reference",
+            ),
+            (
+                "image load --name sha256:0123456789ab a.tar",
+                "not a digest",
+            ),
+            ("image ls --name app", "an option of image load"),
             ("check", "the path"),
             ("--timeout soon ps", "`soon`"),
             ("--bogus", "unknown option `--bogus`"),

@@ -2,6 +2,7 @@
 
 mod support;
 
+use control::request::Request;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{Termios, tcgetattr};
@@ -150,6 +151,27 @@ fn archives_arrive_whole_however_they_come() {
                 .seen(|seen| std::mem::take(&mut seen.archive) == data[..1_000_000]),
             "{way:?}"
         );
+    }
+}
+
+#[test]
+fn the_name_of_an_image_goes_with_its_archive() {
+    let machine = Machine::start();
+    let data = noise(100_000, 5);
+    let file = machine.folder().join("image.tar");
+    std::fs::write(&file, &data).unwrap();
+    for way in WAYS {
+        let load = ["image", "load", "--name", "app:1", file.to_str().unwrap()];
+        machine.run(way, &load, b"").expect(0);
+        let (requests, archive) = machine.init.seen(|seen| {
+            (
+                std::mem::take(&mut seen.requests),
+                std::mem::take(&mut seen.archive),
+            )
+        });
+        let name = "docker.io/library/app:1".to_owned();
+        assert_eq!(requests, [Request::ImageLoadAs { name }], "{way:?}");
+        assert!(archive == data, "{way:?}");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::source::descriptors_needed;
 use crate::upload::Intent;
 use control::reply::{Denial, Reply};
 use control::request::Request;
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use supervisor::{Event, Outcome, Ticket, UnitId};
 use sys::power::PowerAction;
@@ -99,6 +100,7 @@ impl Machine {
             | Request::Unpause { .. }
             | Request::Exec(_)
             | Request::ImageLoad
+            | Request::ImageLoadAs { .. }
             | Request::ImageLs
             | Request::Reexec
                 if ending =>
@@ -140,21 +142,8 @@ impl Machine {
                 self.command(id, &units, |units, ticket| Event::Unpause { units, ticket })
             }
             Request::Exec(exec) => self.exec(id, exec, &descriptors),
-            Request::ImageLoad => {
-                let Some(archive) = descriptors.into_iter().next() else {
-                    return;
-                };
-                self.wait(id, Waits::Job);
-                let purpose = Purpose::ImageLoad { connection: id };
-                if let Err(error) = self.start_job(purpose, &[c"store", c"load", c"-"], &archive) {
-                    self.reply_last(
-                        id,
-                        &Reply::Failed {
-                            message: format!("store: {error}"),
-                        },
-                    );
-                }
-            }
+            Request::ImageLoad => self.load_image(id, None, descriptors),
+            Request::ImageLoadAs { name } => self.load_image(id, Some(name), descriptors),
             Request::ImageLs => {
                 self.wait(id, Waits::Job);
                 let null = std::fs::File::open("/dev/null").map(Into::into);
@@ -172,6 +161,33 @@ impl Machine {
             }
             Request::PowerOff => self.end_by_request(id, PowerAction::PowerOff),
             Request::Reboot => self.end_by_request(id, PowerAction::Reboot),
+        }
+    }
+
+    /// The store program judges the name.
+    fn load_image(&mut self, id: u64, name: Option<String>, descriptors: Vec<OwnedFd>) {
+        let Some(archive) = descriptors.into_iter().next() else {
+            return;
+        };
+        self.wait(id, Waits::Job);
+        let purpose = Purpose::ImageLoad { connection: id };
+        let started = match name.map(CString::new).transpose() {
+            Ok(name) => {
+                let mut arguments = vec![c"store", c"load", c"-"];
+                if let Some(name) = &name {
+                    arguments.extend([c"--name", name]);
+                }
+                self.start_job(purpose, &arguments, &archive)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = started {
+            self.reply_last(
+                id,
+                &Reply::Failed {
+                    message: format!("store: {error}"),
+                },
+            );
         }
     }
 

@@ -146,6 +146,7 @@ pub(crate) fn descriptors_needed(request: &Request) -> usize {
         Request::Logs(_)
         | Request::TraceDump
         | Request::ImageLoad
+        | Request::ImageLoadAs { .. }
         | Request::Diff
         | Request::Apply { .. } => 1,
         Request::Ps

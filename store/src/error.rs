@@ -1,12 +1,14 @@
 //! Why an image can't be used. The text is for the operator; `status` shows it as the reason of a failed start.
 
-use crate::ReferenceError;
+use crate::{Digest, ReferenceError};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 /// How many known names a message lists.
 const NEAREST_MAX: usize = 3;
+/// How many images that an id may mean a message lists.
+const CANDIDATES_MAX: usize = 8;
 
 #[derive(Debug)]
 pub enum ImageError {
@@ -15,6 +17,12 @@ pub enum ImageError {
     NotFound {
         reference: String,
         nearest: Vec<String>,
+    },
+    /// An id of which too few digits are given.
+    Ambiguous {
+        id: String,
+        /// Name and whole digest of each, in the order of the names.
+        candidates: Vec<(String, Digest)>,
     },
     /// The store has the name, but something that it leads to is gone or unreadable.
     Damaged {
@@ -54,6 +62,21 @@ impl fmt::Display for ImageError {
                 } else {
                     write!(f, " (nearest known: {})", nearest.join(", "))
                 }
+            }
+            Self::Ambiguous { id, candidates } => {
+                write!(f, "{id} is the id of {} images: ", candidates.len())?;
+                for (index, (name, digest)) in candidates.iter().take(CANDIDATES_MAX).enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    match *name == digest.to_string() {
+                        true => write!(f, "{comma}{digest}")?,
+                        false => write!(f, "{comma}{name} ({digest})")?,
+                    }
+                }
+                match candidates.len().saturating_sub(CANDIDATES_MAX) {
+                    0 => {}
+                    more => write!(f, " and {more} more")?,
+                }
+                f.write_str("; write more of its digits")
             }
             Self::Damaged {
                 reference,

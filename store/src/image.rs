@@ -1,7 +1,9 @@
 //! Lookup: from a reference to layers and configuration.
 
+use crate::image_id::{ImageId, PREFIX};
 use crate::mark::{has_root, hidden_layers};
-use crate::{Digest, ImageConfig, ImageError, ImageRecord, Lock, Reference, Tree};
+use crate::{Digest, ImageConfig, ImageError, ImageRecord, Lock, Reference, ReferenceError, Tree};
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,30 @@ pub struct Image {
     _in_use: Lock,
 }
 
+/// What is looked for.
+enum Wanted {
+    Name(Reference),
+    Id(ImageId),
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, ReferenceError> {
+        match ImageId::parse(text) {
+            Some(id) => Ok(Self::Id(id?)),
+            None => Ok(Self::Name(text.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(reference) => reference.fmt(f),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
 impl Store {
     /// The store below this folder; nothing is read yet.
     #[must_use]
@@ -37,24 +63,28 @@ impl Store {
         }
     }
 
-    /// Finds an image by name (`redis`, `registry.example/app:1`) or by digest (`redis@sha256:…`, `sha256:…`).
+    /// Finds an image by name (`redis`, `registry.example/app:1`), by digest (`redis@sha256:…`) or by id (`sha256:…`,
+    /// 12 digits at least; the digest of its manifest or of its configuration).
     ///
-    /// A digest is found whatever name the image has here: it says what the content is.
+    /// Digest and id are found whatever name the image has here: they say what the content is.
     ///
     /// # Errors
     /// Each says what the operator can do.
     pub fn image(&self, reference: &str) -> Result<Image, ImageError> {
-        let reference: Reference = reference.parse().map_err(ImageError::Reference)?;
+        let wanted = Wanted::parse(reference).map_err(ImageError::Reference)?;
         if !self.tree.references().is_dir() {
-            return Err(ImageError::not_found(&reference.to_string(), Vec::new()));
+            return Err(ImageError::not_found(&wanted.to_string(), Vec::new()));
         }
         let lock_path = self.tree.use_lock();
         let lock = Lock::shared(&lock_path).map_err(|source| ImageError::Io {
             path: lock_path,
             source,
         })?;
-        let record = self.record(&reference)?;
-        self.open(&reference, &record, lock)
+        let record = match &wanted {
+            Wanted::Name(reference) => self.record(reference)?,
+            Wanted::Id(id) => self.record_of(id)?,
+        };
+        self.open(&wanted.to_string(), &record, lock)
     }
 
     /// Every image by name, in the order of the names. One that can't be read is an error in its place.
@@ -88,23 +118,43 @@ impl Store {
         let found = known
             .iter()
             .position(|record| wanted.is_some_and(|digest| record.digest == *digest));
-        match found {
-            Some(index) => Ok(known.swap_remove(index)),
-            None => Err(ImageError::not_found(
-                &reference.to_string(),
-                known.into_iter().map(|record| record.reference).collect(),
-            )),
+        if let Some(index) = found {
+            return Ok(known.swap_remove(index));
         }
+        // Docker takes digits alone for an id.
+        let meant = reference.bare_word().and_then(|word| {
+            let id = ImageId::parse(&format!("{PREFIX}{word}"))?.ok()?;
+            known.iter().any(|record| id.is_of(record)).then_some(id)
+        });
+        let nearest = match meant {
+            Some(id) => vec![id.to_string()],
+            None => known.into_iter().map(|record| record.reference).collect(),
+        };
+        Err(ImageError::not_found(&reference.to_string(), nearest))
     }
 
-    fn open(
-        &self,
-        reference: &Reference,
-        record: &ImageRecord,
-        lock: Lock,
-    ) -> Result<Image, ImageError> {
+    fn record_of(&self, id: &ImageId) -> Result<ImageRecord, ImageError> {
+        let known: Vec<ImageRecord> = self.records()?.into_iter().flatten().collect();
+        let all: Vec<String> = known
+            .iter()
+            .map(|record| record.digest.to_string())
+            .collect();
+        let mut found = id.choose(known);
+        if found.len() > 1 {
+            let name = |record: ImageRecord| (record.reference, record.digest);
+            return Err(ImageError::Ambiguous {
+                id: id.to_string(),
+                candidates: found.into_iter().map(name).collect(),
+            });
+        }
+        found
+            .pop()
+            .ok_or_else(|| ImageError::not_found(&id.to_string(), all))
+    }
+
+    fn open(&self, reference: &str, record: &ImageRecord, lock: Lock) -> Result<Image, ImageError> {
         let damaged = |path: &Path, reason: String| ImageError::Damaged {
-            reference: reference.to_string(),
+            reference: reference.to_owned(),
             path: path.to_owned(),
             reason,
         };
@@ -124,7 +174,7 @@ impl Store {
         let root = layers.iter().rev().find(|layer| has_root(layer)).cloned();
         layers.drain(..hidden_layers(&layers));
         Ok(Image {
-            reference: reference.to_string(),
+            reference: reference.to_owned(),
             digest: Digest::to_string(&record.digest),
             layers,
             root,

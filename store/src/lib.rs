@@ -37,6 +37,7 @@ mod digest;
 mod document;
 mod error;
 mod image;
+mod image_id;
 mod lock;
 mod mark;
 mod program;

@@ -5,6 +5,7 @@
 //! `sha256:<hex>` alone names an image that has no name.
 
 use crate::Digest;
+use crate::image_id::PREFIX;
 use std::fmt;
 use std::str::FromStr;
 
@@ -54,6 +55,14 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// `redis`, when no more than that was written.
+    pub(crate) fn bare_word(&self) -> Option<&str> {
+        let path = self.repository.strip_prefix(DEFAULT_DOMAIN)?;
+        let word = path.strip_prefix('/')?.strip_prefix(OFFICIAL_FOLDER)?;
+        let untagged = self.tag.as_deref() == Some(DEFAULT_TAG);
+        word.strip_prefix('/').filter(|_| untagged)
+    }
+
     /// The file name in `refs/`. `/` and `@` are no file name's or no name's parts, `+` and `=` are in no reference.
     #[must_use]
     pub fn file_name(&self) -> String {
@@ -61,14 +70,20 @@ impl Reference {
     }
 }
 
+impl ReferenceError {
+    pub(crate) fn new(text: &str, reason: &'static str) -> Self {
+        Self {
+            text: text.chars().take(300).collect(),
+            reason,
+        }
+    }
+}
+
 impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        parse(text).map_err(|reason| ReferenceError {
-            text: text.chars().take(300).collect(),
-            reason,
-        })
+        parse(text).map_err(|reason| ReferenceError::new(text, reason))
     }
 }
 
@@ -81,6 +96,9 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
     }
     if let Ok(digest) = text.parse() {
         return Ok(Reference::of_digest(digest));
+    }
+    if text == "sha256" || text.starts_with(PREFIX) {
+        return Err("`sha256` can't be a name, since ids begin so");
     }
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (
@@ -279,6 +297,8 @@ mod tests {
             "a@sha256:12",
             "a:b:c",
             "a\0b",
+            "sha256",
+            "sha256:7",
         ] {
             assert!(
                 text.parse::<Reference>().is_err(),

@@ -152,6 +152,106 @@ fn an_image_without_a_name_goes_by_its_digest_until_it_gets_one() {
         .run(&["load", path.to_str().unwrap(), "--name", "named"])
         .succeeded();
     assert_eq!(folder.store().image("named:latest").unwrap().digest, digest);
+    folder
+        .run(&["load", path.to_str().unwrap(), "--name", &digest])
+        .failed(&["--name takes a name", "is a digest; nothing was changed"]);
+}
+
+#[test]
+fn a_name_is_added_to_those_of_the_archive() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let path = folder.write("archive", &small_image("own:1", b"x").docker());
+    let load = |name| folder.run(&["load", path.to_str().unwrap(), "--name", name]);
+    load("further").succeeded();
+    load("own:1").succeeded();
+    assert_eq!(
+        folder.names("refs"),
+        [
+            "docker.io+library+further:latest",
+            "docker.io+library+own:1"
+        ]
+    );
+}
+
+#[test]
+fn an_image_is_found_by_the_id_of_its_manifest_or_configuration() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let (one, two) = (small_image("latest", b"1"), small_image("two:2", b"2"));
+    let outcome = folder.load(&one.oci()).succeeded();
+    folder.load(&two.oci()).succeeded();
+    let manifest = common::digest(&one.manifest());
+    let config = common::digest(&one.config_bytes());
+    assert!(
+        outcome
+            .out
+            .contains(&format!("image = \"{}\"", &manifest[..19])),
+        "{outcome:?}"
+    );
+    for id in [
+        &manifest,
+        &manifest[..19],
+        &manifest[..30],
+        &config,
+        &config[..19],
+    ] {
+        assert_eq!(folder.store().image(id).unwrap().digest, manifest, "{id}");
+    }
+    let named = common::digest(&two.manifest());
+    assert_eq!(folder.store().image(&named[..19]).unwrap().digest, named);
+    let fault = |id: &str| folder.store().image(id).unwrap_err().to_string();
+    assert!(fault(&manifest[..18]).contains("12 to 64 digits"));
+    let unknown = fault("sha256:000000000000");
+    assert!(
+        unknown.starts_with("image sha256:000000000000 is not on this machine")
+            && unknown.contains(&manifest),
+        "{unknown}"
+    );
+    // As Docker would take it.
+    let bare = fault(&manifest[7..19]);
+    assert!(
+        bare.contains(&format!("(nearest known: {})", &manifest[..19])),
+        "{bare}"
+    );
+}
+
+#[test]
+fn an_id_that_may_mean_several_images_is_refused_with_all_of_them() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let (one, two) = (small_image("latest", b"1"), small_image("two:2", b"2"));
+    folder.load(&one.oci()).succeeded();
+    folder.load(&two.oci()).succeeded();
+    // No two known digests begin alike for 12 digits: the record says that of the second does.
+    let record = folder.root().join("refs/docker.io+library+two:2");
+    let first = common::digest(&one.manifest());
+    let alike = first[..30].to_owned() + &"0".repeat(71 - 30);
+    let text = fs::read_to_string(&record).unwrap();
+    let text = text.replace(&common::digest(&two.manifest()), &alike);
+    fs::write(&record, text).unwrap();
+    let error = folder.store().image(&first[..19]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{} is the id of 2 images: docker.io/library/two:2 ({alike}), {first}; write more of its digits",
+            &first[..19]
+        )
+    );
+    assert_eq!(folder.store().image(&first).unwrap().digest, first);
+    // The same image by two names, or as two archives with other manifests, is no other image.
+    let path = folder.write("archive", &one.docker());
+    folder
+        .run(&["load", path.to_str().unwrap(), "--name", "one"])
+        .succeeded();
+    let config = common::digest(&one.config_bytes());
+    folder.store().image(&config[..19]).unwrap();
 }
 
 #[test]

@@ -243,6 +243,7 @@ fn a_load_can_be_killed_at_any_moment() {
         .succeeded();
     let whole = whole.elapsed();
     folder.run(&["rm", "timing"]).succeeded();
+    folder.run(&["rm", "new"]).succeeded();
     folder.run(&["gc"]).succeeded();
 
     let mut finished = 0;

@@ -3,6 +3,7 @@
 //! Grammar: <https://pkg.go.dev/github.com/distribution/reference>.
 //! ```text
 //! reference := [domain "/"] path {"/" path} [":" tag] ["@" algorithm ":" hex]
+//!            | "sha256:" hex                            an image's id
 //! domain    := has a "." or ":", or is "localhost"; otherwise the first part belongs to the path
 //! path      := lower-case letters and digits, separated by ".", "_", "__" or dashes
 //! tag       := letter, digit or "_", then up to 127 letters, digits, "_", ".", "-"
@@ -14,10 +15,15 @@ const DEFAULT_DOMAIN: &str = "docker.io";
 /// Of the name without tag and digest, as the grammar has it.
 const NAME_BYTES_MAX: usize = 255;
 const TAG_BYTES_MAX: usize = 128;
-/// Digits of a SHA-256 digest, and of an image id.
+/// Digits of a SHA-256 digest, and of a whole image id.
 const SHA256_HEX: usize = 64;
+/// Docker shows so many digits of an id.
+const ID_HEX_MIN: usize = 12;
+const ID_PREFIX: &str = "sha256:";
 
-/// The reference with domain and with tag or digest.
+/// The reference with domain and with tag or digest; an id as it is.
+///
+/// An id needs its `sha256:`: digits alone are also the name of a repository. `sha256` itself is none, as in Docker.
 pub fn normalise(text: &str) -> Result<String, Fault> {
     let fault = |hint: &str| {
         let expected = "an image reference: \"docker.io/library/redis:7\", \"redis@sha256:…\"";
@@ -29,11 +35,17 @@ pub fn normalise(text: &str) -> Result<String, Fault> {
     if text.contains("://") {
         return fault("leave the scheme out: it is always https");
     }
+    if let Some(hex) = text.strip_prefix(ID_PREFIX) {
+        return image_id(hex);
+    }
     let (rest, digest) = text
         .split_once('@')
         .map_or((text, None), |(rest, digest)| (rest, Some(digest)));
     if digest.is_some_and(|digest| !is_digest(digest)) {
         return fault("after `@` comes `sha256:` and 64 digits 0-9, a-f");
+    }
+    if rest == "sha256" {
+        return fault("`sha256` is no name, since an image's id begins so");
     }
     let colon = rest
         .rfind(':')
@@ -45,15 +57,9 @@ pub fn normalise(text: &str) -> Result<String, Fault> {
     if tag.is_some_and(|tag| !is_tag(tag)) {
         return fault("a tag has letters, digits, `_`, `.` and `-`, at most 128");
     }
-    if is_hex(name, SHA256_HEX)
-        || text
-            .strip_prefix("sha256:")
-            .is_some_and(|id| is_hex(id, SHA256_HEX))
-    {
-        return Err(Fault::new(
-            "names an image by its id, which is not supported yet",
-            "a name such as \"redis:7\"",
-        ));
+    if is_hex(name, SHA256_HEX) {
+        let fault = Fault::new("is an image's id without its `sha256:`", ID_EXPECTED);
+        return Err(fault.hint("put `sha256:` before it"));
     }
     let (domain, path) = match name.split_once('/') {
         Some((first, path))
@@ -106,6 +112,22 @@ pub fn normalise(text: &str) -> Result<String, Fault> {
         out.push_str(&format!("@{digest}"));
     }
     Ok(out)
+}
+
+const ID_EXPECTED: &str = "an image's id: `sha256:` and 12 to 64 digits 0-9, a-f";
+
+fn image_id(hex: &str) -> Result<String, Fault> {
+    let fault = Fault::new("is not an image's id", ID_EXPECTED);
+    let lower = hex.to_ascii_lowercase();
+    let is_id =
+        |hex: &str| (ID_HEX_MIN..=SHA256_HEX).contains(&hex.len()) && is_hex(hex, hex.len());
+    if is_id(hex) {
+        Ok(format!("{ID_PREFIX}{hex}"))
+    } else if is_id(&lower) {
+        Err(fault.hint(format!("digits are in lower case: `{ID_PREFIX}{lower}`")))
+    } else {
+        Err(fault.hint("`keelctl image ls` shows the first 12 digits of each image's digest"))
+    }
 }
 
 fn is_hex(text: &str, length: usize) -> bool {
@@ -189,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_whole_or_has_twelve_digits_at_least() {
+        for id in [&format!("sha256:{HEX}"), "sha256:e3b0c44298fc"] {
+            assert_eq!(normalise(id).as_deref(), Ok(id));
+        }
+        assert_eq!(
+            normalise("e3b0c44298fc").as_deref(),
+            Ok("docker.io/library/e3b0c44298fc:latest"),
+            "a name, as far as anybody can tell"
+        );
+    }
+
+    #[test]
     fn what_is_no_reference_is_refused() {
         for bad in [
             "",
@@ -213,6 +247,12 @@ mod tests {
             "a.b:99999/c",
             "é",
             HEX,
+            "sha256",
+            "sha256:7",
+            "sha256:e3b0c44298f",
+            "sha256:E3B0C44298FC",
+            "sha256:e3b0c44298fc:1",
+            &format!("sha256:{HEX}0"),
         ] {
             assert!(normalise(bad).is_err(), "{bad}");
         }

@@ -19,7 +19,10 @@ fn streams_of(request: &Request) -> Streams {
         Request::Exec(exec) if exec.tty => Streams::Terminal,
         Request::Exec(_) => Streams::Pipes,
         Request::Logs(_) | Request::TraceDump => Streams::Output,
-        Request::ImageLoad | Request::Diff | Request::Apply { .. } => Streams::Input,
+        Request::ImageLoad
+        | Request::ImageLoadAs { .. }
+        | Request::Diff
+        | Request::Apply { .. } => Streams::Input,
         _ => Streams::None,
     }
 }

@@ -152,7 +152,7 @@ impl FakeInit {
             Request::WaitReady | Request::Reexec => say(&Reply::Done),
             // The machine is gone before it can say more.
             Request::PowerOff | Request::Reboot => say(&Reply::Accepted),
-            Request::ImageLoad => self.load(&mut say, descriptors),
+            Request::ImageLoad | Request::ImageLoadAs { .. } => self.load(&mut say, descriptors),
             Request::Logs(request) => {
                 let mut output = File::from(descriptors.into_iter().next().unwrap());
                 let mut lines = 0u64;

@@ -61,6 +61,10 @@ pub(crate) enum StoreError {
     NameForMany {
         images: usize,
     },
+    /// `--name` with a digest in it, which says what an image is and not what it is called.
+    NameIsDigest {
+        name: String,
+    },
     Tar {
         what: String,
         source: TarError,
@@ -148,6 +152,7 @@ impl StoreError {
             | Self::Limit { .. }
             | Self::WrongPlatform { .. }
             | Self::NameForMany { .. }
+            | Self::NameIsDigest { .. }
             | Self::Tar { .. }
             | Self::Reference(_)
             | Self::Image(_)
@@ -242,6 +247,10 @@ impl fmt::Display for StoreError {
                 f,
                 "--name names one image, the archive has {images}; nothing was changed: leave --name out, or save them \
                  one by one"
+            ),
+            Self::NameIsDigest { name } => write!(
+                f,
+                "--name takes a name such as registry.example/app:1, and {name} is a digest; nothing was changed"
             ),
             Self::Tar { what, source } => write!(f, "{what}: {source}; nothing was changed"),
             Self::Unpack { what, source } => write!(f, "{what}: {source}; nothing was changed"),

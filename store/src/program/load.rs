@@ -8,7 +8,7 @@ use crate::program::transaction::Transaction;
 use crate::{ImageRecord, LayerRecord, Lock, Reference, Tree};
 use std::path::Path;
 
-/// Loads what `source` holds, under `name` instead of its own names if given. Returns what it is called now.
+/// Loads what `source` holds, which is called `name`, too, if that is given. Returns what it is called now.
 pub(crate) fn load(
     tree: &Tree,
     source: &Source,
@@ -60,7 +60,9 @@ fn prepare(
                 images: images.len(),
             });
         };
-        image.names = vec![name.clone()];
+        if !image.names.contains(name) {
+            image.names.push(name.clone());
+        }
     }
     let layers = store_layers(tree, transaction, &images)?;
     let mut records = Vec::new();

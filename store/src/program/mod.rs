@@ -55,7 +55,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: store [--root DIR] COMMAND
-  load [PATH|-] [--name REFERENCE]  load an image archive (OCI layout or docker save; tar, tar.gz, tar.zst or a folder)
+  load [PATH|-] [--name REFERENCE]  load an image archive (OCI layout or docker save; tar, tar.gz, tar.zst or a folder);
+                                    its only image is called so, too
   preload [--from DIR]              load what the release carries and is not loaded yet
   ls [--json]                       list images
   rm REFERENCE                      forget an image's name
@@ -182,8 +183,19 @@ fn load(tree: &Tree, source: &Source, name: Option<&str>) -> Result<(), StoreErr
         .map(str::parse)
         .transpose()
         .map_err(StoreError::Reference)?;
+    if let Some(name) = name.as_ref().filter(|name| name.digest().is_some()) {
+        return Err(StoreError::NameIsDigest {
+            name: name.to_string(),
+        });
+    }
     for record in load::load(tree, source, name.as_ref())? {
         say(&format!("loaded {} {}", record.reference, record.digest));
+        if record.reference == record.digest.to_string() {
+            say(&format!(
+                "it has no name: a unit may say image = \"sha256:{}\"; with --name NAME it is loaded under one",
+                record.digest.short()
+            ));
+        }
     }
     Ok(())
 }
