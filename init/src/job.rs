@@ -114,7 +114,7 @@ impl Machine {
                 Err(error) => return console::warn(format_args!("{}: {error}", index.display())),
             },
         };
-        let loaded = Path::new(sys::paths::IMAGES).join("preloaded");
+        let loaded = Path::new(sys::paths::IMAGES).join(sys::paths::PRELOADED);
         if entries
             .iter()
             .all(|entry| loaded.join(&entry.sha256).exists())

@@ -11,7 +11,8 @@
 //!                           whiteout is a character device 0:0, an opaque folder has trusted.overlay.opaque=y; what
 //!                           else is known of it is in trusted.keelson.layer (`mark`)
 //!   refs/<escaped name>     JSON (`ImageRecord`): reference → manifest, configuration, layers, sizes
-//!   preloaded/<sha256>      an archive of the release that has been loaded once; its references
+//!   preloaded.2/<sha256>    an archive of the release that has been loaded once; its references. `preloaded`: before
+//!                           layers were as they are now
 //!   tmp/                    what is being written, or was when the power went
 //!   lock                    flock(2): shared by who uses images, exclusive for who removes some
 //!   load.lock               flock(2): exclusive, held by who writes

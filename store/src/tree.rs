@@ -54,6 +54,12 @@ impl Tree {
 
     #[must_use]
     pub fn preloaded(&self) -> PathBuf {
+        self.root.join(sys::paths::PRELOADED)
+    }
+
+    /// The same of releases whose layers are as they were before they could depend on each other.
+    #[must_use]
+    pub fn preloaded_before(&self) -> PathBuf {
         self.root.join("preloaded")
     }
 

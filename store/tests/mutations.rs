@@ -218,7 +218,7 @@ fn check(folder: &TestFolder, outcome: &Outcome, seed: u64, round: usize) {
             "layers",
             "load.lock",
             "lock",
-            "preloaded",
+            "preloaded.2",
             "refs",
             "tmp"
         ],

@@ -8,6 +8,7 @@ use common::{
 };
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ fn images_of_the_release_and_of_the_operator_are_loaded_at_the_same_time() {
     let preload = preload.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&preload.stderr);
     assert!(preload.status.success(), "{told}");
-    assert_eq!(folder.names("preloaded").len(), ARCHIVES);
+    assert_eq!(folder.names("preloaded.2").len(), ARCHIVES);
     assert_eq!(folder.names("refs").len(), ARCHIVES + 1);
 }
 
@@ -352,4 +353,89 @@ fn a_wrong_command_line_is_told_with_the_usage() {
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.error.contains("usage: store"), "{outcome:?}");
     }
+}
+
+/// As an older release had left them: other content, nothing that tells of the layers' form.
+fn age(folder: &TestFolder, image: &str) {
+    for layer in folder.store().image(image).unwrap().layers {
+        let file = fs::File::open(&layer).unwrap();
+        // Not what this release writes there.
+        sys::xattr::set(file.as_fd(), c"trusted.keelson.layer", b"").unwrap();
+        fs::write(layer.join("etc/motd"), b"wrong").unwrap();
+    }
+    let _ = fs::rename(
+        folder.root().join("preloaded.2"),
+        folder.root().join("preloaded"),
+    );
+}
+
+#[test]
+fn an_archive_that_an_older_release_loaded_is_loaded_once_more() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let release = folder.path().join("preload");
+    fs::create_dir(&release).unwrap();
+    let names = ["stays", "removed", "replaced", "latest"];
+    let images = names.map(|name| small_image(name, name.as_bytes()));
+    let items: Vec<_> = images
+        .iter()
+        .map(|image| {
+            let (file, archive) = (format!("{}.tar", image.name), image.oci());
+            fs::write(release.join(&file), &archive).unwrap();
+            serde_json::json!({"file": file, "sha256": hex(&archive)})
+        })
+        .collect();
+    let index = serde_json::json!(items).to_string();
+    fs::write(release.join("index.json"), index).unwrap();
+    let preload = || {
+        folder
+            .run(&["preload", "--from", release.to_str().unwrap()])
+            .succeeded()
+    };
+    preload();
+    let nameless = common::digest(&images[3].manifest());
+    age(&folder, "stays");
+    age(&folder, &nameless);
+    folder.run(&["rm", "removed"]).succeeded();
+    folder
+        .load(&small_image("replaced", b"the operator's").oci())
+        .succeeded();
+    preload();
+    let motd = |name: &str| fs::read(folder.only_layer(name).join("etc/motd")).unwrap();
+    assert_eq!(motd("stays"), b"stays");
+    assert_eq!(motd(&nameless), b"latest");
+    assert_eq!(motd("replaced"), b"the operator's");
+    assert!(folder.store().image("removed").is_err());
+    assert_eq!(folder.names("tmp"), [""; 0]);
+    assert_eq!(preload().out, "", "once");
+}
+
+#[test]
+fn a_layer_of_an_older_release_stays_while_a_container_has_it_mounted() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let archive = folder.write("archive", &small_image("x", b"right").oci());
+    folder.run(&["load", archive.to_str().unwrap()]).succeeded();
+    age(&folder, "x");
+    let layer = folder.only_layer("x");
+    let script = format!(
+        "mkdir {folder}/empty {folder}/m && mount -t overlay overlay -o lowerdir={layer}:{folder}/empty {folder}/m && \
+         {store} --root {root} load {archive} && cat {folder}/m/etc/motd",
+        folder = folder.path().display(),
+        layer = layer.display(),
+        store = env!("CARGO_BIN_EXE_store"),
+        root = folder.root().display(),
+        archive = archive.display(),
+    );
+    let mounted = in_mount_namespace(&folder, &script).succeeded();
+    assert!(
+        mounted.out.contains("stays as an older release") && mounted.out.ends_with("wrong"),
+        "{mounted:?}"
+    );
+    folder.run(&["load", archive.to_str().unwrap()]).succeeded();
+    assert_eq!(fs::read(layer.join("etc/motd")).unwrap(), b"right");
 }

@@ -8,6 +8,9 @@ pub const MACHINE: &str = "/var/machine";
 pub const UNITS: &str = "/var/units";
 /// Blobs, layers and references. Written by `store`.
 pub const IMAGES: &str = "/var/images";
+/// In it: which archives of a release have been loaded. The number is that of the form of layers: an archive that an
+/// older release loaded, whose layers may lack what this one knows of, is loaded once more.
+pub const PRELOADED: &str = "preloaded.2";
 /// Writable layers, one folder per unit. Written by `launcher`.
 pub const CONTAINERS: &str = "/var/containers";
 /// Named volumes. Written by `launcher`.

@@ -98,7 +98,7 @@ fn unused(folder: &Path, used: &BTreeSet<String>) -> Result<Vec<String>, StoreEr
 
 /// (mounted by some process, not mounted). Options of overlay mounts name layers by their 64 digits, whatever the path
 /// before them.
-fn split_mounted(layers: Vec<String>) -> Result<(Vec<String>, Vec<String>), StoreError> {
+pub(crate) fn split_mounted(layers: Vec<String>) -> Result<(Vec<String>, Vec<String>), StoreError> {
     if layers.is_empty() {
         return Ok((Vec::new(), layers));
     }

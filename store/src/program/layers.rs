@@ -190,16 +190,13 @@ impl Load<'_> {
             depends: !first.implied.is_nothing(),
             root: first.has_root,
         };
-        let (bytes, here) = (first.bytes, self.tree.layer(name));
-        let fresh = self.transaction.layer_folder(name);
-        // What an older release unpacked is the same, but for the mark.
-        let folder = if here.is_dir() { &here } else { &fresh };
-        mark.write(folder)
-            .map_err(|error| StoreError::io("cannot mark", folder, error))?;
-        if folder == &fresh {
-            self.transaction.add_layer(name, name);
-        }
-        self.fresh.insert(name.clone(), folder.clone());
+        let bytes = first.bytes;
+        let folder = self.transaction.layer_folder(name);
+        mark.write(&folder)
+            .map_err(|error| StoreError::io("cannot mark", &folder, error))?;
+        // It replaces what an older release unpacked, which knew less of archives.
+        self.transaction.add_layer(name, name);
+        self.fresh.insert(name.clone(), folder);
         self.layers.sizes.insert(name.clone(), bytes);
         Ok(name.clone())
     }

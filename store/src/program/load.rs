@@ -5,27 +5,43 @@ use crate::program::error::StoreError;
 use crate::program::layers::{Layers, store_layers};
 use crate::program::plan::ImagePlan;
 use crate::program::transaction::Transaction;
-use crate::{ImageRecord, LayerRecord, Lock, Reference, Tree};
+use crate::{Digest, ImageRecord, LayerRecord, Lock, Reference, Store, Tree};
+use std::collections::HashSet;
 use std::path::Path;
+
+/// What the images of an archive are called.
+#[derive(Debug)]
+pub(crate) enum Naming {
+    /// As the archive says.
+    Archive,
+    /// So too; for an archive of one image.
+    Also(Reference),
+    /// As the archive says, but only what leads to the same image already.
+    StillHere,
+}
 
 /// Loads what `source` holds, which is called `name`, too, if that is given. Returns what it is called now.
 pub(crate) fn load(
     tree: &Tree,
     source: &Source,
-    name: Option<&Reference>,
+    name: Option<Reference>,
 ) -> Result<Vec<ImageRecord>, StoreError> {
-    change(tree, |transaction| prepare(tree, transaction, source, name))
+    let naming = name.map_or(Naming::Archive, Naming::Also);
+    change(tree, |transaction| {
+        prepare(tree, transaction, source, &naming)
+    })
 }
 
 /// Loads what `source` holds, and with it writes the file `mark`, whose text tells of what was loaded.
 pub(crate) fn load_marked(
     tree: &Tree,
     source: &Source,
+    naming: &Naming,
     mark: &Path,
     text: impl FnOnce(&[ImageRecord]) -> String,
 ) -> Result<Vec<ImageRecord>, StoreError> {
     change(tree, |transaction| {
-        let records = prepare(tree, transaction, source, None)?;
+        let records = prepare(tree, transaction, source, naming)?;
         transaction.add_mark(mark.to_owned(), text(&records).as_bytes())?;
         Ok(records)
     })
@@ -46,7 +62,7 @@ fn prepare(
     tree: &Tree,
     transaction: &mut Transaction,
     source: &Source,
-    name: Option<&Reference>,
+    naming: &Naming,
 ) -> Result<Vec<ImageRecord>, StoreError> {
     let lock_path = tree.use_lock();
     // Layers that are here already are counted on, so nobody may remove them meanwhile. The writer's lock, which gc
@@ -54,15 +70,19 @@ fn prepare(
     Lock::shared(&lock_path).map_err(|error| StoreError::io("cannot lock", &lock_path, error))?;
     let contents = Contents::open(source, &transaction.temporary(), transaction.meter())?;
     let mut images = archive::plan(&contents)?;
-    if let Some(name) = name {
-        let [image] = images.as_mut_slice() else {
-            return Err(StoreError::NameForMany {
-                images: images.len(),
-            });
-        };
-        if !image.names.contains(name) {
-            image.names.push(name.clone());
+    match naming {
+        Naming::Archive => {}
+        Naming::Also(name) => {
+            let [image] = images.as_mut_slice() else {
+                return Err(StoreError::NameForMany {
+                    images: images.len(),
+                });
+            };
+            if !image.names.contains(name) {
+                image.names.push(name.clone());
+            }
         }
+        Naming::StillHere => keep_known_names(tree, &mut images)?,
     }
     let layers = store_layers(tree, transaction, &images)?;
     let mut records = Vec::new();
@@ -79,6 +99,31 @@ fn prepare(
         }
     }
     Ok(records)
+}
+
+/// Leaves out names that lead elsewhere or nowhere, and images that have none left.
+fn keep_known_names(tree: &Tree, images: &mut Vec<ImagePlan>) -> Result<(), StoreError> {
+    let records = Store::at(tree.root())
+        .records()
+        .map_err(StoreError::Image)?;
+    let known: HashSet<(String, Digest)> = records
+        .into_iter()
+        .flatten()
+        .map(|record| (record.reference, record.digest))
+        .collect();
+    for image in images.iter_mut() {
+        let digest = image.digest.clone();
+        let names = std::mem::take(&mut image.names);
+        image.names = match names.is_empty() {
+            true => vec![Reference::of_digest(digest.clone())],
+            false => names,
+        };
+        image
+            .names
+            .retain(|name| known.contains(&(name.to_string(), digest.clone())));
+    }
+    images.retain(|image| !image.names.is_empty());
+    Ok(())
 }
 
 /// One record per name; an image without a name goes by its digest.

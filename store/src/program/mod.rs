@@ -188,7 +188,7 @@ fn load(tree: &Tree, source: &Source, name: Option<&str>) -> Result<(), StoreErr
             name: name.to_string(),
         });
     }
-    for record in load::load(tree, source, name.as_ref())? {
+    for record in load::load(tree, source, name)? {
         say(&format!("loaded {} {}", record.reference, record.digest));
         if record.reference == record.digest.to_string() {
             say(&format!(

@@ -1,12 +1,15 @@
 //! `store preload`: the archives that the release carries, each loaded once.
 //!
+//! One that an older release has loaded, whose layers may be wrong, is loaded once more, for the names that still lead to
+//! its images: one that the operator has removed, or given to another image, stays so.
+//!
 //! `index.json` in their folder lists them: `[{"file":"redis.oci.tar","sha256":"…"}]`. The digest is a key here, by
-//! which `preloaded/<sha256>` remembers that an archive was loaded: the release is as trustworthy as this program, and
+//! which `preloaded.2/<sha256>` remembers that an archive was loaded: the release is as trustworthy as this program, and
 //! what is inside is verified anyway. An image that the operator removed later stays removed.
 
 use crate::program::archive::Source;
 use crate::program::error::StoreError;
-use crate::program::load::load_marked;
+use crate::program::load::{Naming, load_marked};
 use crate::program::progress::say;
 use crate::{Digest, Tree};
 use serde::Deserialize;
@@ -41,9 +44,13 @@ fn preload_one(tree: &Tree, folder: &Path, file: &str, digest: &Digest) -> Resul
     if remembered.exists() {
         return Ok(());
     }
+    let names = match tree.preloaded_before().join(digest.hex()).exists() {
+        true => Naming::StillHere,
+        false => Naming::Archive,
+    };
     say(&format!("loading {file}"));
     let source = Source::Path(folder.join(file));
-    let records = load_marked(tree, &source, &remembered, |records| {
+    let records = load_marked(tree, &source, &names, &remembered, |records| {
         let names: Vec<&str> = records
             .iter()
             .map(|record| record.reference.as_str())

@@ -7,7 +7,9 @@
 //! A mark says that all before it is done: that an archive of the release was loaded.
 
 use crate::program::error::StoreError;
+use crate::program::gc::split_mounted;
 use crate::program::meter::Meter;
+use crate::program::progress::say;
 use crate::{Digest, Lock, Tree};
 use std::fs::{self, File};
 use std::io;
@@ -123,7 +125,11 @@ impl Transaction {
         let root = self.tree.root().to_owned();
         let synced = File::open(&root).and_then(|root| Ok(nix::unistd::syncfs(root)?));
         synced.map_err(|error| StoreError::io("cannot sync", &root, error))?;
-        rename_all(std::mem::take(&mut self.moves))?;
+        let (here, missing) = std::mem::take(&mut self.moves)
+            .into_iter()
+            .partition(|(_, target)| target.is_dir());
+        rename_all(missing)?;
+        self.replace(here)?;
         sync_folder(&self.tree.blobs())?;
         sync_folder(&self.tree.layers())?;
         rename_all(std::mem::take(&mut self.references))?;
@@ -140,6 +146,36 @@ impl Transaction {
     /// before the transaction is dropped, which makes room again.
     pub(crate) fn classify(&self, error: StoreError) -> StoreError {
         classify(&self.tree, error, Some(&self.meter))
+    }
+
+    /// Layers take the place of those of the same name that an older release unpacked, each in one step. The old ones
+    /// go with what is left in `tmp/`; so nobody may be about to mount one, and what is mounted stays.
+    fn replace(&self, layers: Vec<(PathBuf, PathBuf)>) -> Result<(), StoreError> {
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let lock_path = self.tree.use_lock();
+        let _alone = Lock::exclusive(&lock_path)
+            .map_err(|error| StoreError::io("cannot lock", &lock_path, error))?;
+        let name = |path: &Path| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        let names = layers.iter().map(|(_, target)| name(target)).collect();
+        let (mounted, _) = split_mounted(names)?;
+        for (fresh, target) in layers {
+            if mounted.contains(&name(&target)) {
+                say(&format!(
+                    "layer {} stays as an older release has unpacked it, since a container uses it: load the image \
+                     again when that has ended",
+                    name(&target)
+                ));
+                continue;
+            }
+            sys::exchange::exchange(&fresh, &target)
+                .map_err(|error| StoreError::io("cannot replace", &target, error))?;
+        }
+        Ok(())
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
