@@ -300,6 +300,110 @@ fn links_of_an_old_docker_archive_are_followed_and_several_images_loaded() {
         .failed(&["--name names one image, the archive has 2"]);
 }
 
+/// Docker unpacks an archive and looks for its parts there, as if the folder were the root.
+#[test]
+fn links_lead_to_a_layer_from_any_place_of_a_docker_archive() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let image = small_image("linked", b"x");
+    let layer = &image.layers[0];
+    let at = |place: &str| Layer::new().file(place, layer);
+    let links: Vec<(&str, &str, Layer)> = vec![
+        (
+            "absolute",
+            "two/layer.tar",
+            at("one/layer.tar").symlink("two/layer.tar", "/one/layer.tar"),
+        ),
+        (
+            "at the root",
+            "layer.tar",
+            at("one/layer.tar").symlink("layer.tar", "one/layer.tar"),
+        ),
+        (
+            "absolute, at the root",
+            "layer.tar",
+            at("one/layer.tar").symlink("layer.tar", "/one/layer.tar"),
+        ),
+        (
+            "both at the root, with `./`",
+            "./layer.tar",
+            at("./one.tar").symlink("./layer.tar", "./one.tar"),
+        ),
+        (
+            "out of the archive is its root",
+            "two/layer.tar",
+            at("one/layer.tar").symlink("two/layer.tar", "../../../one/layer.tar"),
+        ),
+        (
+            "from the root into it by way of others",
+            "a",
+            at("one/layer.tar")
+                .symlink("a", "./c")
+                .symlink("c", "/d/layer.tar")
+                .symlink("d", "one"),
+        ),
+        (
+            "a folder of the root",
+            "two/layer.tar",
+            at("one/layer.tar").symlink("two", "/one"),
+        ),
+        (
+            "a hard link at the root",
+            "layer.tar",
+            at("one/layer.tar").hard_link("layer.tar", "one/layer.tar"),
+        ),
+    ];
+    let list = |layer: &str| {
+        let list =
+            serde_json::json!([{"Config": "c.json", "RepoTags": ["linked"], "Layers": [layer]}]);
+        list.to_string()
+    };
+    for (case, name, parts) in links {
+        let bytes = parts
+            .file("c.json", &image.config_bytes())
+            .file("real.json", list(name).as_bytes())
+            .symlink("manifest.json", "/real.json")
+            .done();
+        let extracted = |folder: &TestFolder| {
+            let place = folder.path().join("extracted");
+            tar::Archive::new(&bytes[..]).unpack(&place).unwrap();
+            folder.run(&["load", place.to_str().unwrap()])
+        };
+        let ways: [(&str, &dyn Fn(&TestFolder) -> common::Outcome); 3] = [
+            ("file", &|folder| folder.load(&bytes)),
+            ("stream", &|folder| folder.load_stream(&bytes)),
+            ("folder", &extracted),
+        ];
+        for (way, load) in ways {
+            let folder = TestFolder::new();
+            let outcome = load(&folder);
+            assert!(outcome.ok, "{case}, {way}: {outcome:?}");
+            assert_eq!(
+                fs::read(folder.only_layer("linked").join("etc/motd")).unwrap(),
+                b"x",
+                "{case}, {way}"
+            );
+        }
+    }
+    for (target, other) in [
+        ("/layer.tar", "a"),
+        ("../nowhere", "a"),
+        ("a", "/layer.tar"),
+    ] {
+        let folder = TestFolder::new();
+        let bytes = Layer::new()
+            .symlink("layer.tar", target)
+            .symlink("a", other)
+            .file("c.json", &image.config_bytes())
+            .file("manifest.json", list("layer.tar").as_bytes())
+            .done();
+        folder.load(&bytes).failed(&[
+            "the archive lacks layer 1 of 1 of docker.io/library/linked:latest (layer.tar)",
+        ]);
+    }
+}
+
 #[test]
 fn a_layer_that_is_here_is_not_unpacked_again() {
     if !is_root("unpacking images") {

@@ -110,7 +110,7 @@ impl Contents {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         match self {
-            Self::Folder(folder) => folder.join(name).is_file(),
+            Self::Folder(folder) => find_in_folder(folder, name).is_ok_and(|found| found.is_some()),
             Self::Parts(parts) => find_in_parts(parts, name).is_some(),
         }
     }
