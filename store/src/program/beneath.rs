@@ -11,7 +11,7 @@ use crate::program::below::Below;
 use crate::program::folders::{Implied, join};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::io;
@@ -279,6 +279,17 @@ pub(crate) fn make_folder(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Occ
         }
     }
     Ok(before)
+}
+
+/// Overlay's mark for "removed here".
+pub(crate) fn make_whiteout(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    Ok(mknodat(
+        parent,
+        name,
+        SFlag::S_IFCHR,
+        Mode::empty(),
+        makedev(0, 0),
+    )?)
 }
 
 pub(crate) fn make_opaque(folder: BorrowedFd<'_>) -> io::Result<()> {

@@ -13,10 +13,11 @@
 
 use crate::mark::Mark;
 use crate::program::below::Below;
-use crate::program::beneath::{self, Beneath, Occupant};
+use crate::program::beneath::{Beneath, Occupant};
 use crate::program::error::{Bytes, StoreError};
 use crate::program::hashing::digest_of;
 use crate::program::layer::unpack_layer;
+use crate::program::layer_path::split;
 use crate::program::limits::UNPACK_THREADS_MAX;
 use crate::program::plan::{ImagePlan, LayerPlan};
 use crate::program::progress::say;
@@ -24,8 +25,9 @@ use crate::program::transaction::Transaction;
 use crate::program::unpack::{Ground, Unpacked};
 use crate::program::unpack_error::UnpackError;
 use crate::{Digest, Store, Tree};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File, FileTimes};
 use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -268,17 +270,32 @@ impl Load<'_> {
     }
 }
 
-/// Removes the marks that hide nothing: in a folder that is this layer's alone, overlayfs would list them as files.
+/// Removes the marks that hide nothing (in a folder that is this layer's alone, overlayfs would list them as files). Their
+/// folders keep their times.
 fn drop_useless(unpacked: &Unpacked, folder: &Path, below: &mut Below) -> Result<(), StoreError> {
-    let failed = |error| StoreError::io("cannot clean", folder, error);
-    let layer = Beneath::open(folder, None).map_err(failed)?;
+    let dropped = drop_marks(unpacked, folder, below);
+    dropped.map_err(|error| StoreError::io("cannot clean", folder, error))
+}
+
+fn drop_marks(unpacked: &Unpacked, folder: &Path, below: &mut Below) -> io::Result<()> {
+    let layer = Beneath::open(folder, None)?;
     for path in &unpacked.whiteouts {
         // Something may have come into its place.
-        if layer.own(path).map_err(failed)? == Occupant::Whiteout
-            && below.look(path).map_err(failed)?.is_none()
-        {
-            beneath::remove(layer.root(), path).map_err(failed)?;
+        if layer.own(path)? != Occupant::Whiteout || below.look(path)?.is_some() {
+            continue;
         }
+        let Some((parent, name)) = split(path) else {
+            continue;
+        };
+        let folder = File::from(layer.existing_folder(parent)?);
+        let before = folder.metadata()?;
+        unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir)?;
+        let (accessed, modified) = (before.accessed()?, before.modified()?);
+        folder.set_times(
+            FileTimes::new()
+                .set_accessed(accessed)
+                .set_modified(modified),
+        )?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod error;
 mod folders;
 mod gc;
 mod hashing;
+mod hollow;
 mod layer;
 mod layer_path;
 mod layers;

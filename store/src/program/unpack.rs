@@ -12,6 +12,7 @@ use crate::program::below::Below;
 use crate::program::beneath::{self, Beneath, Occupant};
 use crate::program::borrowed::Borrowed;
 use crate::program::folders::{Implied, PathMap, join, take_tree};
+use crate::program::hollow::Hollow;
 use crate::program::layer_path::{inner_path, shown, split};
 use crate::program::limits::FOLDER_NAME_BYTES_MAX;
 use crate::program::meter::Meter;
@@ -88,6 +89,7 @@ pub(crate) fn unpack<R: BufRead>(
         meter,
         folders: PathMap::new(),
         whiteouts: PathMap::new(),
+        hollow: Hollow::default(),
         name_bytes: 0,
         unpacked: Unpacked::default(),
     };
@@ -106,7 +108,8 @@ struct Unpacker<'a> {
     /// Their times are set at the end, when nothing is put into them any more.
     folders: PathMap<Time>,
     whiteouts: PathMap<()>,
-    /// Of both.
+    hollow: Hollow,
+    /// Of folders and whiteouts.
     name_bytes: usize,
     unpacked: Unpacked,
 }
@@ -319,6 +322,7 @@ impl Unpacker<'_> {
             .folder(parent)
             .map_err(write_error("cannot open the folder of", entry))?;
         let folder = place.path.to_vec();
+        self.hollow.add(&folder);
         if name == OPAQUE_NAME {
             beneath::make_opaque(place.folder)
                 .map_err(write_error("cannot make opaque the folder of", entry))?;
@@ -333,6 +337,7 @@ impl Unpacker<'_> {
             // A file hides what is below it anyhow.
             Occupant::Whiteout | Occupant::Other => Ok(()),
             Occupant::Folder => {
+                self.hollow.remove(&path);
                 let made = beneath::open_folder(place.folder, hidden)
                     .and_then(|folder| beneath::make_opaque(folder.as_fd()));
                 made.and_then(|()| self.drop_whiteouts(&path))
@@ -348,14 +353,7 @@ impl Unpacker<'_> {
                     return Ok(());
                 }
                 let place = self.root.folder(parent).map_err(&failed)?;
-                mknodat(
-                    place.folder,
-                    hidden,
-                    SFlag::S_IFCHR,
-                    Mode::empty(),
-                    makedev(0, 0),
-                )
-                .map_err(|error| failed(error.into()))?;
+                beneath::make_whiteout(place.folder, hidden).map_err(failed)?;
                 self.name_bytes += path.len() + size_of::<Vec<u8>>();
                 self.whiteouts.insert(path, ());
                 Ok(())
@@ -438,7 +436,7 @@ impl Unpacker<'_> {
     }
 
     fn check_names(&mut self) -> Result<(), UnpackError> {
-        let bytes = self.name_bytes + self.root.implied().bytes();
+        let bytes = self.name_bytes + self.hollow.bytes() + self.root.implied().bytes();
         match bytes > FOLDER_NAME_BYTES_MAX {
             true => Err(UnpackError::FolderNames),
             false => Ok(()),
@@ -455,6 +453,8 @@ impl Unpacker<'_> {
             }
         }
         self.borrowed.finish(&mut self.root)?;
+        self.hollow
+            .settle(&mut self.root, &self.folders, &mut self.whiteouts)?;
         for (path, time) in &self.folders {
             // One that was replaced later in the layer has no time to set.
             if let Ok(folder) = self.root.existing_folder(path) {
