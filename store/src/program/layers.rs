@@ -169,7 +169,7 @@ impl Load<'_> {
             }
             let below = chains.get(..index).unwrap_or_default();
             let name = match self.first.get(&layer.diff_id) {
-                Some(Some(first)) if index == 0 || first.implied.is_nothing() => {
+                Some(Some(first)) if index == 0 || first.is_sufficient() => {
                     self.take_shared(layer)?
                 }
                 Some(_) | None => self.take_dependent(chain, layer, below)?,
@@ -189,7 +189,7 @@ impl Load<'_> {
             return Ok(name.clone());
         }
         let mark = Mark {
-            depends: !first.implied.is_nothing(),
+            depends: !first.is_sufficient(),
             root: first.has_root,
         };
         let bytes = first.bytes;

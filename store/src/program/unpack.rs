@@ -59,6 +59,14 @@ pub(crate) struct Unpacked {
     pub(crate) whiteouts: Vec<Vec<u8>>,
 }
 
+impl Unpacked {
+    /// Whether the layer is right whatever is below. A mark of a removed file is not: where the folder is this layer's
+    /// alone, overlayfs would list it.
+    pub(crate) fn is_sufficient(&self) -> bool {
+        self.implied.is_nothing() && self.whiteouts.is_empty()
+    }
+}
+
 /// Unpacks all entries of `archive` into the empty folder `destination`.
 pub(crate) fn unpack<R: BufRead>(
     archive: &mut TarReader<R>,

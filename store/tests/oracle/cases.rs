@@ -310,6 +310,19 @@ pub(crate) fn cases() -> Vec<Case> {
             ],
         ),
         (
+            "whiteouts of nothing in folders of the layer's own",
+            vec![
+                tmp(),
+                new()
+                    .dir("own/", 0o711, 3)
+                    .file("own/.wh.x", b"")
+                    .dir("tmp/", 0o1777, 0)
+                    .dir("tmp/own/", 0o700, 4)
+                    .file("tmp/own/.wh.y", b"")
+                    .file("tmp/own/z", b"1"),
+            ],
+        ),
+        (
             "opaque in what a whiteout or a mark above it removes",
             vec![
                 new()
