@@ -58,7 +58,7 @@ while :; do sleep 1 & wait $!; done
 ''']
 volumes = ["field-data:/data"]
 [service]
-stop_timeout = "60s"
+stop_timeout = "12s"
 "#;
     let orphans = "init = true\ncommand = [\"sh\", \"-c\", \"for i in 1 2 3 4 5; do sh -c 'sleep 0.1 &' ; done; exec sleep 1d\"]\n\
                    [service]\nstop_timeout = \"60s\"\n";
@@ -236,7 +236,7 @@ fn stop_rules(checks: &mut Checks, guest: &Guest) {
     );
     checks.that("with `init = true` the status is the program's", || {
         let told = reason(guest, "status");
-        assert!(told.contains("exited 7"), "{told}");
+        assert!(told.contains("exited with code 7"), "{told}");
     });
 }
 
