@@ -263,8 +263,9 @@ fn full(checks: &mut Checks, guest: &Guest) {
         "a container that fills the disk gets the error itself",
         || {
             let start = std::time::Instant::now();
-            let script =
-                "dd if=/dev/zero of=/filler/big bs=1M; dd if=/dev/zero of=/filler/small bs=4k";
+            // On the disk, and not in memory alone: its plug will be pulled.
+            let script = "dd if=/dev/zero of=/filler/big bs=1M; dd if=/dev/zero of=/filler/small bs=4k; \
+                          status=$?; sync; exit $status";
             let filled = guest.machine.keelctl_with(
                 &["exec", "filler", "sh", "-c", script],
                 b"",

@@ -31,7 +31,11 @@ fn shell(script: &str) -> String {
 }
 
 fn http(port: u16, rest: &str) -> String {
-    format!("[health]\nhttp = {{ port = {port}, path = \"/page\" }}\ninterval = \"200ms\"\n{rest}")
+    // A server that does not listen yet is not ill.
+    format!(
+        "[health]\nhttp = {{ port = {port}, path = \"/page\" }}\ninterval = \"200ms\"\n\
+         start_period = \"30s\"\nstart_interval = \"200ms\"\n{rest}"
+    )
 }
 
 /// Of the image with a HEALTHCHECK, which is loaded when the machine runs.
