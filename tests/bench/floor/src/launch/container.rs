@@ -49,9 +49,13 @@ impl Least {
         for (knob, value) in [("memory.max", "1073741824"), ("pids.max", "4096")] {
             fs::write(Path::new(GROUP).join(knob), value)?;
         }
+        let group = File::open(GROUP)?;
         unshare(CloneFlags::CLONE_NEWPID)?;
-        let forked = sys::program::fork();
-        setns(self.home.as_fd(), CloneFlags::CLONE_NEWPID)?;
+        let forked = sys::clone::fork_into(Some(group.as_fd()));
+        // A child can't go back to where its parent is.
+        if !matches!(forked, Ok(Fork::Child)) {
+            setns(self.home.as_fd(), CloneFlags::CLONE_NEWPID)?;
+        }
         let child = match forked? {
             Fork::Parent(child) => child,
             Fork::Child => {
@@ -81,7 +85,6 @@ impl Least {
     }
 
     fn enter(&self) -> io::Result<()> {
-        fs::write(Path::new(GROUP).join("cgroup.procs"), "0")?;
         unshare(
             CloneFlags::CLONE_NEWNS
                 | CloneFlags::CLONE_NEWUTS

@@ -34,7 +34,7 @@ impl Service<'_> {
     }
 }
 
-/// `NAME:RUN`
+/// `NAME:RUN/main`, where the container's own processes are.
 fn group_of(unit: &str) -> io::Result<PathBuf> {
     for entry in fs::read_dir(sys::paths::CGROUP_CONTAINERS)? {
         let path = entry?.path();
@@ -43,7 +43,7 @@ fn group_of(unit: &str) -> io::Result<PathBuf> {
             .strip_prefix(unit)
             .is_some_and(|rest| rest.starts_with(':'))
         {
-            return Ok(Path::new(&path).to_owned());
+            return Ok(path.join("main"));
         }
     }
     Err(failed(format!("{unit} does not run")))
