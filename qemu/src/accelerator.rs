@@ -20,7 +20,14 @@ pub enum Translation {
     OneThread,
     /// One for each of the guest's processors: for what keeps more than one of them busy, on a quiet host.
     ThreadPerProcessor,
+    /// One, and the guest's clock is the count of its instructions, [`INSTRUCTION_NS`] each: what the guest measures of its own
+    /// work does not depend on the host (docs/system/replay.rst, `-icount`). While it has nothing to do, time is the host's.
+    Counted,
 }
+
+/// Nanoseconds for an instruction, where they are the clock: `1 << COUNT_SHIFT`.
+pub const INSTRUCTION_NS: u32 = 1 << COUNT_SHIFT;
+const COUNT_SHIFT: u32 = 2;
 
 impl Accelerator {
     /// What this machine can do.
@@ -56,15 +63,21 @@ impl Accelerator {
     }
 
     /// The arguments that QEMU needs for it. `masked` is what it shall not offer (`,-cx16`).
-    pub(crate) fn arguments(self, translation: Translation, masked: &str) -> [String; 4] {
+    pub(crate) fn arguments(self, translation: Translation, masked: &str) -> Vec<String> {
         let (accelerator, cpu) = match (self, translation) {
             (Self::Kvm, _) => ("kvm", "host".to_owned()),
-            (Self::Tcg, Translation::OneThread) => ("tcg,thread=single", format!("max{masked}")),
+            (Self::Tcg, Translation::OneThread | Translation::Counted) => {
+                ("tcg,thread=single", format!("max{masked}"))
+            }
             (Self::Tcg, Translation::ThreadPerProcessor) => {
                 ("tcg,thread=multi", format!("max{masked}"))
             }
         };
-        ["-accel".into(), accelerator.into(), "-cpu".into(), cpu]
+        let mut words = vec!["-accel".into(), accelerator.into(), "-cpu".into(), cpu];
+        if (self, translation) == (Self::Tcg, Translation::Counted) {
+            words.extend(["-icount".into(), format!("shift={COUNT_SHIFT}")]);
+        }
+        words
     }
 
     /// For people.
@@ -107,5 +120,11 @@ mod tests {
         let by = |translation| Accelerator::Tcg.arguments(translation, "")[1].clone();
         assert_eq!(by(Translation::default()), "tcg,thread=single");
         assert_eq!(by(Translation::ThreadPerProcessor), "tcg,thread=multi");
+        let counted = Accelerator::Tcg.arguments(Translation::Counted, "");
+        assert_eq!(counted[4..], ["-icount", "shift=2"]);
+        assert_eq!(
+            Accelerator::Kvm.arguments(Translation::Counted, "").len(),
+            4
+        );
     }
 }

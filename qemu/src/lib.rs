@@ -41,7 +41,7 @@ mod start;
 mod units;
 mod wait;
 
-pub use accelerator::{Accelerator, Translation};
+pub use accelerator::{Accelerator, INSTRUCTION_NS, Translation};
 pub use console::{Console, Line, Position};
 pub use disk::{Disk, DiskFormat, DiskInterface, DiskPace};
 pub use firmware::Firmware;

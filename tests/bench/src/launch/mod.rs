@@ -9,6 +9,7 @@
 
 mod parts;
 mod report;
+mod trace;
 
 use crate::boot::Prepared;
 use crate::disturbance::Ticks;
@@ -20,6 +21,14 @@ use std::time::Duration;
 
 /// The block in `docs/performance.md`.
 const BLOCK: &str = "bench launch";
+const BLOCK_COUNTED: &str = "bench launch counted";
+/// Rows of which one is traced, and what their tables are called.
+const TRACED: [(&str, &str); 4] = [
+    ("least", "the floor"),
+    ("alone", "`keelctl start` of `true` without a network"),
+    ("crun-exec", "`crun exec` of `true`"),
+    ("exec", "`keelctl exec` of `true`"),
+];
 const DONE: &str = "floor: launch done";
 const FAILED: &str = "floor: failed: ";
 /// Of a round, a second and a half here; the emulator on a loaded machine is many times slower.
@@ -31,6 +40,10 @@ pub struct Options {
     /// Rounds in which each row is measured once; the table has their medians.
     #[arg(long, default_value_t = 15)]
     rounds: u32,
+    /// The machine's clock counts its instructions, which don't depend on the host, and its processors take turns; with it,
+    /// where the time of a start and of an exec goes.
+    #[arg(long)]
+    counted: bool,
     /// Print the tables and leave docs/performance.md as it is.
     #[arg(long)]
     print_only: bool,
@@ -47,7 +60,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let initramfs = parts::make(&prepared)?;
     let before = Ticks::now();
     let step = host::progress::step(&format!("{} rounds of launches", options.rounds));
-    let lines = measure(&prepared, initramfs, options.rounds)?;
+    let lines = measure(&prepared, initramfs, options)?;
     let rows = rows(lines.iter().map(String::as_str));
     step.done("");
     let disturbance = before
@@ -55,16 +68,35 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .map_or_else(String::new, |(before, after)| {
             format!("\n{}.", before.disturbance(after))
         });
+    let clock = if options.counted {
+        format!(
+            "; the clock counts instructions, {} ns each, and the processors take turns",
+            qemu::INSTRUCTION_NS
+        )
+    } else {
+        String::new()
+    };
     let heading = format!(
-        "Measured on {date_and_commit}; medians of {} rounds in one machine.\n{}.{disturbance}",
+        "Measured on {date_and_commit}; medians of {} rounds in one machine{clock}.\n{}.{disturbance}",
         options.rounds,
         host_machine::description(&prepared.guest())
     );
-    let text = report::report(&heading, &rows);
+    let mut text = report::report(&heading, &rows);
+    for (name, title) in TRACED {
+        let table = trace::where_it_goes(name, lines.iter().map(String::as_str));
+        if let Some(table) = table {
+            text.push_str(&format!("\nOne of {title}:\n\n{table}"));
+        }
+    }
+    let block = if options.counted {
+        BLOCK_COUNTED
+    } else {
+        BLOCK
+    };
     println!("\n{text}");
     if !options.print_only {
         let path = host::paths::workspace().join("docs/performance.md");
-        document::write_block(&path, BLOCK, &text)?;
+        document::write_block(&path, block, &text)?;
         println!("written: {}", path.display());
     }
     Ok(())
@@ -74,14 +106,20 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 fn measure(
     prepared: &Prepared,
     initramfs: std::path::PathBuf,
-    rounds: u32,
+    asked: &Options,
 ) -> Result<Vec<String>, Failure> {
-    let options = prepared
+    let rounds = asked.rounds;
+    let mut options = prepared
         .with_initramfs(initramfs)
         .units(parts::units()?)
         .kernel_argument("rdinit=/bench/agent")
         .kernel_argument("floor=launch")
         .kernel_argument(format!("floor_rounds={rounds}"));
+    if asked.counted {
+        options = options
+            .translation(qemu::Translation::Counted)
+            .kernel_argument("floor_trace=1");
+    }
     let machine = Machine::boot(options)?;
     let wait = qemu::Wait::for_text(DONE, BOOT + ROUND * rounds).or(FAILED);
     let last = machine.wait(&wait)?;

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! floor: launch ROW N us
+//! trace: ROW LINE               with floor_trace=1, one of each [trace]
 //! floor: launch done
 //! ```
 //!
@@ -17,6 +18,7 @@ mod container;
 mod crun;
 mod place;
 mod pong;
+mod trace;
 
 pub(crate) use crun::{LOOP, run_redis_again_and_again};
 use pong::Service;
@@ -103,6 +105,12 @@ fn measure_all() -> io::Result<()> {
         )?;
     }
     redis.end();
+    if std::env::var_os("floor_trace").is_some() {
+        trace::trace("least", || least.run())?;
+        trace::trace("alone", || keelctl(&["start", ALONE]))?;
+        trace::trace("crun-exec", || peer.exec_true())?;
+        trace::trace("exec", || keelctl(&["exec", SLEEPER, "--", "/bin/true"]))?;
+    }
     Ok(())
 }
 
