@@ -88,6 +88,7 @@ impl Daemon {
             }
             NetRequest::Synced => self.containers()?.synced(),
             NetRequest::Attach(request) => {
+                self.has_attached = true;
                 self.containers()?.synced();
                 self.forget(|pending| takes_place_of(&request, pending));
                 self.attach(Waiting::new(request));
