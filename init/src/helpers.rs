@@ -203,13 +203,21 @@ impl Machine {
     }
 
     fn hear_helper(&mut self, kind: HelperKind) {
-        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        let mut buffer = std::mem::take(&mut self.helpers_words);
+        if buffer.is_empty() {
+            buffer = vec![0; MESSAGE_BYTES_MAX];
+        }
+        self.hear_helper_by(kind, &mut buffer);
+        self.helpers_words = buffer;
+    }
+
+    fn hear_helper_by(&mut self, kind: HelperKind, buffer: &mut [u8]) {
         loop {
             let helper = self.helpers.iter().find(|helper| helper.kind == kind);
             let Some(socket) = helper.and_then(|helper| helper.socket.as_ref()) else {
                 return;
             };
-            match sys::socket::receive(socket.as_fd(), &mut buffer) {
+            match sys::socket::receive(socket.as_fd(), buffer) {
                 Ok((0, _)) => {
                     // It has closed its end; SIGCHLD tells the rest.
                     self.registry

@@ -79,6 +79,9 @@ pub(crate) struct Machine {
     pub(crate) runs: BTreeMap<u64, Run>,
     pub(crate) children: HashMap<i32, ChildKind>,
     pub(crate) helpers: Vec<Helper>,
+    /// For what they say; empty until one has said something.
+    #[serde(skip)]
+    pub(crate) helpers_words: Vec<u8>,
     pub(crate) network: Network,
     pub(crate) logs: Logs,
     pub(crate) connections: BTreeMap<u64, Connection>,
@@ -154,6 +157,7 @@ impl Machine {
             runs: BTreeMap::new(),
             children: HashMap::new(),
             helpers,
+            helpers_words: Vec::new(),
             network: Network::default(),
             logs: Logs::default(),
             connections: BTreeMap::new(),

@@ -44,6 +44,8 @@ const GATHER_MS: [(usize, u64); 3] = [(16 << 10, 1), (4 << 10, 5), (0, 10)];
 pub(crate) struct Service {
     folder: PathBuf,
     control: Arc<OwnedFd>,
+    /// Of [`REQUEST_BYTES_MAX`], for what PID 1 says.
+    request: Box<[u8]>,
     epoll: Epoll,
     desk: Desk,
     logs: BTreeMap<UnitName, UnitLog>,
@@ -93,6 +95,7 @@ impl Service {
         Ok(Self {
             folder: folder.to_owned(),
             control,
+            request: vec![0; REQUEST_BYTES_MAX].into(),
             epoll,
             desk,
             logs: BTreeMap::new(),
@@ -191,12 +194,12 @@ impl Service {
 
     /// One request, if there is one. False: PID 1 has closed its end.
     fn requests(&mut self) -> io::Result<bool> {
-        let mut buffer = vec![0; REQUEST_BYTES_MAX];
-        let (bytes, descriptors) = sys::socket::receive(self.control.as_fd(), &mut buffer)?;
+        let received = sys::socket::receive(self.control.as_fd(), &mut self.request)?;
+        let (bytes, descriptors) = received;
         if bytes == 0 {
             return Ok(false);
         }
-        match serde_json::from_slice(buffer.get(..bytes).unwrap_or_default()) {
+        match serde_json::from_slice(self.request.get(..bytes).unwrap_or_default()) {
             Ok(request) => self.request(request, descriptors),
             Err(error) => log::error!("PID 1: not a message: {error}"),
         }

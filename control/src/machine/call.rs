@@ -69,7 +69,11 @@ impl Call {
         })?;
         client.send(Channel::Control, bytes);
         let outputs = outputs_of(streams);
-        Ok(Self::over(Link::Local(Box::new(Local { client, outputs }))))
+        Ok(Self::over(Link::Local(Box::new(Local {
+            client,
+            outputs,
+            buffer: vec![0; READ_BYTES].into(),
+        }))))
     }
 
     pub(super) fn port(
@@ -189,6 +193,8 @@ pub(super) struct Local {
     client: Client,
     /// Those that have not ended.
     outputs: Vec<Channel>,
+    /// Of [`READ_BYTES`], for whatever comes.
+    buffer: Box<[u8]>,
 }
 
 impl Local {
@@ -221,17 +227,17 @@ impl Local {
             happened,
         )?;
 
-        let mut buffer = vec![0; READ_BYTES];
+        let buffer = &mut self.buffer;
         if let Taken::Bytes(bytes) = self
             .client
-            .take(Channel::Control, &mut buffer)
+            .take(Channel::Control, buffer)
             .map_err(&control)?
         {
             replies.extend_from_slice(&buffer[..bytes]);
         }
         let mut ended = Vec::new();
         for channel in self.outputs.iter().copied() {
-            match self.client.take(channel, &mut buffer).map_err(&control)? {
+            match self.client.take(channel, buffer).map_err(&control)? {
                 Taken::Bytes(bytes) => {
                     happened.push_back(Happening::Output(channel, buffer[..bytes].to_vec()));
                 }

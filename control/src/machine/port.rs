@@ -32,6 +32,8 @@ pub(super) struct Port {
     over: bool,
     /// Told when what came before it has been taken.
     failure: Option<CallError>,
+    /// Of [`READ_BYTES`], for whatever comes.
+    buffer: Box<[u8]>,
     /// Held for as long as the port is ours.
     _lock: File,
 }
@@ -58,6 +60,7 @@ impl Port {
             reaching: Some((Instant::now(), reach)),
             over: false,
             failure: None,
+            buffer: vec![0; READ_BYTES].into(),
             _lock: lock,
         })
     }
@@ -159,8 +162,7 @@ impl Port {
         replies: &mut Vec<u8>,
         happened: &mut VecDeque<Happening>,
     ) -> Result<(), CallError> {
-        let mut buffer = vec![0; READ_BYTES];
-        let bytes = match self.socket.read(&mut buffer) {
+        let bytes = match self.socket.read(&mut self.buffer) {
             Ok(0) => return Err(gone()),
             Ok(bytes) => bytes,
             Err(error) => match error.kind() {
@@ -169,7 +171,7 @@ impl Port {
                 _ => return Err(io_error("serial port")(error)),
             },
         };
-        self.session.receive(&buffer[..bytes]);
+        self.session.receive(&self.buffer[..bytes]);
         while let Some(event) = self.session.next_event() {
             match event {
                 Event::Established => self.reaching = None,
