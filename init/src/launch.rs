@@ -17,6 +17,7 @@ use crate::source::{ChildKind, Source};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use supervisor::{Event, Exit, RunId, UnitId};
+use sys::cgroup::Cgroup;
 use sys::clock::since_boot_ms;
 use sys::epoll::Interest;
 use sys::pidfd::Ended;
@@ -281,7 +282,13 @@ impl Machine {
         };
         entry.retry_at = None;
         let (unit, id) = (entry.unit, entry.run);
-        match entry.cgroup.remove_with_children() {
+        // Most runs leave nothing but these two: no need to look what there is.
+        let main = entry.main.as_ref().map_or(Ok(()), Cgroup::remove);
+        let removed = match main.and_then(|()| entry.cgroup.remove()) {
+            Err(_) => entry.cgroup.remove_with_children(),
+            removed => removed,
+        };
+        match removed {
             Err(error) if entry.retries < limits::CGROUP_RETRIES_MAX => {
                 // Someone in it lives: an exec, or a process on its way out.
                 if let Err(error) = entry.cgroup.kill() {
