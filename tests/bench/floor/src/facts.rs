@@ -71,6 +71,20 @@ pub(crate) fn report_later() {
     }
 }
 
+/// Of every program but the caller, bytes.
+pub(crate) fn pss_of_others() -> io::Result<u64> {
+    let own = std::process::id().to_string();
+    let mut sum = 0;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_program(&name) && name != own {
+            // Who has ended meanwhile has none.
+            sum += pss(&name).unwrap_or(0);
+        }
+    }
+    Ok(sum)
+}
+
 /// Kernel threads have no command line.
 fn is_program(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())

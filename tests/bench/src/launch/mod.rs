@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         options.rounds,
         host_machine::description(&prepared.guest())
     );
-    let mut text = report::report(&heading, &rows);
+    let mut text = report::report(&heading, &rows, pss_kib(&lines));
     for (name, title) in TRACED {
         let table = trace::where_it_goes(name, lines.iter().map(String::as_str));
         if let Some(table) = table {
@@ -130,6 +130,14 @@ fn measure(
     }
     machine.cut_power()?;
     Ok(lines)
+}
+
+/// `floor: launch pss N KiB`
+fn pss_kib(lines: &[String]) -> Option<u64> {
+    let said = lines
+        .iter()
+        .find_map(|line| line.split_once("floor: launch pss "));
+    said?.1.split_whitespace().next()?.parse().ok()
 }
 
 /// `floor: launch ROW N us`, in all their rounds.

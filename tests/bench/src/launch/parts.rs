@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 type Files = Vec<(String, u32, Vec<u8>)>;
 
+/// As many as the agent starts for its list of many.
+const MORE: u32 = 60;
 const IMAGE: &str = "docker.io/library/redis:latest";
 /// Where Debian's programs and libraries are, and were before the folders were merged.
 const PROGRAMS: [&str; 4] = ["usr/bin", "bin", "usr/sbin", "sbin"];
@@ -86,7 +88,11 @@ pub(crate) fn units() -> Result<String, Failure> {
     };
     let once = "user = \"root\"\nentrypoint = [\"/bin/true\"]";
     let oneshot = "[service]\ntype = \"oneshot\"\n";
-    let units: BTreeMap<&str, String> = BTreeMap::from([
+    let sleeper = unit(
+        "user = \"root\"\nentrypoint = [\"/bin/sleep\", \"1000000\"]",
+        "[network]\nmode = \"none\"\n",
+    );
+    let mut units: BTreeMap<String, String> = BTreeMap::from([
         (
             "bench-alone.container.toml",
             unit(once, &format!("{oneshot}\n[network]\nmode = \"none\"\n")),
@@ -98,13 +104,7 @@ pub(crate) fn units() -> Result<String, Failure> {
                 &format!("{oneshot}\n[[ports]]\npublish = \"6391:6379\"\n"),
             ),
         ),
-        (
-            "bench-sleeper.container.toml",
-            unit(
-                "user = \"root\"\nentrypoint = [\"/bin/sleep\", \"1000000\"]",
-                "[network]\nmode = \"none\"\n",
-            ),
-        ),
+        ("bench-sleeper.container.toml", sleeper.clone()),
         (
             "bench-redis.container.toml",
             unit(
@@ -112,7 +112,12 @@ pub(crate) fn units() -> Result<String, Failure> {
                 "[service]\nrestart_delay = \"10ms\"\nrestart_delay_max = \"10ms\"\n\n[[ports]]\npublish = \"6390:6379\"\n",
             ),
         ),
-    ]);
+    ].map(|(name, text)| (name.to_owned(), text)));
+    // Together with the four above and without what they need, 63 or so: the size at which lists were slow once.
+    units.extend((0..MORE).map(|number| {
+        let light = sleeper.replace("1G", "16M");
+        (format!("bench-more-{number}.container.toml"), light)
+    }));
     Ok(serde_json::to_string(&units)?)
 }
 

@@ -18,10 +18,12 @@ pub(crate) enum Row {
     Exec,
     CrunPong,
     Pong,
+    ForkExecMany,
+    ListMany,
 }
 
 impl Row {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::ForkExec,
         Self::Version,
         Self::List,
@@ -33,6 +35,8 @@ impl Row {
         Self::Exec,
         Self::CrunPong,
         Self::Pong,
+        Self::ForkExecMany,
+        Self::ListMany,
     ];
 
     /// As the agent calls it.
@@ -69,16 +73,28 @@ impl Row {
                 "crun in a loop, its network and root made before: kill -9 of Redis to PONG",
             ),
             Self::Pong => ("pong", "Keelson: kill -9 of Redis to PONG"),
+            Self::ForkExecMany => (
+                "fork-exec-many",
+                "floor, while 62 units run: fork and exec of busybox `true`",
+            ),
+            Self::ListMany => ("ps-many", "`keelctl ps` while 62 units run"),
         }
     }
 }
+
+/// Aimed at.
+const PSS_KIB_MAX: u64 = 5 << 10;
 
 /// Microseconds, round by round.
 pub(crate) type Rows = BTreeMap<Row, Vec<u64>>;
 
 /// The whole block.
-pub(crate) fn report(heading: &str, rows: &Rows) -> String {
-    format!("{heading}\n\n{}\n{}", times(rows), ratios(rows))
+pub(crate) fn report(heading: &str, rows: &Rows, pss_kib: Option<u64>) -> String {
+    let pss = pss_kib.map_or_else(String::new, |kib| {
+        let met = if kib <= PSS_KIB_MAX { "met" } else { "missed" };
+        format!("\nPSS of all programs of the system, no unit started and nobody connected: {kib} KiB (at most {PSS_KIB_MAX}: {met}).\n")
+    });
+    format!("{heading}\n\n{}\n{}{pss}", times(rows), ratios(rows))
 }
 
 fn of(rows: &Rows, row: Row) -> Option<u64> {
@@ -145,7 +161,13 @@ fn ratios(rows: &Rows) -> String {
             Row::CrunPong,
             Some(100),
         ),
-        ratio("`ps` / fork and exec", Row::List, Row::ForkExec, None),
+        ratio("`ps` / fork and exec", Row::List, Row::ForkExec, Some(205)),
+        ratio(
+            "`ps` of 62 running units / fork and exec",
+            Row::ListMany,
+            Row::ForkExecMany,
+            Some(205),
+        ),
     ]
     .into_iter()
     .flatten()
@@ -180,7 +202,8 @@ mod tests {
             (Row::CrunExec, vec![10_000]),
             (Row::Exec, vec![2_600]),
         ]);
-        let text = report("", &rows);
+        let text = report("", &rows, Some(5120));
+        assert!(text.contains("5120 KiB (at most 5120: met)"), "{text}");
         let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap();
         assert!(
             line("network / floor").contains("1.30 |    1.30 | yes |"),

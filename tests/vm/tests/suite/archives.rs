@@ -127,7 +127,7 @@ pub(crate) fn with_path(whole: &[u8], path: &str) -> Vec<u8> {
     archive(&all)
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")

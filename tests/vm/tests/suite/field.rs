@@ -2,6 +2,7 @@
 //!
 //! A container that can judge itself prints `CASE NAME OK` or `CASE NAME BAD …`; the rest is judged from outside.
 
+use crate::field_archives;
 use crate::field_images::{self, BASE, FILECAP, FIRST, NESTED, SCRIPTS, SPARING};
 use qemu::FindingKind;
 use std::time::{Duration, Instant};
@@ -120,7 +121,12 @@ pub(crate) fn what_ended_badly_elsewhere_ends_well_here() {
     let mut checks = Checks::of(SCENARIO);
     let guest = Setup::named(SCENARIO)
         .own_disk(2 << 30)
-        .units(units())
+        .units(
+            units()
+                .into_iter()
+                .chain(field_archives::units())
+                .collect::<Vec<_>>(),
+        )
         .boot();
     guest.ready();
     for archive in field_images::archives() {
@@ -133,6 +139,8 @@ pub(crate) fn what_ended_badly_elsewhere_ends_well_here() {
     first_process_rules(&mut checks, &guest);
     file_rules(&mut checks, &guest);
     message_rules(&mut checks, &guest);
+    field_archives::archive_rules(&mut checks, &guest, reason);
+    field_archives::neighbour_rules(&mut checks, &guest);
     checks.that("the end is in order, and the log is clean", || {
         guest.power_off();
         // Units fail here, and that is said.
@@ -279,6 +287,8 @@ fn file_rules(checks: &mut Checks, guest: &Guest) {
             logs(guest, "nested", "CASE nested OK");
             guest.told(&["start", "look"]);
             judges_well(guest, "look", &["CASE look OK"]);
+            let told = guest.told(&["status", "nested"]);
+            assert_eq!(told.matches("is not made").count(), 1, "{told}");
         },
     );
     checks.that("folders that a layer does not mention keep mode and owner", || {

@@ -69,7 +69,7 @@ pub(crate) fn archives() -> Vec<PathBuf> {
     ]
 }
 
-fn base() -> Vec<u8> {
+pub(crate) fn base() -> Vec<u8> {
     let mut base = packages::base(Freshness::Cached).unwrap();
     let text = |text: &str| Entry::File {
         mode: 0o644,

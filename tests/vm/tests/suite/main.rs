@@ -8,6 +8,7 @@ mod demo;
 mod disks;
 mod endurance;
 mod field;
+mod field_archives;
 mod field_images;
 mod field_steps;
 mod fifty;

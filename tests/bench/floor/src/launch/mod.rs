@@ -7,6 +7,7 @@
 //! ```
 //!
 //! ```text
+//! floor: launch pss N KiB        of Keelson's programs, before any unit was started; nobody is connected
 //! floor: launch ROW N us
 //! trace: ROW LINE               with floor_trace=1, one of each [trace]
 //! floor: launch done
@@ -20,6 +21,7 @@ mod place;
 mod pong;
 mod trace;
 
+use crate::facts;
 pub(crate) use crun::{LOOP, run_redis_again_and_again};
 use pong::Service;
 use std::fmt::Display;
@@ -36,6 +38,8 @@ const ROUNDS_OF_WARMTH: u32 = 2;
 /// So long the machine may take to start its first unit.
 const READY: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// After so long the boot has loaded and done what it does behind the units.
+const SETTLED: Duration = Duration::from_secs(5);
 /// Between two starts, for what the one before leaves to the kernel (a namespace's end takes tens of milliseconds).
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -44,6 +48,11 @@ const ALONE: &str = "bench-alone";
 const BRIDGED: &str = "bench-bridged";
 const SLEEPER: &str = "bench-sleeper";
 const REDIS: &str = "bench-redis";
+/// `bench-more-0` and so on, [`MORE`] of them, which sleep.
+const ONE_MORE: &str = "bench-more";
+const MORE: u32 = 60;
+/// By one command.
+const STARTED_AT_ONCE: usize = 10;
 /// `bench-redis`, published.
 const REDIS_PORT: u16 = 6390;
 
@@ -71,6 +80,9 @@ fn measure_all() -> io::Result<()> {
         .unwrap_or(10);
     let layers = place::enter()?;
     wait_ready()?;
+    std::thread::sleep(SETTLED);
+    println!("floor: launch pss {} KiB", facts::pss_of_others()? / 1024);
+    start_once()?;
     let peer = crun::Peer::new(&layers)?;
     let least = container::Least::new(&layers)?;
     let redis = crun::Loop::start(&peer)?;
@@ -106,12 +118,38 @@ fn measure_all() -> io::Result<()> {
     }
     redis.end();
     if std::env::var_os("floor_trace").is_some() {
-        trace::trace("least", || least.run())?;
-        trace::trace("alone", || keelctl(&["start", ALONE]))?;
-        trace::trace("crun-exec", || peer.exec_true())?;
-        trace::trace("exec", || keelctl(&["exec", SLEEPER, "--", "/bin/true"]))?;
+        trace_all(&peer, &least)?;
+    }
+    list_many(rounds)
+}
+
+/// What a list costs when [`MORE`] units more run.
+fn list_many(rounds: u32) -> io::Result<()> {
+    let names: Vec<String> = (0..MORE)
+        .map(|number| format!("{ONE_MORE}-{number}"))
+        .collect();
+    for some in names.chunks(STARTED_AT_ONCE) {
+        let words: Vec<&str> = std::iter::once("start")
+            .chain(some.iter().map(String::as_str))
+            .collect();
+        keelctl(&words)?;
+    }
+    for _ in 0..rounds {
+        std::thread::sleep(PAUSE);
+        let floor = fork_exec()?;
+        println!("floor: launch fork-exec-many {} us", floor.as_micros());
+        std::thread::sleep(PAUSE);
+        let list = keelctl(&["ps"])?;
+        println!("floor: launch ps-many {} us", list.as_micros());
     }
     Ok(())
+}
+
+fn trace_all(peer: &crun::Peer, least: &container::Least) -> io::Result<()> {
+    trace::trace("least", || least.run())?;
+    trace::trace("alone", || keelctl(&["start", ALONE]))?;
+    trace::trace("crun-exec", || peer.exec_true())?;
+    trace::trace("exec", || keelctl(&["exec", SLEEPER, "--", "/bin/true"]))
 }
 
 fn fork_exec() -> io::Result<Duration> {
@@ -136,10 +174,20 @@ fn timed(command: &mut Command) -> io::Result<Duration> {
     Err(failed(format!("{command:?}: {} {text}", output.status)))
 }
 
+/// PID 1 answers.
 fn wait_ready() -> io::Result<()> {
+    until_done(&["ps"])
+}
+
+/// Containers can be started: the boot is over.
+fn start_once() -> io::Result<()> {
+    until_done(&["start", BRIDGED])
+}
+
+fn until_done(words: &[&str]) -> io::Result<()> {
     let until = Instant::now() + READY;
     loop {
-        match keelctl(&["start", BRIDGED]) {
+        match keelctl(words) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > until => return Err(error),
             Err(_) => std::thread::sleep(LOOK_AGAIN),
