@@ -36,8 +36,7 @@ impl Mark {
 
     /// `None`: the folder has none, or is not there.
     pub(crate) fn read(folder: &Path) -> Option<Self> {
-        let folder = File::open(folder).ok()?;
-        let text = sys::xattr::get(folder.as_fd(), NAME, BYTES_MAX).ok()??;
+        let text = sys::xattr::of_path(folder, NAME, BYTES_MAX).ok()??;
         serde_json::from_slice(&text).ok()
     }
 }
@@ -55,10 +54,7 @@ pub(crate) fn has_root(folder: &Path) -> bool {
 /// How many of these layers (bottom first) nothing is seen of, since one above them has an opaque root folder
 /// (`.wh..wh..opq` at the top of its archive). Overlayfs doesn't look at that mark of a layer's root.
 pub(crate) fn hidden_layers(layers: &[PathBuf]) -> usize {
-    let opaque = |layer: &PathBuf| {
-        let root = File::open(layer).ok()?;
-        sys::xattr::get(root.as_fd(), OPAQUE, 1).ok()?
-    };
+    let opaque = |layer: &PathBuf| sys::xattr::of_path(layer, OPAQUE, 1).ok()?;
     layers
         .iter()
         .rposition(|layer| opaque(layer).as_deref() == Some(b"y"))

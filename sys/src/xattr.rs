@@ -30,32 +30,26 @@ pub fn set(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Most values are shorter: they are read without memory of their own.
+const SHORT_BYTES: usize = 256;
+
 /// One attribute of an open file or folder; `None` when it has none of that name (fgetxattr(2)).
 ///
 /// # Errors
 /// `ERANGE`: the value is longer than `bytes_max`.
 pub fn get(file: BorrowedFd<'_>, name: &CStr, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut value = vec![0; bytes_max];
-    // SAFETY: the name is NUL-terminated, the kernel writes at most `value.len()` bytes to `value`, and both live
-    // through the call.
-    let result = unsafe {
-        libc::fgetxattr(
-            file.as_raw_fd(),
-            name.as_ptr(),
-            value.as_mut_ptr().cast(),
-            value.len(),
-        )
-    };
-    match usize::try_from(result) {
-        Ok(bytes) => {
-            value.truncate(bytes);
-            Ok(Some(value))
+    read(bytes_max, |value| {
+        // SAFETY: the name is NUL-terminated, the kernel writes at most `value.len()` bytes to `value`, and both live
+        // through the call.
+        unsafe {
+            libc::fgetxattr(
+                file.as_raw_fd(),
+                name.as_ptr(),
+                value.as_mut_ptr().cast(),
+                value.len(),
+            )
         }
-        Err(_) => match io::Error::last_os_error() {
-            error if error.raw_os_error() == Some(libc::ENODATA) => Ok(None),
-            error => Err(error),
-        },
-    }
+    })
 }
 
 /// One attribute of whatever the path leads to, which need not be readable; `None` when it has none of that name, or the file
@@ -65,28 +59,43 @@ pub fn get(file: BorrowedFd<'_>, name: &CStr, bytes_max: usize) -> io::Result<Op
 /// `ERANGE`: the value is longer than `bytes_max`.
 pub fn of_path(path: &Path, name: &CStr, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut value = vec![0; bytes_max];
-    // SAFETY: path and name are NUL-terminated, the kernel writes at most `value.len()` bytes to `value`, and all live
-    // through the call.
-    let result = unsafe {
-        libc::getxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            value.as_mut_ptr().cast(),
-            value.len(),
-        )
-    };
-    match usize::try_from(result) {
-        Ok(bytes) => {
-            value.truncate(bytes);
-            Ok(Some(value))
+    let found = read(bytes_max, |value| {
+        // SAFETY: path and name are NUL-terminated, the kernel writes at most `value.len()` bytes to `value`, and all live
+        // through the call.
+        unsafe {
+            libc::getxattr(
+                path.as_ptr(),
+                name.as_ptr(),
+                value.as_mut_ptr().cast(),
+                value.len(),
+            )
         }
-        Err(_) => match io::Error::last_os_error() {
-            error if matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => {
-                Ok(None)
-            }
-            error => Err(error),
-        },
+    });
+    match found {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(None),
+        found => found,
+    }
+}
+
+/// `call` fills the buffer, as getxattr(2) does.
+fn read(bytes_max: usize, call: impl Fn(&mut [u8]) -> isize) -> io::Result<Option<Vec<u8>>> {
+    let filled =
+        |value: &mut [u8]| usize::try_from(call(value)).map_err(|_| io::Error::last_os_error());
+    let mut short = [0; SHORT_BYTES];
+    let (short, _) = short.split_at_mut(bytes_max.min(SHORT_BYTES));
+    let found = match filled(short) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) && bytes_max > SHORT_BYTES => {
+            let mut value = vec![0; bytes_max];
+            filled(&mut value).map(|bytes| {
+                value.truncate(bytes);
+                value
+            })
+        }
+        found => found.map(|bytes| short.get(..bytes).unwrap_or_default().to_vec()),
+    };
+    match found {
+        Err(error) if error.raw_os_error() == Some(libc::ENODATA) => Ok(None),
+        found => found.map(Some),
     }
 }
 
@@ -129,5 +138,30 @@ mod tests {
             // Some file systems have no user attributes at all.
             Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP)),
         }
+    }
+
+    #[test]
+    fn values_of_every_length_are_whole_and_one_over_the_limit_is_refused() {
+        let path = std::env::temp_dir().join(format!("keelson-xattr-{}", std::process::id()));
+        let file = std::fs::File::create(&path).unwrap();
+        let name = c"user.keelson.value";
+        for length in [0, 1, SHORT_BYTES - 1, SHORT_BYTES, SHORT_BYTES + 1, 1000] {
+            match set(file.as_fd(), name, &vec![b'x'; length]) {
+                Ok(()) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => break,
+                Err(error) => panic!("{error}"),
+            }
+            for bytes_max in [length.max(1), 4096] {
+                let read = get(file.as_fd(), name, bytes_max).unwrap();
+                assert_eq!(read.map(|value| value.len()), Some(length));
+                let read = of_path(&path, name, bytes_max).unwrap();
+                assert_eq!(read.map(|value| value.len()), Some(length));
+            }
+            if length > 1 {
+                let refused = get(file.as_fd(), name, length - 1).unwrap_err();
+                assert_eq!(refused.raw_os_error(), Some(libc::ERANGE));
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -88,6 +88,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             text.push_str(&format!("\nOne of {title}:\n\n{table}"));
         }
     }
+    if options.counted {
+        let path = prepared.folder().join("trace.txt");
+        let traced: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("trace: "))
+            .collect();
+        std::fs::write(&path, traced.join("\n"))?;
+        println!("every event of it: {}", path.display());
+    }
     let block = if options.counted {
         BLOCK_COUNTED
     } else {

@@ -54,6 +54,12 @@ fn setup() -> Setup {
             script("one", "sleep 0.1; true", &aside(""), "restart = \"no\""),
             &pids(1),
         ),
+        script(
+            "comes-back",
+            "readlink /proc/self/ns/net; sleep 0.3; exit 1",
+            &aside(""),
+            "restart = \"always\"\nrestart_delay = \"100ms\"\nrestart_delay_max = \"100ms\"\nstart_limit = { burst = 3, interval = \"1m\" }",
+        ),
         deaf("small", small),
         deaf("eaten-by-probe", &(small.to_owned() + &health(EATS, "30s"))),
         deaf(
@@ -74,6 +80,21 @@ pub(crate) fn what_runs_beside_a_service_is_never_its_end() {
     leftovers(&mut checks, &guest);
     processes(&mut checks, &guest);
     memory(&mut checks, &guest);
+    checks.that(
+        "who comes back by itself has the network that it had",
+        || {
+            guest.told(&["start", "comes-back"]);
+            guest.gets("comes-back", "failed");
+            let log = guest.told(&["logs", "comes-back"]);
+            let networks: Vec<&str> = log
+                .lines()
+                .filter_map(|line| line.split_once("net:["))
+                .map(|(_, number)| number)
+                .collect();
+            assert_eq!(networks.len(), 3, "{log}");
+            assert!(networks.iter().all(|one| *one == networks[0]), "{log}");
+        },
+    );
     checks.that("power-off is in order", || {
         guest.power_off();
     });
