@@ -77,10 +77,25 @@ pub fn program(name: &str, profile: Profile) -> Result<Program, RunError> {
     })
 }
 
+/// The linker's map of [`ALL_BUT_INIT`] as it was last built, in the form of [`crate::link_map`].
+#[must_use]
+pub fn link_map() -> PathBuf {
+    made(Profile::Os).join("programs.map")
+}
+
+fn folder() -> PathBuf {
+    paths::made().join("build")
+}
+
+/// Where cargo leaves programs.
+fn made(profile: Profile) -> PathBuf {
+    folder().join(target::TRIPLE).join(profile.folder())
+}
+
 /// The folder with the programs of these packages.
 fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, RunError> {
     target::ensure()?;
-    let folder = paths::made().join("build");
+    let folder = folder();
     let mut step = progress::step("build the target programs");
     let mut command = target::cargo();
     command
@@ -103,7 +118,7 @@ fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, RunError> {
     }
     run::watched(&mut command, &mut step)?;
     step.done("");
-    Ok(folder.join(target::TRIPLE).join(profile.folder()))
+    Ok(made(profile))
 }
 
 /// At fixed addresses (docs/decisions/019): a program that needs no relocation shares the pages that it would have written
@@ -112,6 +127,10 @@ const FIXED: &str = "-Crelocation-model=static";
 
 /// What the linker does for small files (docs/decisions/009): functions of the same code once, no tables for unwinding.
 const SMALL: [&str; 2] = ["--icf=all", "-Thost/no-unwinding.ld"];
+
+/// Symbols that tell one instance of a generic function from another, for programs/order.ld (docs/decisions/021). They are not
+/// in the file.
+const NAMES_IN_FULL: &str = "-Csymbol-mangling-version=v0";
 
 fn rust_flags(profile: Profile) -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -125,7 +144,10 @@ fn rust_flags(profile: Profile) -> String {
         remap(home, "/cargo"),
     ];
     match profile {
-        Profile::Os => flags.extend(SMALL.map(|option| format!("-Clink-arg={option}"))),
+        Profile::Os => {
+            flags.push(NAMES_IN_FULL.to_owned());
+            flags.extend(SMALL.map(|option| format!("-Clink-arg={option}")));
+        }
         // A panic unwinds.
         Profile::Dev => {}
     }

@@ -18,6 +18,7 @@
 pub mod apt;
 pub mod build;
 pub mod fetch;
+pub mod link_map;
 pub mod packages;
 pub mod paths;
 pub mod progress;
