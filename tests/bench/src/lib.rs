@@ -4,6 +4,7 @@
 //! cargo run --release -p bench -- boot     boots under QEMU ──▶ measurements ──▶ medians ──▶ docs/performance.md
 //! cargo run --release -p bench -- launch   one boot, measured from within ─┘
 //! cargo run --release -p bench -- log    logd on this host ──▶ lines for a CPU second, before and now ──▶ the same
+//! cargo run --release -p bench -- order  one boot, its programs' calls recorded ──▶ programs/order.ld (no number)
 //! ```
 //!
 //! - A number in the document comes from a run of this program, or is marked as quoted.
@@ -20,6 +21,7 @@ mod document;
 mod host_machine;
 pub mod launch;
 pub mod log;
+pub mod order;
 mod statistics;
 mod table;
 

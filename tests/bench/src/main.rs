@@ -19,6 +19,8 @@ enum Benchmark {
     Log(bench::log::Options),
     /// Starts, execs, restarts and lists beside crun by hand and the kernel's floors. Writes docs/performance.md.
     Launch(bench::launch::Options),
+    /// Which functions the programs of the machine call, in one boot. Writes programs/order.ld, by which they are linked.
+    Order(bench::order::Options),
 }
 
 fn main() -> ExitCode {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Benchmark::Boot(options) => bench::boot::run(&options),
         Benchmark::Log(options) => bench::log::run(&options),
         Benchmark::Launch(options) => bench::launch::run(&options),
+        Benchmark::Order(options) => bench::order::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,8 @@
 //!                       ├─ floor=redis   modules, the machine's disk, a fixed address ─▶ redis-server as PID 1,
 //!                       │                 N of them with floor_instances=N, on one port after the other
 //!                       │                 └─ a child says after a while what all of it uses, and ends
-//!                       └─ floor=launch  Keelson, and beside its PID 1 a child that measures launches [launch]
+//!                       ├─ floor=launch  Keelson, and beside its PID 1 a child that measures launches [launch]
+//!                       └─ floor=order   Keelson, and a child that records which functions its programs call [order]
 //! ```
 //!
 //! No cgroup, no namespace, no supervision, no log, no DHCP, no check of the disk, which is mounted read-only: whatever
@@ -20,6 +21,7 @@
 mod facts;
 mod launch;
 mod network;
+mod order;
 mod redis;
 
 use std::io;
@@ -43,6 +45,19 @@ fn main() -> ExitCode {
             launch::run_redis_again_and_again();
             return ExitCode::SUCCESS;
         }
+        Some(order::RECORDER) => {
+            order::record();
+            return ExitCode::SUCCESS;
+        }
+        Some(order::OPERATOR) => {
+            return match order::operate() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    println!("floor: failed: order: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         Some(_) | None => {}
     }
     say("init");
@@ -50,6 +65,7 @@ fn main() -> ExitCode {
     let error = match std::env::var("floor").as_deref() {
         Ok("redis") => redis::start(instances()),
         Ok("launch") => Some(launch::start()),
+        Ok("order") => Some(order::start()),
         Ok(_) | Err(_) => bare().err(),
     };
     if let Some(error) = error {

@@ -11,6 +11,8 @@ mod parts;
 mod report;
 mod trace;
 
+pub(crate) use parts::IMAGE;
+
 use crate::boot::Prepared;
 use crate::disturbance::Ticks;
 use crate::{Failure, document, host_machine};

@@ -11,7 +11,7 @@ type Files = Vec<(String, u32, Vec<u8>)>;
 
 /// As many as the agent starts for its list of many.
 const MORE: u32 = 60;
-const IMAGE: &str = "docker.io/library/redis:latest";
+pub(crate) const IMAGE: &str = "docker.io/library/redis:latest";
 /// Where Debian's programs and libraries are, and were before the folders were merged.
 const PROGRAMS: [&str; 4] = ["usr/bin", "bin", "usr/sbin", "sbin"];
 const LIBRARIES: [&str; 4] = [

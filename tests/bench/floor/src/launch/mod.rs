@@ -17,7 +17,7 @@
 
 mod container;
 mod crun;
-mod place;
+pub(crate) mod place;
 mod pong;
 mod trace;
 

@@ -17,7 +17,7 @@ use store::Store;
 const FILES: &str = "/bench";
 pub(crate) const AGENT: &str = "/bench/agent";
 /// /proc of the kernel's first root, from which PID 1 moves away.
-const PROC: &str = "/bench/proc";
+pub(crate) const PROC: &str = "/bench/proc";
 /// In our root.
 pub(crate) const BUSYBOX: &str = "/bin/busybox";
 pub(crate) const CRUN: &str = "/bin/crun";
@@ -109,7 +109,7 @@ fn copy(name: &str, folder: &Path) -> io::Result<()> {
 }
 
 /// The disk is mounted and the image is on it.
-fn wait_for_images() -> io::Result<()> {
+pub(crate) fn wait_for_images() -> io::Result<()> {
     let images = format!("{PROC}/1/root{}", sys::paths::IMAGES);
     let until = Instant::now() + IMAGES;
     // Both roots have the path; only the machine's has something in it.
