@@ -1,12 +1,14 @@
 //! cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): a group is a folder, its knobs are files.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Of a number and its line feed: `u64::MAX` has 20 digits.
-const NUMBER_BYTES_MAX: usize = 24;
+/// Bytes of a knob that are read at once: `memory.events`, and with it all that is read often, has some 100.
+const KNOB_BYTES: usize = 512;
 
 /// A group that exists.
 #[derive(Debug)]
@@ -98,10 +100,8 @@ impl Cgroup {
     /// Names the file.
     pub fn set(&self, knob: &str, value: &str) -> Result<(), CgroupError> {
         let path = self.path.join(knob);
-        let written = File::options()
-            .write(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(value.as_bytes()));
+        let written =
+            open(&path, libc::O_WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
         written.map_err(|source| CgroupError { path, source })
     }
 
@@ -111,31 +111,30 @@ impl Cgroup {
     /// Names the file.
     pub fn read(&self, knob: &str) -> Result<String, CgroupError> {
         let path = self.path.join(knob);
-        fs::read_to_string(&path).map_err(|source| CgroupError { path, source })
+        let text = with_text(&path, str::to_owned);
+        text.map_err(|source| CgroupError { path, source })
     }
 
-    /// A knob that holds one number; `None` for `max` or when it can't be read. Of many groups one after the other: so it
-    /// takes no more than open(2), one read(2), of which the kernel gives the whole number, and close(2).
+    /// A knob that holds one number; `None` for `max` or when it can't be read.
     #[must_use]
     pub fn number(&self, knob: &str) -> Option<u64> {
-        let mut text = [0; NUMBER_BYTES_MAX];
-        let mut file = File::open(self.path.join(knob)).ok()?;
-        let bytes = file.read(&mut text).ok()?;
-        let text = str::from_utf8(text.get(..bytes)?).ok()?;
-        text.trim().parse().ok()
+        let number = with_text(&self.path.join(knob), |text| text.trim().parse().ok());
+        number.ok().flatten()
     }
 
     /// One number of a flat keyed file (`memory.events`: `oom_kill`).
     #[must_use]
     pub fn keyed(&self, knob: &str, key: &str) -> Option<u64> {
-        let text = self.read(knob).ok()?;
-        text.lines().find_map(|line| {
-            line.strip_prefix(key)?
-                .strip_prefix(' ')?
-                .trim()
-                .parse()
-                .ok()
-        })
+        let found = with_text(&self.path.join(knob), |text| {
+            text.lines().find_map(|line| {
+                line.strip_prefix(key)?
+                    .strip_prefix(' ')?
+                    .trim()
+                    .parse()
+                    .ok()
+            })
+        });
+        found.ok().flatten()
     }
 
     /// For `CLONE_INTO_CGROUP`.
@@ -143,7 +142,7 @@ impl Cgroup {
     /// # Errors
     /// As open(2).
     pub fn descriptor(&self) -> Result<OwnedFd, CgroupError> {
-        let opened = File::open(&self.path).map(OwnedFd::from);
+        let opened = open(&self.path, libc::O_RDONLY | libc::O_DIRECTORY).map(OwnedFd::from);
         opened.map_err(|source| CgroupError {
             path: self.path.clone(),
             source,
@@ -212,6 +211,47 @@ impl Cgroup {
     }
 }
 
+/// openat(2) itself: musl's open(2) sets `O_CLOEXEC` a second time.
+fn open(path: &Path, flags: i32) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    loop {
+        // SAFETY: the path is a C string that outlives the call.
+        let number = unsafe {
+            libc::syscall(
+                libc::SYS_openat,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                flags | libc::O_CLOEXEC,
+                0,
+            )
+        };
+        if let Ok(number @ 0..) = RawFd::try_from(number) {
+            // SAFETY: the kernel has just made this descriptor for us.
+            return Ok(unsafe { File::from_raw_fd(number) });
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error => return Err(error),
+        }
+    }
+}
+
+/// See a whole knob. Of many groups one after the other, and before each command: so it takes no more than one open, one
+/// read(2), of which the kernel gives all there is, and one close, where others ask how long it is and read until its end.
+fn with_text<T>(path: &Path, see: impl FnOnce(&str) -> T) -> io::Result<T> {
+    let mut file = open(path, libc::O_RDONLY)?;
+    let mut buffer = [0; KNOB_BYTES];
+    let bytes = file.read(&mut buffer)?;
+    let start = str::from_utf8(buffer.get(..bytes).unwrap_or_default());
+    let invalid = |_| io::Error::from(io::ErrorKind::InvalidData);
+    if bytes < buffer.len() {
+        return Ok(see(start.map_err(invalid)?));
+    }
+    let mut text = start.map_err(invalid)?.to_owned();
+    file.read_to_string(&mut text)?;
+    Ok(see(&text))
+}
+
 fn remove(path: &Path) -> Result<(), CgroupError> {
     match fs::remove_dir(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError {
@@ -252,5 +292,35 @@ impl Events {
 impl AsFd for Events {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knobs_are_read_whole_whatever_their_length() {
+        let folder = std::env::temp_dir().join(format!("keelson-cgroup-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let group = Cgroup::at(&folder);
+        let long = "word ".repeat(KNOB_BYTES);
+        for text in ["", "max\n", "7\n", "low 0\noom_kill 3\n", &long] {
+            fs::write(folder.join("knob"), text).unwrap();
+            assert_eq!(group.read("knob").unwrap(), text);
+        }
+        fs::write(folder.join("knob"), "7\n").unwrap();
+        assert_eq!(group.number("knob"), Some(7));
+        fs::write(folder.join("knob"), "max\n").unwrap();
+        assert_eq!(group.number("knob"), None);
+        fs::write(folder.join("knob"), "low 0\noom_kill 3\noom_kill_group 1\n").unwrap();
+        assert_eq!(group.keyed("knob", "oom_kill"), Some(3));
+        assert_eq!(group.keyed("knob", "oom"), None);
+        group.set("knob", "12").unwrap();
+        assert_eq!(
+            group.read("no-such").unwrap_err().path,
+            folder.join("no-such")
+        );
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
