@@ -11,7 +11,7 @@ use crate::limits;
 use crate::logs::Pipes;
 use crate::machine::Machine;
 use crate::notify::{self, NotifySocket};
-use crate::place::Places;
+use crate::place::{CleanPlaces, Places};
 use crate::run::{Prepared, Report, Run, failure_text};
 use crate::source::{ChildKind, Source};
 use std::io;
@@ -105,6 +105,7 @@ impl Machine {
             cgroup: group,
             main,
             places: Places::new(),
+            clean_places: CleanPlaces::new(),
             root: spec.root,
             child: Some(child),
             standing_by: Some(go),

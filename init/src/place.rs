@@ -12,6 +12,9 @@
 //! file that was read there is in memory, and probes come for ever. One that was killed is made anew all the same: on
 //! some kernels (found on 6.18) whoever is born into it by clone3(2) from another group is killed at once, because the
 //! kernel compares how often each was killed. That it was shows in `pids.max`, which is 0 then: nothing more is born there.
+//!
+//! What there is to know of a place is looked up when a command has left it and been told of, so that the next one need not
+//! wait for it.
 
 use crate::carried;
 use crate::helpers;
@@ -21,6 +24,7 @@ use crate::run::Run;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use supervisor::{Exit, RunId};
 use sys::cgroup::{Cgroup, CgroupError};
 use sys::clock::since_boot_ms;
@@ -41,9 +45,12 @@ pub(crate) struct Place {
 
 /// What the kernel has refused (cgroup-v2.rst: `memory.events`, `pids.events`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Counts {
+pub(crate) struct Counts {
     killed_for_memory: u64,
     processes_refused: u64,
+    /// Processes of the unit's group, and those below it.
+    #[serde(default)]
+    above: u64,
 }
 
 /// Which limit a command has run into.
@@ -57,23 +64,30 @@ impl Counts {
     /// The kernel counts a refused process in the group of who wanted it, and since Linux 6.11 in the group whose limit it
     /// was and above.
     fn of(group: &Cgroup, unit: Option<&Cgroup>) -> Self {
-        let refused = |group: &Cgroup| group.keyed("pids.events", "max").unwrap_or(0);
-        let above = unit.map_or(0, refused);
         Self {
             killed_for_memory: group.keyed("memory.events", "oom_kill").unwrap_or(0),
-            processes_refused: refused(group).saturating_add(above),
+            processes_refused: refused(group),
+            above: unit.map_or(0, refused),
         }
+    }
+
+    fn all_refused(self) -> u64 {
+        self.processes_refused.saturating_add(self.above)
     }
 
     fn shortage_since(self, before: Self) -> Option<Shortage> {
         if self.killed_for_memory > before.killed_for_memory {
             Some(Shortage::Memory)
-        } else if self.processes_refused > before.processes_refused {
+        } else if self.all_refused() > before.all_refused() {
             Some(Shortage::Processes)
         } else {
             None
         }
     }
+}
+
+fn refused(group: &Cgroup) -> u64 {
+    group.keyed("pids.events", "max").unwrap_or(0)
 }
 
 /// Of a group that was made for one command, or one container.
@@ -117,29 +131,21 @@ impl Run {
     /// # Errors
     /// In words.
     pub(crate) fn take_place(&mut self) -> Result<Place, String> {
-        let text = |error: CgroupError| error.to_string();
         for number in 0..limits::PLACES_MAX {
             if self.places.contains(&number) {
                 continue;
             }
-            let group = self.cgroup.child(&format!("step-{number}"));
-            let group = group.map_err(text)?;
-            // On its way out, though it was killed.
-            if group.is_populated() {
-                continue;
-            }
-            let group = if was_killed(&group) || self.main.is_none() {
-                group.remove().map_err(text)?;
-                self.cgroup.child(&format!("step-{number}")).map_err(text)?
-            } else {
-                group
+            let taken = match self.clean_places.remove(&number) {
+                // As its last command has left it.
+                Some(counts) => Some((Cgroup::at(self.group_path(number)), counts)),
+                None => self.make_place(number).map_err(|error| error.to_string())?,
             };
-            // A run that an earlier program has started may have no controllers below it.
-            if self.main.is_some() {
-                group.set("memory.oom.group", "1").map_err(text)?;
-            }
+            let Some((group, counts)) = taken else {
+                continue;
+            };
             self.places.insert(number);
-            let before = Counts::of(&group, Some(&self.cgroup));
+            let mut before = counts;
+            before.above = refused(&self.cgroup);
             return Ok(Place {
                 run: self.run,
                 number,
@@ -154,9 +160,40 @@ impl Run {
         ))
     }
 
+    fn group_path(&self, number: u32) -> PathBuf {
+        self.cgroup.path().join(format!("step-{number}"))
+    }
+
+    /// Of a place of which nothing is known; None: somebody is still there.
+    fn make_place(&self, number: u32) -> Result<Option<(Cgroup, Counts)>, CgroupError> {
+        let path = self.group_path(number);
+        let group = Cgroup::create(&path)?;
+        // On its way out, though it was killed.
+        if group.is_populated() {
+            return Ok(None);
+        }
+        let group = if was_killed(&group) || self.main.is_none() {
+            group.remove()?;
+            Cgroup::create(&path)?
+        } else {
+            group
+        };
+        // A run that an earlier program has started may have no controllers below it.
+        if self.main.is_some() {
+            group.set("memory.oom.group", "1")?;
+        }
+        let counts = Counts::of(&group, None);
+        Ok(Some((group, counts)))
+    }
+
     /// The command has gone, or has never come.
     pub(crate) fn leave(&mut self, place: &Place) {
         self.places.remove(&place.number);
+        // Nobody is there who could be counted until the next command comes. One that was killed is made anew.
+        if self.main.is_some() && !place.group.is_populated() && !was_killed(&place.group) {
+            let counts = Counts::of(&place.group, None);
+            self.clean_places.insert(place.number, counts);
+        }
     }
 
     /// The group of the container's own processes.
@@ -168,9 +205,17 @@ impl Run {
 /// Numbers of the places that are taken.
 pub(crate) type Places = BTreeSet<u32>;
 
+/// Those whose group is there, empty, and was never killed, with what was counted there so far.
+pub(crate) type CleanPlaces = BTreeMap<u32, Counts>;
+
 impl Place {
     pub(crate) fn occupied_by(&mut self, launcher: i32) {
         self.pid = Some(launcher);
+    }
+
+    /// The launcher has been reaped; it comes back. Its number may be another's from now on.
+    pub(crate) fn launcher_ended(&mut self) -> Option<i32> {
+        self.pid.take()
     }
 
     /// End the command with all that it has started. Its launcher is told, too: the command may not have begun yet.
@@ -243,7 +288,7 @@ impl Machine {
             return;
         };
         let name = found.name.clone();
-        let refused = || Counts::of(entry.main_group(), Some(&entry.cgroup)).processes_refused;
+        let refused = || Counts::of(entry.main_group(), Some(&entry.cgroup)).all_refused();
         let short = exit != Exit::Code(0) && refused() > 0;
         let text = short.then(|| Shortage::Processes.text(&container.resources));
         match text {
@@ -268,6 +313,7 @@ mod tests {
     const QUIET: Counts = Counts {
         killed_for_memory: 2,
         processes_refused: 7,
+        above: 4,
     };
 
     #[test]
@@ -278,6 +324,8 @@ mod tests {
             ..QUIET
         };
         assert_eq!(refused.shortage_since(QUIET), Some(Shortage::Processes));
+        let above = Counts { above: 5, ..QUIET };
+        assert_eq!(above.shortage_since(QUIET), Some(Shortage::Processes));
         let killed = Counts {
             killed_for_memory: 3,
             ..refused

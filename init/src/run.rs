@@ -3,7 +3,7 @@
 use crate::carried;
 use crate::limits;
 use crate::notify::NotifySocket;
-use crate::place::Places;
+use crate::place::{CleanPlaces, Places};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
@@ -27,6 +27,8 @@ pub(crate) struct Run {
     /// Those of commands that run beside them.
     #[serde(default)]
     pub places: Places,
+    #[serde(default)]
+    pub clean_places: CleanPlaces,
     pub root: LaunchRoot,
     /// None once it has been reaped.
     #[serde(with = "carried")]
