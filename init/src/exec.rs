@@ -30,6 +30,16 @@ pub(crate) struct Exec {
     token: u64,
 }
 
+impl Exec {
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    pub(crate) fn place_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
+}
+
 impl Machine {
     pub(crate) fn exec(&mut self, id: u64, request: ExecRequest, descriptors: &[OwnedFd]) {
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -156,15 +166,18 @@ impl Machine {
         let Some(exec) = self.execs.remove(&id) else {
             return;
         };
+        let failure = exec.report.failure.as_ref();
+        // Who was short of something and did well has nothing to tell of it.
         let run = self.runs.get(&exec.run.0);
-        let shortage = exec.place.shortage(run).map(|shortage| {
+        let told = failure.is_some() || ended != Ended::Code(0);
+        let shortage = told.then(|| exec.place.shortage(run)).flatten();
+        let shortage = shortage.map(|shortage| {
             let container = run.and_then(|run| self.container(run.unit));
             let resources = container.map(|(_, it)| it.resources.clone());
             shortage.text(&resources.unwrap_or_default())
         });
-        give_back(&exec.place, &mut self.runs, &mut self.give_up_at);
-        let failure = exec.report.failure.as_ref();
         self.reply_last(id, &outcome(failure, ended, shortage));
+        give_back(&exec.place, &mut self.runs, &mut self.give_up_at);
     }
 
     /// The client is gone: so is its command, with all that it has started.

@@ -1,5 +1,7 @@
-//! A command inside a running container: `launcher exec`, which joins it and becomes the command's parent.
+//! A command inside a running container: `launcher exec`, which is born in its PID namespace, joins it otherwise, and becomes the
+//! command's parent.
 
+use crate::gasp;
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::run::Run;
@@ -10,7 +12,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use supervisor::RunId;
 use sys::cgroup::Cgroup;
-use sys::clone::{Child, Spawn, spawn};
+use sys::clone::{Child, Spawn};
+use sys::inside::SpawnInsideError;
 use unit::ExecSpec;
 
 /// Descriptors of `launcher exec`, as unit/src/launch.rs names them.
@@ -130,8 +133,10 @@ fn start_at(
     let report = OwnedFd::from(report);
     sys::descriptor::set_nonblocking(report.as_fd(), true)?;
     let launchers = format!("{}/{LAUNCHERS}", sys::paths::CGROUP_SYSTEM);
-    let launchers = Cgroup::create(launchers.as_ref()).map_err(io::Error::other)?;
-    let launchers = launchers.descriptor().map_err(io::Error::other)?;
+    // There from the first command on.
+    let there = Cgroup::at(&launchers).descriptor();
+    let launchers = there.or_else(|_| Cgroup::create(launchers.as_ref())?.descriptor());
+    let launchers = launchers.map_err(io::Error::other)?;
     let group = place.group.descriptor().map_err(io::Error::other)?;
     let mut descriptors: Vec<(BorrowedFd<'_>, RawFd)> = vec![
         (spec_file.as_fd(), SPEC),
@@ -141,13 +146,18 @@ fn start_at(
     ];
     descriptors.extend_from_slice(standard);
     let program = CString::new(format!("{}/launcher", sys::paths::PROGRAMS))?;
-    let child = spawn(&Spawn {
+    let spawn = Spawn {
         namespaces: 0,
         cgroup: Some(launchers.as_fd()),
         program: &program,
         arguments: &[c"launcher", c"exec"],
         environment: &[],
         descriptors: &descriptors,
-    })?;
-    Ok((child, report))
+    };
+    match sys::inside::spawn(process.pidfd.as_fd(), &spawn) {
+        Ok(child) => Ok((child, report)),
+        Err(SpawnInsideError::Failed(error)) => Err(error),
+        // All that would be started from now on would be in that container.
+        Err(error @ SpawnInsideError::Astray(_)) => gasp::last(&error.to_string()),
+    }
 }

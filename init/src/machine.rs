@@ -94,6 +94,9 @@ pub(crate) struct Machine {
     /// Launchers of commands that were asked to end, and when they are killed.
     #[serde(default)]
     pub(crate) give_up_at: BTreeMap<i32, u64>,
+    /// Launchers that were killed with their container, whose end is to be told first.
+    #[serde(default)]
+    pub(crate) ended_with_containers: Vec<ChildKind>,
     /// By unit: what its last run could not have.
     #[serde(default)]
     pub(crate) shortages: BTreeMap<String, String>,
@@ -167,6 +170,7 @@ impl Machine {
             jobs: BTreeMap::new(),
             steps: BTreeMap::new(),
             give_up_at: BTreeMap::new(),
+            ended_with_containers: Vec::new(),
             shortages: BTreeMap::new(),
             chart: Chart::default(),
             preload: None,

@@ -1,11 +1,16 @@
 //! What signals tell: children that have ended, and who wants the machine to end.
 
+use crate::exec::Exec;
 use crate::machine::Machine;
+use crate::place::Place;
 use crate::source::ChildKind;
+use crate::step::Step;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use std::io;
+use supervisor::RunId;
 use sys::clock::since_boot_ms;
+use sys::pidfd::Ended;
 use sys::power::PowerAction;
 
 /// Those that the loop hears of.
@@ -13,6 +18,8 @@ use sys::power::PowerAction;
 /// # Errors
 /// As sigprocmask(2) and signalfd(2).
 pub(crate) fn descriptor() -> io::Result<SignalFd> {
+    // Whoever is root in a container can stop the launcher of a command there.
+    sys::signal::only_ends_of_children()?;
     sys::signal::descriptor(&[
         Signal::SIGCHLD,
         Signal::SIGINT,
@@ -22,6 +29,9 @@ pub(crate) fn descriptor() -> io::Result<SignalFd> {
         Signal::SIGPIPE,
     ])
 }
+
+/// Of those whom the kernel kills when their PID namespace ends.
+const KILLED: Ended = Ended::Signal(nix::libc::SIGKILL);
 
 impl Machine {
     pub(crate) fn signals(&mut self) {
@@ -49,7 +59,13 @@ impl Machine {
             }
             match sys::pidfd::reap_any() {
                 Ok(Some((pid, ended))) => match self.children.remove(&pid) {
-                    Some(ChildKind::Run { run }) => self.run_ended(run, ended),
+                    Some(kind) if self.ends_with_its_container(kind, ended) => {
+                        self.keep_end(kind);
+                    }
+                    Some(ChildKind::Run { run }) => {
+                        self.run_ended(run, ended);
+                        self.tell_ended_with(RunId(run));
+                    }
                     Some(ChildKind::Exec { connection }) => self.exec_ended(connection, ended),
                     Some(ChildKind::Helper { kind }) => self.helper_ended(kind, ended),
                     Some(ChildKind::Job { job }) => self.job_ended(job, ended),
@@ -71,6 +87,49 @@ impl Machine {
                     log::error!("wait for children: {error}");
                     return;
                 }
+            }
+        }
+    }
+
+    /// Of a container that ends, the launchers of commands end first: the kernel waits for them. That the container has ended
+    /// is what has happened, and to be told first.
+    fn ends_with_its_container(&self, kind: ChildKind, ended: Ended) -> bool {
+        let run = ended.eq(&KILLED).then(|| self.run_it_is_in(kind)).flatten();
+        let first = run.and_then(|run| self.runs.get(&run.0)?.child.as_ref());
+        first.is_some_and(|first| sys::process::is_ending(first.pid))
+    }
+
+    fn keep_end(&mut self, kind: ChildKind) {
+        let place = match kind {
+            ChildKind::Exec { connection } => self.execs.get_mut(&connection).map(Exec::place_mut),
+            ChildKind::Step { id } => self.steps.get_mut(&id).and_then(Step::place_mut),
+            _ => None,
+        };
+        if let Some(pid) = place.and_then(Place::launcher_ended) {
+            self.give_up_at.remove(&pid);
+        }
+        self.ended_with_containers.push(kind);
+    }
+
+    fn run_it_is_in(&self, kind: ChildKind) -> Option<RunId> {
+        match kind {
+            ChildKind::Exec { connection } => self.execs.get(&connection).map(Exec::run),
+            ChildKind::Step { id } => self.steps.get(&id).map(Step::run),
+            _ => None,
+        }
+    }
+
+    /// Those that were kept until their container has ended, too.
+    fn tell_ended_with(&mut self, run: RunId) {
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ended_with_containers)
+            .into_iter()
+            .partition(|kind| self.run_it_is_in(*kind).is_none_or(|of| of == run));
+        self.ended_with_containers = later;
+        for kind in now {
+            match kind {
+                ChildKind::Exec { connection } => self.exec_ended(connection, KILLED),
+                ChildKind::Step { id } => self.step_ended(id, KILLED),
+                _ => {}
             }
         }
     }

@@ -284,7 +284,9 @@ impl Machine {
             step.drained = true;
         }
         let run = self.runs.get(&step.asked.run.0);
-        let shortage = step.shortage(run);
+        // Who was short of something and did well has nothing to tell of it.
+        let told = ended != Ended::Code(0) || step.report.failure.is_some();
+        let shortage = told.then(|| step.shortage(run)).flatten();
         let unit = step.asked.unit;
         let shortage = shortage.map(|shortage| {
             let container = self.container(unit);
@@ -428,6 +430,17 @@ impl Machine {
 }
 
 impl Step {
+    pub(crate) fn run(&self) -> RunId {
+        self.asked.run
+    }
+
+    pub(crate) fn place_mut(&mut self) -> Option<&mut Place> {
+        match &mut self.home {
+            Home::Place(place) => Some(place),
+            Home::Own(_) | Home::Left => None,
+        }
+    }
+
     /// With all that it has started. Comes back with the launcher of a command in a container.
     fn kill(&self) -> Option<i32> {
         match &self.home {

@@ -1,12 +1,16 @@
 //! `launcher exec`: one more process in a running container, under the same restrictions as its first.
 //!
 //! ```text
-//! launcher exec ── setns, fork ──▶ reaper ── clone3 into the command's group ──▶ the command
-//!   on the machine                  in the container's PID namespace                 becomes the user, execve
-//!   ends with its status ◀──────── ends when nothing of the command is left ◀─────── ends, or is killed
+//! PID 1 ──▶ launcher exec ── setns ── clone3 into the command's group ──▶ the command
+//!             born in the container's PID and network namespaces            becomes the user, execve
+//!             becomes the reaper; ends with the command's status,  ◀─────── ends, or is killed
+//!             when nothing of it is left
 //! ```
 //!
-//! Asked to end (`SIGTERM`), or killed, it takes the command and all that it has started along: see `reaper`.
+//! Asked to end by PID 1 (`SIGTERM`), or killed, it takes the command and all that it has started along: see `reaper`.
+//!
+//! Whoever is in the container sees it from its birth. docs/decisions/015-a-reaper-for-each-command.md says what they can and
+//! can't do to it, and why what is done here is done in this order.
 
 use crate::command::Environment;
 use crate::confine;
@@ -24,12 +28,9 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::ExitCode;
-use sys::clone::Child;
-use sys::epoll::Interest;
 use sys::path::{self, Links};
 use sys::program::Fork;
 use sys::pty::Pty;
-use sys::signal::Signals;
 use unit::ExecSpec;
 
 const PIDFD: RawFd = 5;
@@ -58,88 +59,50 @@ struct Joined {
     proc: OwnedFd,
 }
 
-/// The reaper, and what keeps it from ending everything at once.
-struct Started {
-    reaper: Child,
-    lifeline: OwnedFd,
-}
-
 /// Ends with the command's exit status, or 125 to 127 when it could not be started.
 pub(crate) fn exec(options: &Options) -> ExitCode {
     let mut report = match Report::inherited() {
         Ok(report) => report,
         Err(status) => return status,
     };
-    match start(options, &mut report) {
-        Ok((started, wish)) => {
-            // The command's own: whoever reads them must see their end with its end.
-            drop(report);
-            let standard = [0, 1, 2].map(sys::descriptor::inherited);
-            drop(standard);
-            ExitCode::from(attend(started, &wish))
-        }
-        Err((failure, status)) => {
-            report.failed(failure);
-            ExitCode::from(status)
-        }
-    }
+    // In the child as well, which has not become the command then.
+    let (failure, status) = match start(options, &mut report) {
+        Ok(never) => match never {},
+        Err(failed) => failed,
+    };
+    report.failed(failure);
+    ExitCode::from(status)
 }
 
-/// Until the reaper ends. Who is asked to end lets go of it, and waits all the same: it has to kill first.
-fn attend(started: Started, wish: &Signals) -> u8 {
-    let Started { reaper, lifeline } = started;
-    let pidfd = reaper.pidfd.as_fd();
-    loop {
-        let watched = [(pidfd, Interest::Read), (wish.as_fd(), Interest::Read)];
-        let Ok(ready) = sys::poll::wait(&watched, None) else {
-            break;
-        };
-        if ready.iter().any(|ready| ready.token == 0) || sys::signal::has_come(wish) {
-            break;
-        }
-    }
-    drop(lifeline);
-    sys::pidfd::wait(pidfd).map_or(125, crate::init::status)
-}
-
-fn start(options: &Options, report: &mut Report) -> Result<(Started, Signals), Failed> {
-    // Nobody in the container ends the reaper by a signal, and who asks us to end is heard when we listen.
-    let wish = sys::signal::block_all().and_then(|()| sys::signal::wish_to_end());
-    let wish = at_step("signals", wish.at("block", "signals"))?;
+/// Comes back only with a failure, be it in the child.
+fn start(options: &Options, report: &mut Report) -> Result<Infallible, Failed> {
+    // As long as all capabilities are there nobody in the container can look into this process; when they go, this is what
+    // hides it. Signals are blocked from its birth; PID 1's wish that it should end waits until the reaper listens.
+    let hidden = sys::credentials::hide_from_tracing().and_then(|()| sys::signal::block_all());
+    at_step("join", hidden.at("hide from tracing", ""))?;
+    at_step("join", check_birth())?;
     sys::rlimit::set_umask(confine::UMASK);
     let spec: ExecSpec = at_step("spec", read_spec())?;
     at_step("limits", reset_oom_score())?;
     at_step("limits", confine::limit(options.limits))?;
     let joined = at_step("join", join(options, &spec))?;
-    let pipe = std::io::pipe();
-    let (ours, lifeline) = at_step("fork", pipe.at("make", "pipe"))?;
-    match at_step("fork", sys::program::fork().at("fork", ""))? {
-        Fork::Parent(reaper) => {
-            let lifeline = lifeline.into();
-            Ok((Started { reaper, lifeline }, wish))
-        }
-        Fork::Child => {
-            drop(lifeline);
-            in_container(&spec, joined, report, &OwnedFd::from(ours))
-        }
+    let group = joined.group.as_ref().map(AsFd::as_fd);
+    match fork_command(group)? {
+        Fork::Parent(command) => reaper::reap(command.pid, group),
+        Fork::Child => become_command(&spec, joined, report),
     }
 }
 
-/// In the container's PID namespace: start the command, and become its reaper.
-fn in_container(spec: &ExecSpec, joined: Joined, report: &mut Report, lifeline: &OwnedFd) -> ! {
-    let (failure, status) = match fork_command(joined.group.as_ref().map(AsFd::as_fd)) {
-        Ok(Fork::Parent(command)) => {
-            let kill = joined.group.as_ref().map(AsFd::as_fd);
-            reaper::reap(command.pid, kill, lifeline.as_fd())
-        }
-        Ok(Fork::Child) => match become_command(spec, joined, report) {
-            Ok(never) => match never {},
-            Err(failed) => failed,
-        },
-        Err(failed) => failed,
-    };
-    report.failed(failure);
-    sys::program::exit_at_once(i32::from(status))
+/// Whose parent is in an outer PID namespace was born into a container's. A command of anybody else's would be the machine's.
+fn check_birth() -> Result<(), Fault> {
+    if sys::program::parent() == 0 {
+        Ok(())
+    } else {
+        Err(Fault::invalid(
+            "/proc/self/ns/pid",
+            "not born in the container's PID namespace",
+        ))
+    }
 }
 
 fn fork_command(group: Option<BorrowedFd<'_>>) -> Result<Fork, Failed> {
@@ -162,7 +125,6 @@ fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
     };
     let proc = path::host_handle(Path::new("/proc")).at("open", "/proc")?;
     let record = Writable::record(&options.containers(), &spec.unit, spec.root)?;
-    sys::credentials::hide_from_tracing().at("hide from tracing", "")?;
     sys::namespace::enter_process(pidfd.as_fd())
         .at("enter the namespaces of", spec.unit.as_str())?;
     let root = path::host_handle(Path::new("/")).at("open", "/")?;
@@ -202,7 +164,7 @@ fn open_terminal(root: &OwnedFd, console: &OwnedFd) -> Result<OwnedFd, Fault> {
     Ok(slave)
 }
 
-/// In the child, which is in the container's PID namespace. Comes back only with a failure.
+/// In the child. Comes back only with a failure.
 fn become_command(
     spec: &ExecSpec,
     joined: Joined,
@@ -238,7 +200,7 @@ fn become_command(
     )?;
     at_step(
         "exec",
-        sys::program::reset_signals().at("reset signals", ""),
+        sys::signal::reset_for_child().at("reset signals", ""),
     )?;
     let program = Program::find(&spec.argv, &environment, &spec.container.image);
     let program = at_step("exec", program)?;

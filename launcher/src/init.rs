@@ -94,7 +94,7 @@ fn become_command(program: &Program) -> Result<Infallible, Failed> {
     at_step("exec", sys::program::start_group().at("make a group", ""))?;
     at_step(
         "exec",
-        sys::program::reset_signals().at("reset signals", ""),
+        sys::signal::reset_for_child().at("reset signals", ""),
     )?;
     at_step(
         "exec",

@@ -7,8 +7,9 @@
 //!   │        fd 3 LaunchSpec, 4 report, 5 go ahead     │
 //!   ◀───────────── LaunchReport ───────────────────────┘
 //!
-//! PID 1 ── clone3 ──▶ launcher exec ── setns, fork ──▶ reaper ── clone3 into cgroup ──▶ the command
-//!            fd 3 ExecSpec, 4 report, 5 pidfd, 6 console, 7 cgroup   └── ends when nothing of the command is left
+//! PID 1 ── clone3 into the container's PID namespace ──▶ launcher exec ── setns ── clone3 into cgroup ──▶ the command
+//!            fd 3 ExecSpec, 4 report, 5 pidfd,             stays as its reaper; ends when nothing of the command is left
+//!            6 console, 7 cgroup
 //! ```
 //!
 //! The root is built in the container's own mount namespace, so it vanishes with the container:

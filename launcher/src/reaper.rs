@@ -1,54 +1,46 @@
 //! The reaper: parent of a command in a container, and of whatever the command leaves behind.
 //!
 //! ```text
-//! the command ends ─┬─▶ its group is killed ─▶ every child is reaped, until there is none ─▶ ends with the command's status
-//! the lifeline ends ┘
+//! the command ends ─────┬─▶ its group is killed ─▶ every child is reaped, until there is none ─▶ ends with the command's status
+//! PID 1 says `SIGTERM` ─┘
 //! ```
 //!
 //! An orphan in a PID namespace goes to the nearest ancestor in it that asked for orphans, else to its first process, which
 //! in most containers never waits for children it does not know: they would stay zombies, each with a place in
 //! `resources.pids`. So the reaper is in the namespace. It is in no group of the container, so that what kills the
-//! command's group, a time limit or the container's memory, leaves it there to wait.
+//! command's group, a time limit or the container's memory, leaves it there to wait. PID 1 is its parent.
 //!
 //! The container sees it as a process named `launcher`. It can't be looked into or traced (`PR_SET_DUMPABLE`), holds no
-//! descriptor of the machine but the knobs that kill the command's group, no capability but `CAP_KILL`, and hears no
-//! signal but `SIGKILL` and `SIGSTOP`.
+//! descriptor but the knobs that kill the command's group, no capability but `CAP_KILL`, and hears no signal of the
+//! container's but `SIGKILL` and `SIGSTOP`.
 
 use crate::init::status;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use sys::caps::{self, Capabilities, number};
-use sys::epoll::Interest;
 use sys::path::{self, Links};
 use sys::pidfd::{Ended, reap_any, wait_any};
-use sys::signal::Signals;
 
-/// Where the descriptors that it keeps are: the lifeline, and the knobs of the command's group.
-const LIFELINE: RawFd = 0;
-const KNOBS: [(&str, &[u8], RawFd); 2] = [
+/// Knobs of the command's group, and what is written to them to kill it.
+const KNOBS: [(&str, &[u8]); 2] = [
     // No process comes to those that are there; and PID 1 sees by it that the group was killed (init/src/place.rs).
-    ("pids.max", b"0", 1),
-    ("cgroup.kill", b"1", 2),
+    ("pids.max", b"0"),
+    ("cgroup.kill", b"1"),
 ];
-/// The first that it does not need.
-const CLOSE_FROM: u32 = 3;
 
 /// What it works with.
 struct Reaper {
     command: i32,
-    /// Hangs up when nobody wants the command any more, or `launcher exec` is gone.
-    lifeline: OwnedFd,
-    /// Each with what is written to it; those that the group has.
+    /// Those that the group has.
     knobs: Vec<(File, &'static [u8])>,
-    children: Signals,
 }
 
 /// Stay with a command until nothing of it is left, and end with its status. `command` is our child; `group` the folder of
-/// its cgroup. Everything else that this process holds is closed.
-pub(crate) fn reap(command: i32, group: Option<BorrowedFd<'_>>, lifeline: BorrowedFd<'_>) -> ! {
-    let ended = match Reaper::settle(command, group, lifeline) {
+/// its cgroup. Everything else that this process holds is closed. Every signal must be blocked.
+pub(crate) fn reap(command: i32, group: Option<BorrowedFd<'_>>) -> ! {
+    let ended = match Reaper::settle(command, group) {
         Ok(mut reaper) => reaper.stay(),
         // It goes with us, by its parent-death signal.
         Err(_) => None,
@@ -57,58 +49,29 @@ pub(crate) fn reap(command: i32, group: Option<BorrowedFd<'_>>, lifeline: Borrow
 }
 
 impl Reaper {
-    /// Keep nothing but what is needed.
-    fn settle(
-        command: i32,
-        group: Option<BorrowedFd<'_>>,
-        lifeline: BorrowedFd<'_>,
-    ) -> io::Result<Self> {
-        let open = |name: &str| {
-            group.and_then(|group| {
-                path::open(group, Path::new(name), path::WRITE, Links::Refuse).ok()
+    /// Keep nothing but what is needed. The command's own streams go too: whoever reads them must see their end with its end.
+    fn settle(command: i32, group: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+        let knobs: Vec<(File, &'static [u8])> = KNOBS
+            .iter()
+            .filter_map(|(name, text)| {
+                let knob = path::open(group?, Path::new(name), path::WRITE, Links::Refuse);
+                Some((File::from(knob.ok()?), *text))
             })
-        };
-        let opened = KNOBS.map(|(name, text, place)| (open(name), text, place));
-        let mut kept = vec![(lifeline, LIFELINE)];
-        for (knob, _, place) in &opened {
-            kept.extend(knob.iter().map(|knob| (knob.as_fd(), *place)));
-        }
-        sys::descriptor::place(&kept)?;
-        let there = opened.each_ref().map(|(knob, ..)| knob.is_some());
-        // Closed by number.
-        std::mem::forget(opened);
-        sys::program::close_from(CLOSE_FROM)?;
-        let mut knobs = Vec::new();
-        for ((_, text, place), there) in KNOBS.into_iter().zip(there) {
-            let knob = sys::descriptor::inherited(place);
-            // What is there without being ours is a stream of the command's, which is closed here.
-            if let (Ok(knob), true) = (knob, there) {
-                knobs.push((File::from(knob), text));
-            }
-        }
-        let lifeline = sys::descriptor::inherited(LIFELINE)?;
-        let children = sys::signal::ends_of_children()?;
+            .collect();
+        let kept: Vec<BorrowedFd<'_>> = knobs.iter().map(|(knob, _)| knob.as_fd()).collect();
+        sys::descriptor::close_all_but(&kept)?;
         caps::set(Capabilities::of(&[number::KILL]))?;
         sys::credentials::set_no_new_privileges()?;
-        Ok(Self {
-            command,
-            lifeline,
-            knobs,
-            children,
-        })
+        Ok(Self { command, knobs })
     }
 
     fn stay(&mut self) -> Option<Ended> {
         let mut ended = None;
         while !self.reap_ended(&mut ended) {
-            let watched = [
-                (self.children.as_fd(), Interest::Read),
-                (self.lifeline.as_fd(), Interest::Read),
-            ];
-            match sys::poll::wait(&watched, None) {
-                // Nothing is ever written to the lifeline.
-                Ok(ready) if ready.iter().any(|ready| ready.token == 1) => break,
-                Ok(_) => while sys::signal::has_come(&self.children) {},
+            match sys::signal::next_told() {
+                Ok(told) if told.signal == sys::signal::END && told.from_outside => break,
+                // A child has ended; or somebody in the container wants something of us.
+                Ok(_) => {}
                 Err(_) => break,
             }
         }

@@ -320,7 +320,7 @@ impl<'a> Launch<'a> {
         }
         at_step(
             "exec",
-            sys::program::reset_signals().at("reset signals", ""),
+            sys::signal::reset_for_child().at("reset signals", ""),
         )?;
         at_step("exec", Program::find(argv, &environment, &container.image))
     }

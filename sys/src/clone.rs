@@ -2,11 +2,11 @@
 
 use crate::descriptor;
 use crate::program::Fork;
-use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use crate::signal::Blocked;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The namespaces of a container; its network namespace is made by `netd` beforehand and entered by the launcher.
 pub const CONTAINER_NAMESPACES: i32 = libc::CLONE_NEWPID
@@ -39,54 +39,152 @@ pub struct Child {
 
 /// clone3(2) and execve(2). The child has default signal dispositions, nothing blocked, and a session of its own.
 ///
-/// As vfork(2) does it, the child uses this address space, on a stack of its own, and the caller stands still until it has
+/// As with vfork(2), the child uses this address space, on a stack of its own, and the caller stands still until it has
 /// executed: page tables are not copied (0.08 ms instead of 31 for a caller of 512 MB), and no page is written twice. So all
-/// that the child needs is laid out before, and it does nothing but system calls.
+/// that the child needs is laid out before, and it does nothing but system calls. Other than vfork(2), the caller does not
+/// stand still for ever: see [`Birth::end`].
 ///
 /// When execve fails the child ends with status 127; the program to execute is part of the release, so that is a
 /// broken image, not an operator's mistake.
 ///
 /// # Errors
-/// As clone3(2).
+/// As clone3(2); `TimedOut` when the child did not come to execute, and was killed.
 pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
-    let mut pidfd: RawFd = -1;
-    let namespaces = u64::from((spawn.namespaces | libc::CLONE_PIDFD).cast_unsigned());
-    let shared = u64::from((libc::CLONE_VM | libc::CLONE_VFORK).cast_unsigned());
-    let into_cgroup = spawn.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
-    let mut stack: Vec<u8> = Vec::with_capacity(STACK);
-    let arguments = CloneArgs {
-        flags: namespaces | shared | CLONE_CLEAR_SIGHAND | into_cgroup,
-        pidfd: std::ptr::from_mut(&mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        // The kernel puts the child at the end of it; the ABI wants that at a multiple of 16.
-        stack: (stack.as_mut_ptr() as u64).next_multiple_of(16),
-        stack_size: (STACK - 16) as u64,
-        cgroup: spawn.cgroup.map_or(0, |group| group.as_raw_fd() as u64),
-        ..CloneArgs::default()
-    };
-    let mut laid_out = LaidOut::new(spawn);
-    // No handler of ours may run in the child, which has our memory.
-    let mut before = SigSet::empty();
-    sigprocmask(
-        SigmaskHow::SIG_SETMASK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )?;
-    // SAFETY: the argument block, `pidfd`, the stack, and everything that `laid_out` points to outlive the child's use of them:
-    // with CLONE_VFORK this call comes back when the child has executed or ended. `execute` does what a vforked child may do.
-    let pid = unsafe { clone_vm(&arguments, execute, std::ptr::from_mut(&mut laid_out)) };
-    // It was possible a moment ago.
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    drop(stack);
-    if pid < 0 {
-        let errno = i32::try_from(-pid).unwrap_or(libc::EINVAL);
-        return Err(io::Error::from_raw_os_error(errno));
+    let mut birth = Birth::lay_out(spawn, Signals::Unblocked);
+    let _blocked = Blocked::all()?;
+    let child = birth.begin()?;
+    birth.end(child)
+}
+
+/// What the child is born with, and executes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signals {
+    Unblocked,
+    /// All: none but `SIGKILL` and `SIGSTOP` does anything to it until it wants them.
+    Blocked,
+}
+
+/// Milliseconds until a child that has not come to execute is looked at, whether somebody has stopped it.
+const LOOK_MS: u64 = 20;
+/// Milliseconds in which a child comes to execute: the programs are in memory, and a machine under any load needs some
+/// tens of milliseconds.
+const EXECUTES_MS_MAX: u64 = 10_000;
+/// Milliseconds in which one that was killed is gone.
+const KILLED_MS_MAX: u64 = 1_000;
+
+/// A child on its way. It uses this memory until it has executed, or has ended.
+#[derive(Debug)]
+pub(crate) struct Birth<'a> {
+    laid_out: LaidOut,
+    namespaces: i32,
+    cgroup: Option<BorrowedFd<'a>>,
+    stack: Vec<u8>,
+    /// 1 until the child has left this memory: the kernel writes 0 then, and wakes who waits for it (set_tid_address(2)).
+    here: Box<AtomicU32>,
+}
+
+impl<'a> Birth<'a> {
+    pub(crate) fn lay_out(spawn: &Spawn<'a>, signals: Signals) -> Self {
+        Self {
+            laid_out: LaidOut::new(spawn, signals),
+            namespaces: spawn.namespaces,
+            cgroup: spawn.cgroup,
+            stack: Vec::with_capacity(STACK),
+            here: Box::new(AtomicU32::new(1)),
+        }
     }
-    Ok(Child {
-        pid: i32::try_from(pid).unwrap_or(-1),
-        // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here, which only we know of.
-        pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-    })
+
+    /// clone3(2). Every signal must be blocked until [`Self::end`] has come back: no handler of ours may run in the child, which
+    /// has our memory.
+    pub(crate) fn begin(&mut self) -> io::Result<Child> {
+        let mut pidfd: RawFd = -1;
+        let flags = libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
+        let into_cgroup = self.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
+        let arguments = CloneArgs {
+            flags: u64::from((self.namespaces | flags).cast_unsigned())
+                | CLONE_CLEAR_SIGHAND
+                | into_cgroup,
+            pidfd: std::ptr::from_mut(&mut pidfd) as u64,
+            child_tid: self.here.as_ptr() as u64,
+            exit_signal: libc::SIGCHLD as u64,
+            // The kernel puts the child at the end of it; the ABI wants that at a multiple of 16.
+            stack: (self.stack.as_mut_ptr() as u64).next_multiple_of(16),
+            stack_size: (STACK - 16) as u64,
+            cgroup: self.cgroup.map_or(0, |group| group.as_raw_fd() as u64),
+            ..CloneArgs::default()
+        };
+        // SAFETY: the argument block and `pidfd` outlive the call. The stack, `here`, and everything that `laid_out` points to are
+        // ours until `end` has seen that the child has left them, and are given up for good if it has not. `execute` does what a
+        // child with our memory may do.
+        let pid = unsafe { clone_vm(&arguments, execute, &raw mut self.laid_out) };
+        if pid < 0 {
+            let errno = i32::try_from(-pid).unwrap_or(libc::EINVAL);
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        Ok(Child {
+            pid: i32::try_from(pid).unwrap_or(-1),
+            // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here, which only we know of.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })
+    }
+
+    /// Stand still until the child has executed, or has ended.
+    ///
+    /// A child that is born among others (`inside`) can be stopped by them before that, and with vfork(2) the caller would
+    /// stand still as long as they like. So one that was stopped, even if it goes on again, or takes longer than any that
+    /// is left alone, is killed.
+    pub(crate) fn end(self, child: Child) -> io::Result<Child> {
+        let began = crate::clock::since_boot_ms();
+        loop {
+            if self.has_left(LOOK_MS) {
+                return Ok(child);
+            }
+            let waited = crate::clock::since_boot_ms().saturating_sub(began);
+            if waited >= EXECUTES_MS_MAX || crate::pidfd::was_stopped(child.pidfd.as_fd()) {
+                break;
+            }
+        }
+        let _ = crate::pidfd::signal(child.pidfd.as_fd(), libc::SIGKILL);
+        if self.has_left(KILLED_MS_MAX) {
+            let _ = crate::pidfd::wait(child.pidfd.as_fd());
+        } else {
+            // It still may come to use it.
+            std::mem::forget(self);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "it was stopped before it could begin, or took too long",
+        ))
+    }
+
+    /// Wait for it, about so long.
+    fn has_left(&self, for_ms: u64) -> bool {
+        let until = crate::clock::since_boot_ms().saturating_add(for_ms);
+        loop {
+            if self.here.load(Ordering::Acquire) == 0 {
+                return true;
+            }
+            let left = until.saturating_sub(crate::clock::since_boot_ms());
+            if left == 0 {
+                return false;
+            }
+            let time = libc::timespec {
+                tv_sec: libc::time_t::try_from(left / 1000).unwrap_or_default(),
+                tv_nsec: libc::c_long::try_from(left % 1000 * 1_000_000).unwrap_or_default(),
+            };
+            // SAFETY: futex(2) reads the word, which lives as long as `self`, and the time. Woken by the kernel when the word
+            // has become 0; whatever else ends the wait, the word is looked at again.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.here.as_ptr(),
+                    libc::FUTEX_WAIT,
+                    1,
+                    &raw const time,
+                )
+            };
+        }
+    }
 }
 
 /// fork(2), with the child born in this cgroup v2 folder (`CLONE_INTO_CGROUP`): it counts there from its birth. The caller must be
@@ -153,8 +251,8 @@ struct CloneArgs {
 /// number, or a negated error number.
 ///
 /// # Safety
-/// The flags must have `CLONE_VM` and `CLONE_VFORK`, the stack must be memory of ours that nobody else uses, and `child` must
-/// not come back, nor allocate, nor unwind.
+/// The flags must have `CLONE_VM`, the stack and what `with` points to must be memory of ours that nobody else uses until the child
+/// has left it, and `child` must not come back, nor allocate, nor unwind.
 #[cfg(target_arch = "x86_64")]
 unsafe fn clone_vm(
     arguments: &CloneArgs,
@@ -186,17 +284,19 @@ unsafe fn clone_vm(
     result
 }
 
-/// What the child needs, so that it need not allocate.
+/// What the child needs, so that it need not allocate. What it points to outlives the birth but for a child that did not end.
+#[derive(Debug)]
 struct LaidOut {
     program: *const libc::c_char,
     /// Both end with a null pointer.
     arguments: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
     descriptors: descriptor::Placement,
+    signals: Signals,
 }
 
 impl LaidOut {
-    fn new(spawn: &Spawn<'_>) -> Self {
+    fn new(spawn: &Spawn<'_>, signals: Signals) -> Self {
         let list = |texts: &[&CStr]| {
             let texts = texts.iter().map(|text| text.as_ptr());
             texts.chain(std::iter::once(std::ptr::null())).collect()
@@ -206,13 +306,14 @@ impl LaidOut {
             arguments: list(spawn.arguments),
             environment: list(spawn.environment),
             descriptors: descriptor::Placement::new(spawn.descriptors),
+            signals,
         }
     }
 }
 
 /// The child's only function: system calls, and nothing else.
 extern "C" fn execute(laid_out: *mut LaidOut) -> ! {
-    // SAFETY: the caller of clone3 keeps it for us alone, and stands still.
+    // SAFETY: the caller of clone3 keeps it for us alone.
     let laid_out = unsafe { &mut *laid_out };
     if prepare_child(laid_out).is_ok() {
         // SAFETY: both lists end with a null pointer and point to C strings that live until the call has replaced us.
@@ -228,21 +329,24 @@ extern "C" fn execute(laid_out: *mut LaidOut) -> ! {
     unsafe { libc::_exit(127) }
 }
 
+/// The caller does not stand still from the first moment, and has our `errno`: nothing here may go by it.
 fn prepare_child(laid_out: &mut LaidOut) -> io::Result<()> {
     laid_out.descriptors.apply()?;
-    crate::signal::reset_for_child()?;
-    match nix::unistd::setsid() {
-        Ok(_) | Err(Errno::EPERM) => Ok(()),
-        Err(errno) => Err(errno.into()),
+    match laid_out.signals {
+        Signals::Unblocked => crate::signal::reset_for_child()?,
+        Signals::Blocked => crate::signal::reset_ignored()?,
     }
+    // It fails for the leader of a process group only, which a new process is not.
+    let _ = nix::unistd::setsid();
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pidfd;
+    use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
     use std::io::Read;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_child_writes_to_its_descriptor_and_its_status_is_found() {
@@ -325,6 +429,45 @@ mod tests {
         let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         assert_eq!(mask(&ours, "SigBlk:"), bit(Signal::SIGUSR2));
         assert_ne!(mask(&ours, "SigCgt:") & bit(Signal::SIGWINCH), 0);
+    }
+
+    #[test]
+    fn a_child_that_is_stopped_before_it_executes_keeps_nobody_waiting() {
+        let sleeps = Spawn {
+            namespaces: 0,
+            cgroup: None,
+            program: c"/bin/sleep",
+            arguments: &[c"sleep", c"60"],
+            environment: &[],
+            descriptors: &[],
+        };
+        // Some may be faster than the signal.
+        for signals in [&[libc::SIGSTOP][..], &[libc::SIGSTOP, libc::SIGCONT]] {
+            let stopped = (0..100).any(|_| {
+                let mut birth = Birth::lay_out(&sleeps, Signals::Unblocked);
+                let _blocked = Blocked::all().unwrap();
+                let child = birth.begin().unwrap();
+                let pid = child.pid;
+                for signal in signals {
+                    pidfd::signal(child.pidfd.as_fd(), *signal).unwrap();
+                }
+                match birth.end(child) {
+                    Ok(child) => {
+                        pidfd::signal(child.pidfd.as_fd(), libc::SIGKILL).unwrap();
+                        pidfd::wait(child.pidfd.as_fd()).unwrap();
+                        // Going on at once it may have been fast enough.
+                        signals.len() > 1
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                        // Killed, and reaped.
+                        assert!(!crate::process::exists(pid));
+                        true
+                    }
+                }
+            });
+            assert!(stopped, "{signals:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Take over a descriptor that the parent left open under `number`, and make it close-on-exec.
 /// Call it once per number, before anything else opens descriptors.
@@ -10,15 +10,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// # Errors
 /// `EBADF` when the parent left none.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: fcntl(2) only looks the number up; an unknown one is EBADF.
-    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-    if flags < 0 {
+    // SAFETY: fcntl(2) with F_SETFD has no memory effects; an unknown number is EBADF.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the number is open, and by the contract above nobody else in this process owns it.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-    set_close_on_exec(descriptor.as_fd(), true)?;
-    Ok(descriptor)
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Set or clear `FD_CLOEXEC` (fcntl(2)).
@@ -121,13 +118,38 @@ const CLOSE_RANGE_CLOEXEC: u32 = 4;
 
 /// close_range(2) from `first` upward; musl has no wrapper of it.
 pub(crate) fn close_range(first: u32, flags: u32) -> io::Result<()> {
+    close_between(first, u32::MAX, flags)
+}
+
+fn close_between(first: u32, last: u32, flags: u32) -> io::Result<()> {
     // SAFETY: close_range(2) has no memory effects; the callers see to it that no owner is left behind.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     if done < 0 {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
     }
+}
+
+/// Close everything but these (close_range(2)), whoever holds it. For a process that has nothing to do any more but what it
+/// does with these, and ends by [`crate::program::exit_at_once`].
+///
+/// # Errors
+/// As close_range(2).
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let numbers = kept.iter().map(AsRawFd::as_raw_fd);
+    let mut numbers: Vec<u32> = numbers
+        .filter_map(|number| number.try_into().ok())
+        .collect();
+    numbers.sort_unstable();
+    let mut first = 0;
+    for number in numbers {
+        if let Some(last) = number.checked_sub(1).filter(|last| *last >= first) {
+            close_between(first, last, 0)?;
+        }
+        first = number.saturating_add(1);
+    }
+    close_between(first, u32::MAX, 0)
 }
 
 /// A second descriptor of the same open file, close-on-exec.

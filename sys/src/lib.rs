@@ -37,6 +37,7 @@ pub mod epoll;
 pub mod exchange;
 pub mod folder;
 pub mod gpt;
+pub mod inside;
 pub mod kmsg;
 pub mod memfd;
 pub mod memory;

@@ -31,14 +31,14 @@ pub fn separate_network() -> io::Result<()> {
     Ok(())
 }
 
-/// Enter all namespaces of a process at once (Linux 5.8), but for its user namespace and its cgroup namespace
-/// ([`enter_cgroups`]). The PID namespace holds for children only; root and current folder become the other process's.
+/// Enter the namespaces of a process at once (Linux 5.8), but for its user namespace, its cgroup namespace
+/// ([`enter_cgroups`]), and its PID namespace, in which only a child can be born (`inside`). Root and current folder become
+/// the other process's.
 ///
 /// # Errors
 /// `ESRCH` when the process has ended.
 pub fn enter_process(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let all = CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNS
+    let all = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWNET;

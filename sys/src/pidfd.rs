@@ -99,6 +99,18 @@ pub fn wait_any() -> io::Result<Option<(i32, Ended)>> {
     }
 }
 
+/// Whether a child of ours is stopped, or was and goes on again, by a signal (waitid(2), `WSTOPPED` and `WCONTINUED`).
+#[must_use]
+pub(crate) fn was_stopped(pidfd: BorrowedFd<'_>) -> bool {
+    let which = libc::id_t::try_from(pidfd.as_raw_fd()).unwrap_or(libc::id_t::MAX);
+    let flags = libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: all zero is a valid siginfo_t, and what a call with WNOHANG leaves when there is nothing to tell.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one siginfo_t to `info`, which lives through the call.
+    let done = unsafe { libc::waitid(libc::P_PIDFD, which, &raw mut info, flags) };
+    done == 0 && matches!(info.si_code, libc::CLD_STOPPED | libc::CLD_CONTINUED)
+}
+
 /// waitid(2) itself: nix knows no end by a real-time signal, and would say `EINVAL` of a child that it has reaped.
 fn wait_for(
     kind: libc::idtype_t,

@@ -62,6 +62,23 @@ pub fn exists(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
 
+/// Whether nothing of a process is left but its end: it runs no more, though the kernel may still wait for others before its
+/// parent is told, as it does with the first of a PID namespace (proc_pid_stat(5): `PF_EXITING`, no other thread).
+#[must_use]
+pub fn is_ending(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| tells_end(&stat))
+}
+
+/// From flags and number of threads, the 9th and 20th field; the 2nd ends with the last parenthesis.
+fn tells_end(stat: &str) -> bool {
+    const PF_EXITING: u64 = 4;
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut fields = rest.split_ascii_whitespace().skip(6);
+    let flags = fields.next().and_then(|field| field.parse::<u64>().ok());
+    let threads = fields.nth(10).and_then(|field| field.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_EXITING != 0) && threads.is_some_and(|count| count <= 1)
+}
+
 /// Send `SIGKILL`; one that is gone already is fine.
 ///
 /// # Errors
@@ -91,6 +108,24 @@ mod tests {
             assert!(Instant::now() < deadline, "still alive");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn a_process_that_has_ended_and_was_not_waited_for_is_ending() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(!is_ending(pid) && !is_ending(std::process::id().cast_signed()));
+        child.kill().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_ending(pid) {
+            assert!(Instant::now() < deadline, "not ending");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait().unwrap();
+        // Its first thread has ended, another one goes on.
+        let goes_on = "7 (a) b) S 1 7 7 0 -1 4194308 1 2 3 4 5 6 7 8 20 0 2 0 99";
+        assert!(!tells_end(goes_on));
+        assert!(tells_end(&goes_on.replace("20 0 2", "20 0 1")));
     }
 
     #[test]

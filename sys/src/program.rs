@@ -7,44 +7,6 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// No signal blocked, and each with its default action: both blocked and ignored signals survive execve(2) (signal(7)),
-/// those that the C library keeps for itself (32, 33) included, which is why it is not asked.
-///
-/// # Errors
-/// As sigprocmask(2).
-pub fn reset_signals() -> io::Result<()> {
-    crate::signal::reset_for_child()?;
-    for signal in 1..=SIGNAL_MAX {
-        // The kernel refuses to change SIGKILL and SIGSTOP, which can't be ignored anyway.
-        let default = KernelSigaction::default();
-        // SAFETY: the kernel reads one structure of its own layout, all zero: SIG_DFL without flags. No handler of ours
-        // is left that something could rely on: the next thing this process does is execve(2).
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                std::ptr::from_ref(&default),
-                std::ptr::null_mut::<KernelSigaction>(),
-                std::mem::size_of::<u64>(),
-            )
-        };
-    }
-    Ok(())
-}
-
-/// The last real-time signal of the kernel (_NSIG).
-const SIGNAL_MAX: libc::c_int = 64;
-
-/// `struct kernel_sigaction` of the x86_64 and arm64 kernels.
-#[repr(C)]
-#[derive(Default)]
-struct KernelSigaction {
-    handler: usize,
-    flags: libc::c_ulong,
-    restorer: usize,
-    mask: u64,
-}
-
 /// A session of our own, without controlling terminal (setsid(2)). To be its leader already is not an error.
 ///
 /// # Errors

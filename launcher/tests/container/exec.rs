@@ -198,16 +198,88 @@ pub(crate) fn the_reaper_cannot_be_looked_into(machine: &mut Machine) {
     let mut sleeps = launch.exec(&running, &ps, None);
     sleeps.reports();
     // The container's first process is 1; the reaper comes before its command.
-    let looks = "cat /proc/2/comm -- cat /proc/2/fd/0 -- cat /proc/2/environ -- cat /proc/2/status";
+    let looks = "cat /proc/2/comm -- cat /proc/2/exe -- cat /proc/2/environ -- cat /proc/2/mem -- cat /proc/2/status";
     let spec = launch.exec_spec(&running, looks);
     let answers = launch.exec(&running, &spec, None).finish().answers();
     assert_eq!(
-        answers[..3],
-        ["launcher", "errno 13", "errno 13"],
+        answers[..4],
+        ["launcher", "errno 13", "errno 13", "errno 13"],
         "{answers:?}"
     );
     let kill_only = "CapEff:\t0000000000000020";
     assert!(answers.iter().any(|line| line == kill_only), "{answers:?}");
     sleeps.kill();
+    running.kill();
+}
+
+pub(crate) fn nobody_but_the_reaper_is_between_its_starter_and_a_command(machine: &mut Machine) {
+    let (launch, running) = container(machine);
+    let mut exec = launch.exec(&running, &launch.exec_spec(&running, "sleep"), None);
+    exec.reports();
+    let launcher = exec.child.pid;
+    let read = |path: String| std::fs::read_to_string(path).unwrap();
+    let children = read(format!("/proc/{launcher}/task/{launcher}/children"));
+    let command: i32 = children.trim().parse().expect("one child");
+    assert_eq!(read(format!("/proc/{command}/comm")), "probe\n");
+    let children = read(format!("/proc/{command}/task/{command}/children"));
+    assert_eq!(children, "");
+    let link = |name: &str| {
+        let of = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+        (of(launcher), of(running.child.pid))
+    };
+    for name in ["pid", "net", "mnt", "uts", "ipc"] {
+        let (launcher, container) = link(name);
+        assert_eq!(launcher, container);
+    }
+    // Nothing of the machine's is left open, and not the command's streams either.
+    let open = std::fs::read_dir(format!("/proc/{launcher}/fd")).unwrap();
+    assert_eq!(open.count(), 0);
+    exec.kill();
+    running.kill();
+}
+
+pub(crate) fn only_its_starter_can_ask_a_command_to_end(machine: &mut Machine) {
+    let (launch, running) = container(machine);
+    let mut exec = launch.exec(&running, &launch.exec_spec(&running, "sleep"), None);
+    exec.reports();
+    // All that end a process by default, real-time signals included; the container's first process is 1, the reaper 2.
+    let signals: Vec<String> = [1, 2, 3, 6, 10, 13, 14, 15, 17, 24, 32, 34, 64]
+        .map(|signal| format!("signal 2 {signal}"))
+        .into();
+    let probe = format!("cat /proc/2/comm -- {}", signals.join(" -- "));
+    let spec = launch.exec_spec(&running, &probe);
+    let answers = launch.exec(&running, &spec, None).finish().answers();
+    assert_eq!(answers[0], "launcher");
+    assert!(answers[1..].iter().all(|answer| answer == "sent"));
+    let spec = launch.exec_spec(&running, "cat /proc/2/comm -- cat /proc/3/comm");
+    let answers = launch.exec(&running, &spec, None).finish().answers();
+    assert_eq!(answers, ["launcher", "probe"]);
+    pidfd::signal(exec.child.pidfd.as_fd(), 15).unwrap();
+    assert_eq!(exec.finish().ended, Ended::Code(137));
+    running.kill();
+}
+
+pub(crate) fn it_ends_with_its_container(machine: &mut Machine) {
+    let (launch, running) = container(machine);
+    let mut exec = launch.exec(
+        &running,
+        &launch.exec_spec(&running, "leave -- sleep"),
+        None,
+    );
+    exec.reports();
+    exec.until("left");
+    pidfd::signal(running.child.pidfd.as_fd(), 9).unwrap();
+    // The kernel has the first process wait for all others.
+    assert_eq!(exec.finish().ended, Ended::Signal(9));
+    assert_eq!(running.finish().ended, Ended::Signal(9));
+}
+
+pub(crate) fn nobody_joins_a_container_from_outside(machine: &mut Machine) {
+    let (launch, running) = container(machine);
+    let spec = launch.exec_spec(&running, "exit 0");
+    let outcome = launch.exec_outside(&running, &spec).finish();
+    let failure = outcome.failure();
+    assert_eq!(failure.step, "join");
+    assert_eq!(outcome.ended, Ended::Code(125));
     running.kill();
 }

@@ -22,8 +22,10 @@ pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|status| status.uid() == 0)
 }
 
-/// Mounts and network of the test are its own from here on; /mnt is a tmpfs that goes with it.
+/// Mounts and network of the test are its own from here on; /mnt is a tmpfs that goes with it. As PID 1, it ignores no signal,
+/// whatever whoever started it does.
 pub(crate) fn separate() {
+    sys::signal::ignore_nothing();
     sys::namespace::separate_mounts().unwrap();
     sys::namespace::separate_network().unwrap();
     let tree = FileSystem::open(c"tmpfs")
@@ -179,6 +181,16 @@ pub(crate) struct Running {
     stderr: File,
 }
 
+/// Where a launcher is born.
+#[derive(Clone, Copy, Debug)]
+enum Birth<'a> {
+    /// In namespaces of its own.
+    OfContainer,
+    /// In those of a container.
+    Inside(&'a Running),
+    Outside,
+}
+
 /// What was seen when it had ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -236,7 +248,7 @@ impl Launch {
     pub(crate) fn start_told(&self, spec: &[u8], tell: impl FnOnce(BorrowedFd<'_>)) -> Running {
         let (init, launcher) = sys::socket::seqpacket_pair().unwrap();
         tell(init.as_fd());
-        self.clone_launcher("run", CONTAINER_NAMESPACES, spec, &[(launcher.as_fd(), 5)])
+        self.clone_launcher("run", Birth::OfContainer, spec, &[(launcher.as_fd(), 5)])
     }
 
     pub(crate) fn run(&self) -> Outcome {
@@ -259,7 +271,14 @@ impl Launch {
         extra.extend(console.map(|console| (console, 6)));
         extra.extend(self.step.as_ref().map(|step| (step.as_fd(), 7)));
         let text = serde_json::to_vec(spec).unwrap();
-        self.clone_launcher("exec", 0, &text, &extra)
+        self.clone_launcher("exec", Birth::Inside(container), &text, &extra)
+    }
+
+    /// As somebody would start it who does not have it born in the container.
+    pub(crate) fn exec_outside(&self, container: &Running, spec: &ExecSpec) -> Running {
+        let text = serde_json::to_vec(spec).unwrap();
+        let pidfd = [(container.child.pidfd.as_fd(), 5)];
+        self.clone_launcher("exec", Birth::Outside, &text, &pidfd)
     }
 
     pub(crate) fn exec_spec(&self, container: &Running, probe: &str) -> ExecSpec {
@@ -282,7 +301,7 @@ impl Launch {
     fn clone_launcher(
         &self,
         mode: &str,
-        namespaces: i32,
+        birth: Birth<'_>,
         spec: &[u8],
         extra: &[(BorrowedFd<'_>, i32)],
     ) -> Running {
@@ -309,15 +328,23 @@ impl Launch {
             (report_write.as_fd(), 4),
         ];
         descriptors.extend(extra);
-        let child = spawn(&Spawn {
-            namespaces,
+        let what = Spawn {
+            namespaces: match birth {
+                Birth::OfContainer => CONTAINER_NAMESPACES,
+                Birth::Inside(_) | Birth::Outside => 0,
+            },
             cgroup: self.cgroup.as_ref().map(AsFd::as_fd),
             program: &program,
             arguments: &arguments,
             environment: &[],
             descriptors: &descriptors,
-        })
-        .unwrap();
+        };
+        let child = match birth {
+            Birth::Inside(container) => {
+                sys::inside::spawn(container.child.pidfd.as_fd(), &what).unwrap()
+            }
+            Birth::OfContainer | Birth::Outside => spawn(&what).unwrap(),
+        };
         let file = |reader: std::io::PipeReader| File::from(OwnedFd::from(reader));
         Running {
             child,

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub(crate) const NAME: &str = "probe";
 
 /// `cat PATH`, `ls PATH`, `stat PATH`, `write PATH TEXT`, `make PATH`, `node PATH MAJOR MINOR`, `send PATH TEXT`, `env NAME`, `cwd`, `fds`, `tty`, `echo TEXT`, `exit N`, `sleep`,
-/// `signals N` (waits for so many, and answers with their numbers), `orphans N` (leaves so many behind, which end at once), `zombies`,
+/// `signal PID N` (sends it), `signals N` (waits for so many, and answers with their numbers), `orphans N` (leaves so many behind, which end at once), `zombies`,
 /// `leave` (some processes that nobody waits for), `ps` (names and states of all processes),
 /// `run FOLDER` (copies this program there and executes it), `options TARGET` (of the mount there), `drop UID`;
 /// separated by `--`.
@@ -49,6 +49,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
                 Ok(()) => return ExitCode::SUCCESS,
                 Err(error) => error.to_string(),
             },
+            ["signal", pid, signal] => {
+                let number = |text: &str| text.parse().unwrap_or(0);
+                let sent = sys::signal::send_to_child(number(pid), number(signal));
+                text(sent.map(|()| "sent".to_owned()))
+            }
             ["orphans", count] => text(orphans(count.parse().unwrap_or(0))),
             ["drop", user] => {
                 let user = user.parse().unwrap_or(0);
