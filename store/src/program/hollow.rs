@@ -43,11 +43,12 @@ impl Hollow {
         self.bytes
     }
 
-    /// Removes those that are empty, and puts a whiteout where something is hidden by that. `described` are the folders
-    /// that the layer has entries for.
+    /// Removes those that are empty, and puts a whiteout where something is hidden by that: nowhere in an image's lowest
+    /// layer. `described` are the folders that the layer has entries for.
     pub(crate) fn settle(
         &self,
         root: &mut Beneath,
+        is_bottom: bool,
         described: &PathMap<Time>,
         whiteouts: &mut PathMap<()>,
     ) -> io::Result<()> {
@@ -73,7 +74,7 @@ impl Hollow {
                     // It may be a link there, and the whiteouts belong where that leads.
                     root.implied().unsure();
                 }
-                if !hidden {
+                if !hidden && !is_bottom {
                     make_whiteout(folder.as_fd(), name)?;
                     whiteouts.insert(path.to_vec(), ());
                     break;

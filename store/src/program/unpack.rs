@@ -461,8 +461,12 @@ impl Unpacker<'_> {
             }
         }
         self.borrowed.finish(&mut self.root)?;
-        self.hollow
-            .settle(&mut self.root, &self.folders, &mut self.whiteouts)?;
+        self.hollow.settle(
+            &mut self.root,
+            self.is_bottom,
+            &self.folders,
+            &mut self.whiteouts,
+        )?;
         for (path, time) in &self.folders {
             // One that was replaced later in the layer has no time to set.
             if let Ok(folder) = self.root.existing_folder(path) {

@@ -294,6 +294,25 @@ pub(crate) fn cases() -> Vec<Case> {
             ],
         ),
         (
+            "whiteouts in and of folders of the lowest layer, where nothing is below",
+            vec![
+                new()
+                    .dir("a/", 0o711, 3)
+                    .file("a/b/.wh.x", b"")
+                    .file("a/.wh.b", b"")
+                    .file("a/z", b"1")
+                    .dir("c/", 0o711, 3)
+                    .file("c/d/.wh..wh..opq", b"")
+                    .file("c/.wh.d", b"")
+                    .file("c/z", b"1")
+                    .dir("e/", 0o711, 3)
+                    .file("e/f/g/.wh.x", b"")
+                    .file("e/f/.wh.g", b"")
+                    .file("e/.wh.f", b""),
+                new().file("a/y", b"2").file("c/d/x", b"2"),
+            ],
+        ),
+        (
             "whiteouts of what is not there",
             vec![tmp(), new().file(".wh.none", b"").dir(".wh.tmp/", 0o755, 0)],
         ),
