@@ -56,6 +56,11 @@ impl Document {
 }
 
 impl<'a> Field<'a> {
+    /// `config.Env[2]`; empty: the whole document.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         self.value.is_null()
     }

@@ -4,8 +4,9 @@ use crate::program::archive::{self, Contents, Source};
 use crate::program::error::StoreError;
 use crate::program::layers::{Layers, store_layers};
 use crate::program::plan::ImagePlan;
+use crate::program::progress::say;
 use crate::program::transaction::Transaction;
-use crate::{Digest, ImageRecord, LayerRecord, Lock, Reference, Store, Tree};
+use crate::{Digest, ImageRecord, LayerRecord, Lock, Reference, ReferenceError, Store, Tree};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -70,6 +71,12 @@ fn prepare(
     Lock::shared(&lock_path).map_err(|error| StoreError::io("cannot lock", &lock_path, error))?;
     let contents = Contents::open(source, &transaction.temporary(), transaction.meter())?;
     let mut images = archive::plan(&contents)?;
+    for ReferenceError { text, reason } in images.iter().flat_map(|image| &image.unusable_names) {
+        let text = text.escape_debug();
+        say(&format!(
+            "ignoring the name `{text}` of the archive, which is no image reference: {reason}"
+        ));
+    }
     match naming {
         Naming::Archive => {}
         Naming::Also(name) => {

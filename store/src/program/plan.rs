@@ -5,13 +5,15 @@ use crate::program::archive::Blob;
 use crate::program::error::StoreError;
 use crate::program::limits::LAYERS_MAX;
 use crate::program::platform::Platform;
-use crate::{Digest, ImageConfig, Reference};
+use crate::{Digest, ImageConfig, Reference, ReferenceError};
 
 /// One image.
 #[derive(Debug)]
 pub(crate) struct ImagePlan {
     /// None: only its digest.
     pub(crate) names: Vec<Reference>,
+    /// What the archive calls it and what is no name.
+    pub(crate) unusable_names: Vec<ReferenceError>,
     pub(crate) digest: Digest,
     pub(crate) manifest: Vec<u8>,
     pub(crate) config_digest: Digest,

@@ -3,6 +3,7 @@
 
 use super::blob::Blob;
 use super::contents::{Contents, parse};
+use super::name::Names;
 use crate::document::{DocumentError, Field};
 use crate::program::compression::Compression;
 use crate::program::error::StoreError;
@@ -50,14 +51,12 @@ pub(super) fn plan(contents: &Contents) -> Result<Vec<ImagePlan>, StoreError> {
 }
 
 /// The names of an archive that is an OCI layout, too, by configuration: its index knows only tags.
-pub(super) fn tags_by_config(
-    contents: &Contents,
-) -> Result<BTreeMap<Digest, Vec<Reference>>, StoreError> {
+pub(super) fn tags_by_config(contents: &Contents) -> Result<BTreeMap<Digest, Names>, StoreError> {
     let mut tags = BTreeMap::new();
     if contents.has(MANIFEST_NAME) {
         for image in images(contents)? {
             if let Some(digest) = named_digest(&image.config) {
-                tags.insert(digest, names(&image)?);
+                tags.insert(digest, names(&image));
             }
         }
     }
@@ -86,10 +85,12 @@ fn images(contents: &Contents) -> Result<Vec<Image>, StoreError> {
         .map_err(|error| StoreError::malformed(MANIFEST_NAME, error))
 }
 
-fn names(image: &Image) -> Result<Vec<Reference>, StoreError> {
-    let tags = image.repo_tags.iter().filter(|tag| !tag.is_empty());
-    tags.map(|tag| tag.parse().map_err(StoreError::Reference))
-        .collect()
+fn names(image: &Image) -> Names {
+    let mut names = Names::default();
+    for tag in &image.repo_tags {
+        names.add(tag);
+    }
+    names
 }
 
 /// The digest in `<hex>.json` or `blobs/sha256/<hex>`.
@@ -101,8 +102,8 @@ fn named_digest(name: &str) -> Option<Digest> {
 }
 
 fn image_plan(contents: &Contents, image: &Image) -> Result<ImagePlan, StoreError> {
-    let names = names(image)?;
-    let shown = names.first().map_or_else(
+    let names = names(image);
+    let shown = names.references.first().map_or_else(
         || format!("image {}", image.config.escape_debug()),
         Reference::to_string,
     );
@@ -132,7 +133,8 @@ fn image_plan(contents: &Contents, image: &Image) -> Result<ImagePlan, StoreErro
     let manifest = made_manifest(&config_digest, config.len(), &layers);
     let digest = digest_of(&manifest);
     Ok(ImagePlan {
-        names,
+        names: names.references,
+        unusable_names: names.unusable,
         digest,
         manifest,
         config_digest,

@@ -3,14 +3,14 @@
 use super::blob::Blob;
 use super::contents::{Contents, parse};
 use super::docker;
-use super::name::blob_name;
+use super::name::{Names, blob_name};
+use crate::Digest;
 use crate::document::{DocumentError, Field};
 use crate::program::error::StoreError;
 use crate::program::limits::{IMAGES_MAX, INDEX_DEPTH_MAX};
 use crate::program::media_type::{self, Document};
 use crate::program::plan::{ImagePlan, LayerPlan, describe, layer_label};
 use crate::program::platform::Platform;
-use crate::{Digest, Reference};
 use std::collections::BTreeMap;
 
 pub(super) const INDEX_NAME: &str = "index.json";
@@ -24,7 +24,10 @@ const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 #[derive(Clone)]
 struct Descriptor {
+    /// Empty: not said.
     media_type: String,
+    /// The field that says it: `layers[0].mediaType`.
+    media_type_field: String,
     digest: Digest,
     /// Of what it describes; absent: not said.
     size: Option<u64>,
@@ -62,8 +65,10 @@ fn read_index(bytes: &[u8], what: &str) -> Result<Vec<Descriptor>, StoreError> {
 impl Descriptor {
     fn read(object: &Field<'_>) -> Result<Self, DocumentError> {
         let platform = object.get("platform")?;
+        let media_type = object.get("mediaType")?;
         Ok(Self {
-            media_type: object.get("mediaType")?.text()?,
+            media_type: media_type.text()?,
+            media_type_field: media_type.path().to_owned(),
             digest: object.get("digest")?.parsed()?,
             size: object
                 .get("size")?
@@ -77,8 +82,19 @@ impl Descriptor {
         })
     }
 
+    /// `None`: absent, null or empty.
     fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.get(key).map(String::as_str)
+        let text = self.annotations.get(key).map(String::as_str);
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// What to tell when the media type does not do.
+    fn no_image(&self) -> String {
+        let field = &self.media_type_field;
+        match self.media_type.escape_debug().to_string().as_str() {
+            "" => format!("{field} is missing, so this may be no container image"),
+            media_type => format!("{field}: `{media_type}` is not a container image"),
+        }
     }
 
     /// Lower is better; `None`: not for this machine. Unknown platforms are settled by the configuration.
@@ -137,8 +153,8 @@ pub(super) fn plan(contents: &Contents) -> Result<Vec<ImagePlan>, StoreError> {
         });
     }
     for entry in candidates {
-        let mut names = Vec::from_iter(name_of(entry)?);
-        let image = match names.first() {
+        let mut names = names_of(entry);
+        let image = match names.references.first() {
             Some(name) => name.to_string(),
             None => format!("image {}", entry.digest.short()),
         };
@@ -153,11 +169,12 @@ pub(super) fn plan(contents: &Contents) -> Result<Vec<ImagePlan>, StoreError> {
                 added
             }
         };
-        if names.is_empty() {
-            names.extend(tags.get(&plan.config_digest).into_iter().flatten().cloned());
+        let tags = tags.get(&plan.config_digest);
+        if let Some(tags) = tags.filter(|_| names.references.is_empty()) {
+            // What the index says is no more than a tag then.
+            names = tags.clone();
         }
-        names.retain(|name| !plan.names.contains(name));
-        plan.names.append(&mut names);
+        names.append_to(&mut plan.names, &mut plan.unusable_names);
     }
     Ok(plans)
 }
@@ -173,15 +190,14 @@ fn select(
         what: image.to_owned(),
         detail,
     };
-    match media_type::document(&entry.media_type) {
+    let document = match entry.media_type.as_str() {
+        "" => Some(told_by_content(contents, entry, image)?),
+        media_type => media_type::document(media_type),
+    };
+    match document {
         Some(Document::Manifest) => return Ok(entry.clone()),
         Some(Document::Index) => {}
-        None => {
-            return Err(unsupported(format!(
-                "`{}` is not a container image",
-                entry.media_type.escape_debug()
-            )));
-        }
+        None => return Err(unsupported(entry.no_image())),
     }
     if depth >= INDEX_DEPTH_MAX {
         return Err(unsupported(format!(
@@ -212,6 +228,26 @@ fn select(
     }
 }
 
+/// What an entry without a media type leads to, as containers/image guesses it (`manifest.GuessMIMEType`).
+fn told_by_content(
+    contents: &Contents,
+    entry: &Descriptor,
+    image: &str,
+) -> Result<Document, StoreError> {
+    let what = format!("the manifest of {image}");
+    let document = parse(&contents.verified_document(&entry.digest, &what)?, &what)?;
+    let root = document.root();
+    let own = root.get("mediaType").and_then(|own| own.text());
+    let own = own.map_err(|error| StoreError::malformed(&what, error))?;
+    if let Some(document) = media_type::document(&own) {
+        return Ok(document);
+    }
+    match root.get("manifests") {
+        Ok(manifests) if !manifests.is_null() => Ok(Document::Index),
+        Ok(_) | Err(_) => Ok(Document::Manifest),
+    }
+}
+
 fn image_plan(
     contents: &Contents,
     entry: &Descriptor,
@@ -222,13 +258,9 @@ fn image_plan(
     let manifest = Manifest::read(&parse(&bytes, &what)?.root())
         .map_err(|error| StoreError::malformed(&what, error))?;
     if !media_type::is_config(&manifest.config.media_type) {
-        let detail = format!(
-            "`{}` is not a container image",
-            manifest.config.media_type.escape_debug()
-        );
         return Err(StoreError::Unsupported {
             what: image.to_owned(),
-            detail,
+            detail: manifest.config.no_image(),
         });
     }
     let config = contents.verified_document(
@@ -243,6 +275,7 @@ fn image_plan(
     });
     Ok(ImagePlan {
         names: Vec::new(),
+        unusable_names: Vec::new(),
         digest: entry.digest.clone(),
         manifest: bytes,
         config_digest: manifest.config.digest,
@@ -258,9 +291,11 @@ fn layer_plan(
     diff_id: Digest,
     label: String,
 ) -> Result<LayerPlan, StoreError> {
-    if !media_type::is_layer(&layer.media_type) {
+    // Of one without a type, the digest of its content says whether it is what the configuration names.
+    if !layer.media_type.is_empty() && !media_type::is_layer(&layer.media_type) {
         let detail = format!(
-            "layers of type `{}` are not supported",
+            "{}: layers of type `{}` are not supported",
+            layer.media_type_field,
             layer.media_type.escape_debug()
         );
         return Err(StoreError::Unsupported {
@@ -292,22 +327,22 @@ fn layer_plan(
     })
 }
 
-/// The name that an index gives an image, if it is one.
+/// The name that an index gives an image, if it gives one.
 ///
 /// The annotation of the specification often holds no more than a tag. `latest`, or what begins with a digit, is
-/// taken for that, since no image is called so; any other word is a name.
-fn name_of(entry: &Descriptor) -> Result<Option<Reference>, StoreError> {
+/// taken for that, since no image is called so; any other word is a name, if it can be one.
+fn names_of(entry: &Descriptor) -> Names {
+    let mut names = Names::default();
     if let Some(name) = entry.annotation(NAME_FULL) {
-        return name.parse().map(Some).map_err(StoreError::Reference);
+        names.add(name);
+        return names;
     }
-    match entry.annotation(NAME) {
-        None | Some("" | "latest") => Ok(None),
-        Some(tag)
-            if !tag.contains(['/', ':'])
-                && tag.starts_with(|first: char| first.is_ascii_digit()) =>
-        {
-            Ok(None)
-        }
-        Some(name) => name.parse().map(Some).map_err(StoreError::Reference),
+    let is_tag = |name: &str| {
+        let digit = name.starts_with(|first: char| first.is_ascii_digit());
+        name == "latest" || digit && !name.contains(['/', ':'])
+    };
+    if let Some(name) = entry.annotation(NAME).filter(|name| !is_tag(name)) {
+        names.add(name);
     }
+    names
 }
