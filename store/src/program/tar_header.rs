@@ -66,6 +66,12 @@ impl Header {
         self.block[TYPE_FLAG]
     }
 
+    /// Whether as many bytes follow as its size says. Of links, devices, pipes and folders it says nothing: some programs
+    /// write there the size of what is linked to, or of the folder (Go's archive/tar, `isHeaderOnly`; POSIX.1-2017, pax).
+    pub(crate) fn has_content(&self) -> bool {
+        !matches!(self.type_flag(), b'1'..=b'6')
+    }
+
     pub(crate) fn path(&self) -> Vec<u8> {
         let name = text(&self.block[NAME]);
         let prefix = text(&self.block[PREFIX]);

@@ -118,7 +118,8 @@ impl<R: BufRead> TarReader<R> {
                 });
             }
             self.current = String::from_utf8_lossy(&header.path()).into_owned();
-            self.begin_content(self.number(header.size())?)?;
+            let size = self.number(header.size())?;
+            self.begin_content(if header.has_content() { size } else { 0 })?;
             match header.type_flag() {
                 b'L' => extension.path = Some(cut_at_nul(self.document()?)),
                 b'K' => extension.link = Some(cut_at_nul(self.document()?)),
@@ -195,7 +196,7 @@ impl<R: BufRead> TarReader<R> {
         };
         let kind = match header.type_flag() {
             // Before POSIX, a folder was a file whose name ends with a slash.
-            b'0' | b'7' | 0 if path.ends_with(b"/") => Kind::Folder,
+            0 if path.ends_with(b"/") => Kind::Folder,
             b'0' | b'7' | b'S' | 0 => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,
@@ -210,7 +211,9 @@ impl<R: BufRead> TarReader<R> {
                 )));
             }
         };
-        if let Some(size) = extension.size {
+        if kind != Kind::File {
+            self.begin_content(0)?;
+        } else if let Some(size) = extension.size {
             self.begin_content(size)?;
         }
         let sparse = match (header.type_flag(), extension.sparse) {

@@ -14,12 +14,35 @@ fn entry(kind: EntryType, name: &str, mode: u32, owner: u64) -> tar::Header {
     header
 }
 
+/// As before POSIX: a file without a type, whose name ends with a slash.
+fn old_folder(name: &str, size: usize) -> tar::Header {
+    let mut header = Layer::header(EntryType::Regular, name, "", size);
+    header.as_old_mut().linkflag = [0];
+    header.set_mode(0o711);
+    header
+}
+
+fn null_device(name: &str, size: usize) -> tar::Header {
+    let mut header = Layer::header(EntryType::Char, name, "", size);
+    header.set_device_major(1).unwrap();
+    header.set_device_minor(3).unwrap();
+    header
+}
+
 pub(crate) trait Shorthand {
     fn dir(self, name: &str, mode: u32, owner: u64) -> Self;
     fn attributed(self) -> Self;
+    /// Says to have so many bytes, and has none.
+    fn sized(self, kind: EntryType, name: &str, link: &str, size: usize) -> Self;
 }
 
 impl Shorthand for Layer {
+    fn sized(self, kind: EntryType, name: &str, link: &str, size: usize) -> Self {
+        let mut header = Layer::header(kind, name, link, size);
+        header.set_mode(0o755);
+        self.raw(header, &[])
+    }
+
     fn dir(self, name: &str, mode: u32, owner: u64) -> Self {
         self.raw(entry(EntryType::Directory, name, mode, owner), &[])
     }
@@ -389,6 +412,50 @@ pub(crate) fn cases() -> Vec<Case> {
             vec![
                 new().dir("./", 0o711, 3).file("a", b"1"),
                 new().file("b", b"2"),
+            ],
+        ),
+        (
+            "sizes of what has no content",
+            vec![
+                new()
+                    .file("f", b"1")
+                    .sized(EntryType::Link, "g", "f", 1)
+                    .file("empty", b"")
+                    .sized(EntryType::Link, "h", "f", 700)
+                    .file("full", b"2")
+                    .sized(EntryType::Directory, "d/", "", 4096)
+                    .file("d/x", b"3")
+                    .sized(EntryType::Symlink, "s", "f", 1)
+                    .sized(EntryType::Fifo, "p", "", 5)
+                    .raw(null_device("c", 7), &[])
+                    .pax(&[("size", b"5")])
+                    .entry(EntryType::Link, "i", "f")
+                    .file("last", b"4"),
+                new()
+                    .raw(old_folder("old/", 512), &[])
+                    .file("old/x", b"5")
+                    .raw(entry(EntryType::Regular, "slash/", 0o640, 3), b"")
+                    .file("f", b"6"),
+            ],
+        ),
+        (
+            "names and targets with `..` that stay in the layer",
+            vec![
+                new()
+                    .dir("usr/", 0o711, 3)
+                    .dir("usr/lib/", 0o700, 4)
+                    .file("usr/lib/x", b"1")
+                    .symlink("lib", "usr/lib")
+                    .file("usr/../f", b"2")
+                    .hard_link("g", "usr/../usr/lib/../lib/x")
+                    .hard_link("usr/../h", "/usr/./../f"),
+                new()
+                    // By their text, whatever the link says.
+                    .file("lib/../y", b"3")
+                    .file("usr/lib/../../lib/z", b"4")
+                    .hard_link("i", "none/../f")
+                    .file("none/../.wh.g", b"")
+                    .dir("usr/lib/..", 0o750, 5),
             ],
         ),
         (
