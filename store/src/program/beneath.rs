@@ -9,6 +9,7 @@
 use crate::mark::OPAQUE;
 use crate::program::below::Below;
 use crate::program::folders::{Implied, join};
+use crate::program::layer_path::prefixes;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
@@ -216,10 +217,7 @@ impl Beneath {
         if is_opaque(self.root.as_fd())? {
             return Ok(true);
         }
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let ends = slashes.map(|(slash, _)| slash).chain([path.len()]);
-        for end in ends.filter(|end| *end > 0) {
-            let folder = &path[..end];
+        for folder in prefixes(path) {
             match self.own(folder)? {
                 Occupant::Nothing => return Ok(false),
                 Occupant::Folder => {
@@ -228,6 +226,22 @@ impl Beneath {
                     }
                 }
                 Occupant::Whiteout | Occupant::Other => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the folder at `path` can't be there, since this layer has something else in its place, or on the way.
+    pub(crate) fn is_in_file(&mut self, path: &[u8]) -> io::Result<bool> {
+        if self.existing_folder(path).is_ok() {
+            return Ok(false);
+        }
+        let place = self.resolve(path)?;
+        for folder in prefixes(&place) {
+            match self.own(folder)? {
+                Occupant::Folder => {}
+                Occupant::Other => return Ok(true),
+                Occupant::Nothing | Occupant::Whiteout => return Ok(false),
             }
         }
         Ok(false)

@@ -42,6 +42,11 @@ impl Implied {
         }
     }
 
+    /// Each folder before what is in it.
+    pub(crate) fn paths(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.paths.iter().map(Vec::as_slice)
+    }
+
     /// What lower layers have decides where something of this one is.
     pub(crate) fn unsure(&mut self) {
         self.unsure = true;

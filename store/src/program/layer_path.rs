@@ -42,6 +42,13 @@ pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     })
 }
 
+/// The folders on the way to a path, from the top, and it: `a`, `a/b`, `a/b/c`.
+pub(crate) fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let ends = slashes.map(|(slash, _)| slash).chain([path.len()]);
+    ends.filter(|end| *end > 0).map(|end| &path[..end])
+}
+
 pub(crate) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }
@@ -71,5 +78,8 @@ mod tests {
         assert!(inner_path(&[b'a'; 4096]).is_err());
         assert_eq!(split(b"a/b/c"), Some((&b"a/b"[..], &b"c"[..])));
         assert_eq!(split(b"a"), Some((&b""[..], &b"a"[..])));
+        let all: Vec<&[u8]> = prefixes(b"a/b/c").collect();
+        assert_eq!(all, [&b"a"[..], b"a/b", b"a/b/c"]);
+        assert_eq!(prefixes(b"").count(), 0);
     }
 }

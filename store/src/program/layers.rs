@@ -13,11 +13,10 @@
 
 use crate::mark::Mark;
 use crate::program::below::Below;
-use crate::program::beneath::{Beneath, Occupant};
+use crate::program::cleaning::clean;
 use crate::program::error::{Bytes, StoreError};
 use crate::program::hashing::digest_of;
 use crate::program::layer::unpack_layer;
-use crate::program::layer_path::split;
 use crate::program::limits::UNPACK_THREADS_MAX;
 use crate::program::plan::{ImagePlan, LayerPlan};
 use crate::program::progress::say;
@@ -25,9 +24,8 @@ use crate::program::transaction::Transaction;
 use crate::program::unpack::{Ground, Unpacked};
 use crate::program::unpack_error::UnpackError;
 use crate::{Digest, Store, Tree};
-use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{self, File, FileTimes};
+use std::fs;
 use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -233,7 +231,7 @@ impl Load<'_> {
                 StoreError::io("cannot set the owners of folders in", &folder, error)
             })?;
             if done {
-                drop_useless(&first, &folder, &mut ground)?;
+                clean(&first, &folder, &mut ground)?;
                 return self.keep(chain, &layer.diff_id, &first);
             }
         }
@@ -245,7 +243,7 @@ impl Load<'_> {
         inherited.map_err(|error| {
             StoreError::io("cannot set the owners of folders in", &folder, error)
         })?;
-        drop_useless(&unpacked, &folder, &mut below)?;
+        clean(&unpacked, &folder, &mut below)?;
         self.keep(chain, chain, &unpacked)
     }
 
@@ -268,36 +266,6 @@ impl Load<'_> {
         self.layers.sizes.insert(chain.clone(), unpacked.bytes);
         Ok(chain.clone())
     }
-}
-
-/// Removes the marks that hide nothing (in a folder that is this layer's alone, overlayfs would list them as files). Their
-/// folders keep their times.
-fn drop_useless(unpacked: &Unpacked, folder: &Path, below: &mut Below) -> Result<(), StoreError> {
-    let dropped = drop_marks(unpacked, folder, below);
-    dropped.map_err(|error| StoreError::io("cannot clean", folder, error))
-}
-
-fn drop_marks(unpacked: &Unpacked, folder: &Path, below: &mut Below) -> io::Result<()> {
-    let layer = Beneath::open(folder, None)?;
-    for path in &unpacked.whiteouts {
-        // Something may have come into its place.
-        if layer.own(path)? != Occupant::Whiteout || below.look(path)?.is_some() {
-            continue;
-        }
-        let Some((parent, name)) = split(path) else {
-            continue;
-        };
-        let folder = File::from(layer.existing_folder(parent)?);
-        let before = folder.metadata()?;
-        unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir)?;
-        let (accessed, modified) = (before.accessed()?, before.modified()?);
-        folder.set_times(
-            FileTimes::new()
-                .set_accessed(accessed)
-                .set_modified(modified),
-        )?;
-    }
-    Ok(())
 }
 
 /// Unpacks several layers side by side. After a failure no further one is begun, and the first failure is told.

@@ -16,6 +16,7 @@ mod attributes;
 mod below;
 mod beneath;
 mod borrowed;
+mod cleaning;
 mod compression;
 mod error;
 mod folders;

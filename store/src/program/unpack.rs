@@ -325,6 +325,10 @@ impl Unpacker<'_> {
 
     fn whiteout(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), UnpackError> {
         let failed = write_error("cannot make the whiteout", entry);
+        // Nothing can be in a file. One of a lower layer is seen to at the end.
+        if self.root.is_in_file(parent).map_err(&failed)? {
+            return Ok(());
+        }
         let place = self
             .root
             .folder(parent)

@@ -340,6 +340,32 @@ pub(crate) fn cases() -> Vec<Case> {
             vec![tmp(), new().file(".wh.none", b"").dir(".wh.tmp/", 0o755, 0)],
         ),
         (
+            "whiteouts in what is a file below",
+            vec![
+                new()
+                    .file("b", b"1")
+                    .dir("p/", 0o711, 3)
+                    .file("p/b", b"1")
+                    .file("p/x", b"1")
+                    .symlink("l", "b")
+                    .file("q", b"1")
+                    .file("o", b"1"),
+                new()
+                    .file("b/.wh.c", b"")
+                    .file("p/b/.wh.c", b"")
+                    .file("p/b/d/.wh.e", b"")
+                    .file("o/.wh..wh..opq", b"")
+                    .file("p/.wh.x", b"")
+                    .file("own", b"2")
+                    .file("own/.wh.c", b"")
+                    .file("own/.wh..wh..opq", b""),
+                new()
+                    .file("b/.wh.c", b"")
+                    .hard_link("g", "q")
+                    .file("l/.wh.c", b""),
+            ],
+        ),
+        (
             "whiteouts in folders that are not there any more",
             vec![
                 tmp(),
