@@ -196,6 +196,37 @@ fn owner_mode_time_and_attributes_are_kept() {
 }
 
 #[test]
+fn attributes_that_are_left_out_are_told_once() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let folder = TestFolder::new();
+    let label = ("SCHILY.xattr.security.selinux", &b"label"[..]);
+    let lower = Layer::new().pax(&[label]).file("a", b"1").done();
+    let upper = Layer::new()
+        .pax(&[label, ("SCHILY.xattr.trusted.overlay.redirect", b"/etc")])
+        .file("b", b"2")
+        .pax(&[
+            ("SCHILY.xattr.system.posix_acl_default", b"2"),
+            ("SCHILY.acl.access", b"user::rw-"),
+        ])
+        .file("c", b"3")
+        .pax(&[("SCHILY.xattr.trusted.note", b"n")])
+        .symlink("d", "c")
+        // Unpacked twice: first without a look below.
+        .hard_link("e", "a")
+        .done();
+    let image = TestImage::new("x", &[lower, upper]);
+    let outcome = folder.load(&image.oci()).succeeded();
+    let told = "left out attributes of files: SCHILY.acl.access (1), security.selinux (2), \
+                system.posix_acl_default (1), trusted.note (1), trusted.overlay.redirect (1)\n";
+    assert_eq!(outcome.out.matches("left out").count(), 1, "{outcome:?}");
+    assert!(outcome.out.contains(told), "{outcome:?}");
+    let again = folder.load(&image.oci()).succeeded();
+    assert!(!again.out.contains("left out"), "{again:?}");
+}
+
+#[test]
 fn long_names_and_names_that_are_not_utf8_are_kept() {
     if !is_root("unpacking images") {
         return;

@@ -1,7 +1,9 @@
 //! Folders of a layer that need something at its end: their time, or the attributes that lower layers gave them.
 
+use crate::program::attributes::is_mark;
 use crate::program::below::Below;
 use crate::program::beneath::Beneath;
+use crate::program::tarball::Time;
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +14,19 @@ use sys::folder::Status;
 
 /// Longest value of an extended attribute: `XATTR_SIZE_MAX` of linux/limits.h.
 const ATTRIBUTE_BYTES_MAX: usize = 65536;
+
+/// What a layer says of a folder and that is set when nothing is put into it any more.
+#[derive(Debug)]
+pub(crate) struct FolderEnd {
+    pub(crate) time: Time,
+    pub(crate) default_acl: Option<Vec<u8>>,
+}
+
+impl FolderEnd {
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.default_acl.as_ref().map_or(0, Vec::len)
+    }
+}
 
 /// The folders that a layer's entries lie in and that it doesn't describe: they keep what lower layers gave them
 /// (OCI image-spec, layer.md). Paths without links.
@@ -92,7 +107,7 @@ pub(crate) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::R
     let status = Status::of(from)?;
     status.apply(to)?;
     for name in sys::xattr::names(from)? {
-        if name.to_bytes().starts_with(b"trusted.") {
+        if is_mark(name.to_bytes()) {
             continue;
         }
         if let Some(value) = sys::xattr::get(from, &name, ATTRIBUTE_BYTES_MAX)? {

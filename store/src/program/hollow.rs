@@ -4,9 +4,8 @@
 //! nothing.
 
 use crate::program::beneath::{Beneath, Occupant, make_whiteout};
-use crate::program::folders::PathMap;
+use crate::program::folders::{FolderEnd, PathMap};
 use crate::program::layer_path::split;
-use crate::program::tarball::Time;
 use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::collections::BTreeSet;
@@ -49,7 +48,7 @@ impl Hollow {
         &self,
         root: &mut Beneath,
         is_bottom: bool,
-        described: &PathMap<Time>,
+        described: &PathMap<FolderEnd>,
         whiteouts: &mut PathMap<()>,
     ) -> io::Result<()> {
         for candidate in self.candidates.iter().rev() {

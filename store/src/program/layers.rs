@@ -12,6 +12,7 @@
 //! layer's is its diff_id.
 
 use crate::mark::Mark;
+use crate::program::attributes::LeftOut;
 use crate::program::below::Below;
 use crate::program::cleaning::clean;
 use crate::program::error::{Bytes, StoreError};
@@ -40,9 +41,20 @@ pub(crate) struct Layers {
     names: HashMap<Digest, Digest>,
     /// Name in `layers/` → bytes.
     sizes: HashMap<Digest, u64>,
+    /// Attributes that are in the archive and not in the store; by diff_id, since a layer may be unpacked twice.
+    left_out: BTreeMap<Digest, LeftOut>,
 }
 
 impl Layers {
+    /// Of all layers that were unpacked.
+    pub(crate) fn left_out(&self) -> LeftOut {
+        let mut all = LeftOut::default();
+        for left_out in self.left_out.values() {
+            all.add_all(left_out);
+        }
+        all
+    }
+
     /// Name in `layers/` and bytes of each layer of an image, bottom first.
     pub(crate) fn of(&self, image: &ImagePlan) -> Vec<(Digest, u64)> {
         chain_ids(image)
@@ -137,6 +149,11 @@ impl Load<'_> {
             }
         }
         self.first = unpack_layers(self.transaction, &missing, &self.lowest)?;
+        let unpacked = self.first.iter().filter_map(|(name, first)| {
+            let left_out = first.as_ref()?.left_out.clone();
+            Some((name.clone(), left_out))
+        });
+        self.layers.left_out.extend(unpacked);
         Ok(())
     }
 
@@ -237,6 +254,8 @@ impl Load<'_> {
         }
         let below = Below::open(&ground).map_err(open_failed)?;
         let unpacked = store_layer(self.transaction, layer, chain, Ground::Layers(below))?;
+        let left_out = unpacked.left_out.clone();
+        self.layers.left_out.insert(layer.diff_id.clone(), left_out);
         let folder = self.transaction.layer_folder(chain);
         let mut below = Below::open(&ground).map_err(open_failed)?;
         let inherited = unpacked.implied.inherit(&folder, &mut below);
@@ -348,12 +367,6 @@ fn store_layer(
         Bytes(unpacked.bytes),
         unpacked.entries
     ));
-    if unpacked.ignored_attributes > 0 {
-        let (label, count) = (&layer.label, unpacked.ignored_attributes);
-        say(&format!(
-            "{label}: ignoring {count} user attributes, which this file system can't hold"
-        ));
-    }
     Ok(unpacked)
 }
 

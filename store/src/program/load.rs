@@ -92,6 +92,10 @@ fn prepare(
         Naming::StillHere => keep_known_names(tree, &mut images)?,
     }
     let layers = store_layers(tree, transaction, &images)?;
+    let left_out = layers.left_out();
+    if !left_out.is_empty() {
+        say(&format!("left out attributes of files: {left_out}"));
+    }
     let mut records = Vec::new();
     for image in &images {
         transaction.add_blob(&image.digest, &image.manifest)?;

@@ -14,6 +14,8 @@ pub(crate) struct Extension {
     pub(crate) gid: Option<u64>,
     pub(crate) mtime: Option<Time>,
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names of those in forms that no program reads that unpacks images.
+    pub(crate) unread_attributes: Vec<Vec<u8>>,
     pub(crate) sparse: Option<PaxSparse>,
 }
 
@@ -58,6 +60,9 @@ impl Extension {
                 }
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.attributes.push((name.to_vec(), value.to_vec()));
+                } else if key.starts_with(b"SCHILY.acl.") || key.starts_with(b"RHT.security.") {
+                    // Lists and labels as text, of star and GNU tar.
+                    self.unread_attributes.push(key.to_vec());
                 }
             }
         }

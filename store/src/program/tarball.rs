@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) device: (u64, u64),
     /// Name and value.
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names of those in forms that aren't read.
+    pub(crate) unread_attributes: Vec<Vec<u8>>,
     /// Where the content begins, from the start of the archive.
     pub(crate) offset: u64,
 }
@@ -245,6 +247,7 @@ impl<R: BufRead> TarReader<R> {
                 self.number(header.device_minor())?,
             ),
             attributes: extension.attributes,
+            unread_attributes: extension.unread_attributes,
             offset: self.position,
         })
     }

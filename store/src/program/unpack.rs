@@ -4,20 +4,22 @@
 //! 0:0, `.wh..wh..opq` the opaque mark of its folder. They concern lower layers only: what the same layer brings
 //! under that name stays.
 //!
-//! Owner, group, mode, time and some attributes (`attributes`) are kept. What a layer takes from those below it
+//! Owner, group, mode, time and attributes (`attributes`) are kept. What a layer takes from those below it
 //! (folders that it doesn't describe, hard links) is in `folders` and `borrowed`.
 
-use crate::program::attributes::{set_attributes, time_spec};
+use crate::program::attributes::{
+    LeftOut, folder_end, leave_out, set_attributes, set_default_acl, time_spec,
+};
 use crate::program::below::Below;
 use crate::program::beneath::{self, Beneath, Occupant};
 use crate::program::borrowed::Borrowed;
-use crate::program::folders::{Implied, PathMap, join, take_tree};
+use crate::program::folders::{FolderEnd, Implied, PathMap, join, take_tree};
 use crate::program::hollow::Hollow;
 use crate::program::layer_path::{inner_path, shown, split};
 use crate::program::limits::FOLDER_NAME_BYTES_MAX;
 use crate::program::meter::Meter;
 use crate::program::sparse::Placement;
-use crate::program::tarball::{Entry, Kind, TarReader, Time};
+use crate::program::tarball::{Entry, Kind, TarReader};
 use crate::program::unpack_error::{UnpackError, refuse, write_error};
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, futimens, makedev, mknodat, utimensat};
@@ -50,8 +52,7 @@ pub(crate) struct Unpacked {
     /// Of all files' content, without holes.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
-    /// `user.*` attributes that the file system can't hold.
-    pub(crate) ignored_attributes: u64,
+    pub(crate) left_out: LeftOut,
     /// It describes its root folder.
     pub(crate) has_root: bool,
     pub(crate) implied: Implied,
@@ -113,11 +114,10 @@ struct Unpacker<'a> {
     is_bottom: bool,
     borrowed: Borrowed,
     meter: &'a Meter,
-    /// Their times are set at the end, when nothing is put into them any more.
-    folders: PathMap<Time>,
+    folders: PathMap<FolderEnd>,
     whiteouts: PathMap<()>,
     hollow: Hollow,
-    /// Of folders and whiteouts.
+    /// Of folders, with what is set at their end, and whiteouts.
     name_bytes: usize,
     unpacked: Unpacked,
 }
@@ -155,9 +155,9 @@ impl Unpacker<'_> {
         if entry.kind != Kind::Folder {
             return Err(refuse(entry, "it takes the place of the root folder"));
         }
-        set_attributes(self.root.root(), entry, &mut self.unpacked)?;
+        set_attributes(self.root.root(), entry, &mut self.unpacked.left_out)?;
         self.unpacked.has_root = true;
-        self.folders.insert(Vec::new(), entry.mtime);
+        self.described(Vec::new(), entry);
         Ok(())
     }
 
@@ -175,11 +175,16 @@ impl Unpacker<'_> {
             self.root.forget();
             self.whiteouts.remove(&path);
         }
-        set_attributes(folder.as_fd(), entry, &mut self.unpacked)?;
+        set_attributes(folder.as_fd(), entry, &mut self.unpacked.left_out)?;
         self.root.implied().remove(&path);
-        self.name_bytes += path.len() + size_of::<(Vec<u8>, Time)>();
-        self.folders.insert(path, entry.mtime);
+        self.described(path, entry);
         Ok(())
+    }
+
+    fn described(&mut self, path: Vec<u8>, entry: &Entry) {
+        let end = folder_end(entry);
+        self.name_bytes += path.len() + size_of::<Vec<u8>>() + end.bytes();
+        self.folders.insert(path, end);
     }
 
     fn file<R: BufRead>(
@@ -217,7 +222,7 @@ impl Unpacker<'_> {
             }
         }
         self.unpacked.bytes += entry.size;
-        set_attributes(file.as_fd(), entry, &mut self.unpacked)?;
+        set_attributes(file.as_fd(), entry, &mut self.unpacked.left_out)?;
         let time = time_spec(entry.mtime);
         futimens(&file, &time, &time)
             .map_err(|error| write_error("cannot set the time of", entry)(error.into()))
@@ -423,6 +428,7 @@ impl Unpacker<'_> {
         parent: &[u8],
         name: &[u8],
     ) -> Result<(), UnpackError> {
+        leave_out(entry, &mut self.unpacked.left_out);
         let place = self
             .root
             .folder(parent)
@@ -471,10 +477,13 @@ impl Unpacker<'_> {
             &self.folders,
             &mut self.whiteouts,
         )?;
-        for (path, time) in &self.folders {
-            // One that was replaced later in the layer has no time to set.
+        for (path, end) in &self.folders {
+            // One that was replaced later in the layer has nothing to set.
             if let Ok(folder) = self.root.existing_folder(path) {
-                let time = time_spec(*time);
+                if let Some(acl) = &end.default_acl {
+                    set_default_acl(folder.as_fd(), acl, &mut self.unpacked.left_out)?;
+                }
+                let time = time_spec(end.time);
                 let _ = futimens(&folder, &time, &time);
             }
         }

@@ -56,6 +56,29 @@ impl Shorthand for Layer {
     }
 }
 
+/// An access control list as it is stored (linux/posix_acl_xattr.h, version 2): everybody's rights, those of one user, and
+/// the mask.
+fn acl(owner: u16, user: u32, mask: u16) -> Vec<u8> {
+    const NOBODY: u32 = u32::MAX;
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, owner, NOBODY),
+        (0x02, 4, user),
+        (0x04, 4, NOBODY),
+        (0x10, mask, NOBODY),
+        (0x20, 0, NOBODY),
+    ];
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(rights.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
+}
+
+/// cap_net_raw+ep (capabilities(7), revision 2).
+const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
 pub(crate) fn cases() -> Vec<Case> {
     let new = Layer::new;
     let tmp = || {
@@ -438,6 +461,36 @@ pub(crate) fn cases() -> Vec<Case> {
             vec![
                 new().dir("./", 0o711, 3).file("a", b"1"),
                 new().file("b", b"2"),
+            ],
+        ),
+        (
+            "lists, capabilities and other attributes, of folders that a layer implies, too",
+            vec![
+                new()
+                    .pax(&[
+                        ("SCHILY.xattr.system.posix_acl_access", &acl(7, 1000, 5)),
+                        ("SCHILY.xattr.system.posix_acl_default", &acl(7, 1001, 7)),
+                        ("SCHILY.xattr.security.capability", CAPABILITY),
+                        ("SCHILY.xattr.trusted.note", b"t"),
+                    ])
+                    .dir("d/", 0o2750, 3)
+                    .pax(&[("SCHILY.xattr.system.posix_acl_access", &acl(6, 1002, 4))])
+                    .raw(entry(EntryType::Regular, "d/listed", 0o640, 4), b"")
+                    .file("d/plain", b"1")
+                    .dir("d/e/", 0o711, 5)
+                    .pax(&[
+                        ("SCHILY.xattr.security.capability", CAPABILITY),
+                        ("SCHILY.xattr.security.ima", b"\x01any"),
+                        ("SCHILY.xattr.trusted.note", b"t"),
+                        ("SCHILY.xattr.user.note", b"u"),
+                    ])
+                    .raw(entry(EntryType::Regular, "ping", 0o755, 6), b""),
+                new()
+                    .file("d/e/x", b"2")
+                    .file("d/y", b"2")
+                    .hard_link("linked", "d/listed")
+                    .hard_link("pong", "ping"),
+                new().file("d/.wh.plain", b""),
             ],
         ),
         (
