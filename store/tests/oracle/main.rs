@@ -18,8 +18,9 @@ mod common;
 mod view;
 
 use cases::{Shorthand, cases};
-use common::{Layer, TestFolder, TestImage, gzip, is_root};
+use common::{Layer, TestFolder, TestImage, gzip, is_root, zstd};
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::process::Command;
 use view::{Mounted, View, node, view};
@@ -28,10 +29,13 @@ use view::{Mounted, View, node, view};
 const ARCHIVES_BEFORE: i64 = 1_700_000_000;
 
 fn compare(folder: &TestFolder, name: &str, image: &TestImage) {
-    let theirs = umoci(folder, image);
+    compare_with(folder, name, image, &umoci(folder, image));
+}
+
+fn compare_with(folder: &TestFolder, name: &str, image: &TestImage, theirs: &Path) {
     let stored = folder.store().image(&image.name).unwrap();
     let mounted = Mounted::of(&stored.layers, &folder.path().join("empty"));
-    let (ours, theirs_view) = (view(&mounted.path()), view(&theirs));
+    let (ours, theirs_view) = (view(&mounted.path()), view(theirs));
     assert_same(name, ours, &theirs_view);
     let root = |place: &Path| {
         let mut root = node(place, String::new());
@@ -39,10 +43,10 @@ fn compare(folder: &TestFolder, name: &str, image: &TestImage) {
         root
     };
     match &stored.root {
-        Some(ours) => assert_eq!(root(ours), root(&theirs), "{name}: the root"),
+        Some(ours) => assert_eq!(root(ours), root(theirs), "{name}: the root"),
         None => {
             let plain = folder.path().join("empty");
-            assert_eq!(root(&plain), root(&theirs), "{name}: the root");
+            assert_eq!(root(&plain), root(theirs), "{name}: the root");
         }
     }
 }
@@ -88,9 +92,14 @@ fn umoci(folder: &TestFolder, image: &TestImage) -> std::path::PathBuf {
     bundle.join("rootfs")
 }
 
-fn image_of(name: &str, layers: Vec<Layer>) -> TestImage {
+/// The image, and the same compressed by zstd, which this umoci can't read.
+fn images_of(name: &str, layers: Vec<Layer>) -> (TestImage, TestImage) {
     let layers: Vec<Vec<u8>> = layers.into_iter().map(Layer::done).collect();
-    TestImage::new(name, &layers).compressed(gzip, "+gzip")
+    let plain = TestImage::new(name, &layers);
+    (
+        plain.clone().compressed(gzip, "+gzip"),
+        plain.compressed(zstd, "+zstd"),
+    )
 }
 
 fn ready() -> bool {
@@ -107,10 +116,12 @@ fn a_container_sees_what_the_layers_say_one_after_the_other() {
     if !ready() {
         return;
     }
-    for (name, layers) in cases() {
+    for (index, (name, layers)) in cases().into_iter().enumerate() {
         let folder = TestFolder::new();
-        let image = image_of("case", layers);
-        for archive in [image.oci(), image.docker()] {
+        let (image, other) = images_of("case", layers);
+        // What is here already isn't unpacked again: each case has its turn with one of them.
+        let first = if index % 2 == 0 { &image } else { &other };
+        for archive in [first.oci(), image.docker()] {
             let outcome = folder.load(&archive);
             assert!(outcome.ok, "{name}: {outcome:?}");
             compare(&folder, name, &image);
@@ -173,5 +184,105 @@ fn the_same_layers_in_several_images() {
         );
         let again = folder.load(&images[1].oci()).succeeded();
         assert_eq!(again.out.matches("already here").count(), 4, "{again:?}");
+    }
+}
+
+/// As `docker save` writes a layer that occurs twice, and in all other ways.
+#[test]
+fn layers_of_a_docker_archive_that_are_links() {
+    if !ready() {
+        return;
+    }
+    let base = Layer::new().dir("srv/", 0o2750, 1000).file("f", b"1");
+    let upper = Layer::new().file("srv/x", b"2").hard_link("g", "f");
+    let (base, upper) = (base.done(), upper.done());
+    let image = TestImage::new(
+        "case",
+        &[base.clone(), upper.clone(), base.clone(), upper.clone()],
+    );
+    let list = serde_json::json!([{
+        "Config": "c.json", "RepoTags": ["case"],
+        "Layers": ["a/layer.tar", "b/layer.tar", "c/layer.tar", "d.tar"],
+    }]);
+    let archive = Layer::new()
+        .symlink("c/layer.tar", "../a/../a/layer.tar")
+        .symlink("d.tar", "/e/layer.tar")
+        .symlink("e", "b")
+        .file("a/layer.tar", &base)
+        .file("shared/upper", &upper)
+        .hard_link("b/layer.tar", "shared/upper")
+        .file("c.json", &image.config_bytes())
+        .file("manifest.json", list.to_string().as_bytes())
+        .done();
+    for load in [TestFolder::load, TestFolder::load_stream] {
+        let folder = TestFolder::new();
+        load(&folder, &archive).succeeded();
+        compare(&folder, "links", &image);
+    }
+}
+
+/// Each form that GNU tar writes, as it unpacks it (whether there are holes, `sparse.rs` looks).
+#[test]
+fn sparse_files_have_their_content() {
+    if !ready() {
+        return;
+    }
+    let source = TestFolder::new();
+    for (name, size, parts) in [
+        ("few", 1 << 20, 1),
+        ("many", 9 << 20, 130),
+        ("none", 1 << 20, 0),
+    ] {
+        let file = fs::File::create(source.path().join(name)).unwrap();
+        file.set_len(size).unwrap();
+        for part in 0..parts {
+            let bytes = format!("part {part}").repeat(600);
+            file.write_all_at(bytes.as_bytes(), 4096 + part * 65536)
+                .unwrap();
+        }
+    }
+    let forms: [&[&str]; 4] = [
+        &["--format=gnu"],
+        &["--format=posix", "--sparse-version=0.0"],
+        &["--format=posix", "--sparse-version=0.1"],
+        &["--format=posix", "--sparse-version=1.0"],
+    ];
+    for form in forms {
+        let output = Command::new("tar")
+            .args(["--create", "--sparse", "--hole-detection=raw", "--file=-"])
+            .args(form)
+            .arg("--mtime=@1500000000")
+            .arg("--directory")
+            .args([
+                source.path(),
+                Path::new("few"),
+                Path::new("many"),
+                Path::new("none"),
+            ])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let folder = TestFolder::new();
+        let (layer, theirs) = (
+            folder.write("layer", &output.stdout),
+            folder.path().join("tar"),
+        );
+        let image = TestImage::new("case", &[output.stdout]).compressed(gzip, "+gzip");
+        folder.load(&image.oci()).succeeded();
+        fs::DirBuilder::new().mode(0o755).create(&theirs).unwrap();
+        let extract = [
+            "--extract",
+            "--preserve-permissions",
+            "--same-owner",
+            "--directory",
+        ];
+        let extract = Command::new("tar")
+            .args(extract)
+            .arg(&theirs)
+            .arg("--file")
+            .arg(layer)
+            .status();
+        assert!(extract.unwrap().success());
+        compare_with(&folder, &form.join(" "), &image, &theirs);
     }
 }

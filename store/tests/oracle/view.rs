@@ -114,11 +114,15 @@ impl Mounted {
     pub(crate) fn of(layers: &[PathBuf], empty: &Path) -> Self {
         fs::create_dir_all(empty).unwrap();
         let overlay = FileSystem::open(c"overlay").unwrap();
-        // Short names: the kernel takes 255 bytes. Overlayfs wants two layers at least.
+        // Short names: the kernel takes 255 bytes. Overlayfs wants two layers at least, and none twice: as for a
+        // container, one counts where it lies topmost.
+        let topmost = |(index, layer): &(usize, &PathBuf)| !layers[index + 1..].contains(layer);
         let open: Vec<File> = layers
             .iter()
+            .enumerate()
+            .filter(topmost)
             .rev()
-            .map(PathBuf::as_path)
+            .map(|(_, layer)| layer.as_path())
             .chain([empty])
             .map(|path| File::open(path).unwrap())
             .collect();
