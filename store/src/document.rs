@@ -2,8 +2,8 @@
 //! absent for a text, a number, a list or a map, names of fields match whatever their case, unknown fields are no
 //! error, and invalid UTF-8 is replaced. Messages name the field.
 
-use serde_json::Value;
-use std::collections::BTreeMap;
+use crate::json::{self, SyntaxError, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A whole document.
@@ -38,11 +38,14 @@ static ABSENT: Value = Value::Null;
 
 impl Document {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let text = String::from_utf8_lossy(bytes);
-        match serde_json::from_str(&text) {
+        match json::parse(bytes) {
             Ok(value) => Ok(Self { value }),
-            Err(error) => Err(DocumentError {
-                reason: format!("it is not JSON: {error}"),
+            Err(SyntaxError {
+                reason,
+                line,
+                column,
+            }) => Err(DocumentError {
+                reason: format!("it is not JSON: {reason}, at line {line} column {column}"),
             }),
         }
     }
@@ -62,10 +65,10 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn is_null(&self) -> bool {
-        self.value.is_null()
+        *self.value == Value::Null
     }
 
-    /// A field of this object: the one of exactly this name, or else of this name in another case.
+    /// A field of this object, whatever the case of its name; the last one, if there are several.
     pub(crate) fn get(&self, name: &str) -> Result<Field<'a>, DocumentError> {
         let path = match self.path.as_str() {
             "" => name.to_owned(),
@@ -73,14 +76,11 @@ impl<'a> Field<'a> {
         };
         let value = match self.value {
             Value::Null => &ABSENT,
-            Value::Object(fields) => fields
-                .get(name)
-                .or_else(|| {
-                    let mut other = fields.iter();
-                    let found = other.find(|(key, _)| key.eq_ignore_ascii_case(name));
-                    found.map(|(_, value)| value)
-                })
-                .unwrap_or(&ABSENT),
+            Value::Object(fields) => {
+                let mut named = fields.iter();
+                let last = named.rfind(|(key, _)| key.eq_ignore_ascii_case(name));
+                last.map_or(&ABSENT, |(_, value)| value)
+            }
             _ => return Err(self.wrong("an object")),
         };
         Ok(Field { value, path })
@@ -90,7 +90,7 @@ impl<'a> Field<'a> {
     pub(crate) fn text(&self) -> Result<String, DocumentError> {
         match self.value {
             Value::Null => Ok(String::new()),
-            Value::String(text) => Ok(text.clone()),
+            Value::Text(text) => Ok(text.clone()),
             _ => Err(self.wrong("a text")),
         }
     }
@@ -99,17 +99,18 @@ impl<'a> Field<'a> {
     pub(crate) fn number(&self) -> Result<Option<i64>, DocumentError> {
         match self.value {
             Value::Null => Ok(None),
-            value => match value.as_i64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(self.wrong("a whole number")),
+            Value::Number(number) => match number.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(self.wrong("a whole number")),
             },
+            _ => Err(self.wrong("a whole number")),
         }
     }
 
     pub(crate) fn list(&self) -> Result<Vec<Field<'a>>, DocumentError> {
         match self.value {
             Value::Null => Ok(Vec::new()),
-            Value::Array(values) => Ok(values
+            Value::List(values) => Ok(values
                 .iter()
                 .enumerate()
                 .map(|(index, value)| Field {
@@ -128,35 +129,35 @@ impl<'a> Field<'a> {
     /// One text stands for a list of it (moby's `StrSlice`).
     pub(crate) fn one_or_many(&self) -> Result<Vec<String>, DocumentError> {
         match self.value {
-            Value::String(text) => Ok(vec![text.clone()]),
-            Value::Null | Value::Array(_) => self.texts(),
+            Value::Text(text) => Ok(vec![text.clone()]),
+            Value::Null | Value::List(_) => self.texts(),
             _ => Err(self.wrong("a list of texts")),
         }
     }
 
+    /// In the order of the alphabet.
     pub(crate) fn keys(&self) -> Result<Vec<String>, DocumentError> {
-        match self.value {
-            Value::Null => Ok(Vec::new()),
-            Value::Object(fields) => Ok(fields.keys().cloned().collect()),
-            _ => Err(self.wrong("an object")),
-        }
+        let names: BTreeSet<&String> = self.fields()?.iter().map(|(name, _)| name).collect();
+        Ok(names.into_iter().cloned().collect())
     }
 
     pub(crate) fn map(&self) -> Result<BTreeMap<String, String>, DocumentError> {
-        self.keys()?
-            .into_iter()
-            .map(|key| {
-                let text = match self.value.get(&key) {
-                    Some(value) => Field {
-                        value,
-                        path: format!("{}[{key:?}]", self.path),
-                    }
-                    .text()?,
-                    None => String::new(),
-                };
-                Ok((key, text))
-            })
-            .collect()
+        let entries = self.fields()?.iter().map(|(name, value)| {
+            let field = Field {
+                value,
+                path: format!("{}[{name:?}]", self.path),
+            };
+            Ok((name.clone(), field.text()?))
+        });
+        entries.collect()
+    }
+
+    fn fields(&self) -> Result<&'a [(String, Value)], DocumentError> {
+        match self.value {
+            Value::Null => Ok(&[]),
+            Value::Object(fields) => Ok(fields),
+            _ => Err(self.wrong("an object")),
+        }
     }
 
     /// The text in another form.
@@ -173,11 +174,12 @@ impl<'a> Field<'a> {
     fn wrong(&self, wanted: &str) -> DocumentError {
         let found = match self.value {
             Value::Null => "null",
-            Value::Bool(_) => "true or false",
+            Value::Bool => "true or false",
             Value::Number(_) => "a number",
-            Value::String(_) => "a text",
-            Value::Array(_) => "a list",
+            Value::Text(_) => "a text",
+            Value::List(_) => "a list",
             Value::Object(_) => "an object",
+            Value::Deep => "nested too deep",
         };
         let path = match self.path.as_str() {
             "" => "the document",

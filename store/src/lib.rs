@@ -39,6 +39,7 @@ mod document;
 mod error;
 mod image;
 mod image_id;
+mod json;
 mod lock;
 mod mark;
 mod program;

@@ -13,6 +13,9 @@ struct Documents {
     entry: Value,
 }
 
+/// Puts a value somewhere.
+type Change = Box<dyn Fn(&mut Documents, Value)>;
+
 /// The archive of an image whose documents were changed.
 fn changed(change: impl Fn(&mut Documents)) -> Vec<u8> {
     changed_text(change, |config| config)
@@ -82,7 +85,7 @@ fn null_and_absent_and_empty_give_the_same_image() {
         return;
     }
     let plain = load(&changed(|_| ()), "x");
-    let mut changes: Vec<(&str, Box<dyn Fn(&mut Documents, Value)>)> = vec![
+    let mut changes: Vec<(&str, Change)> = vec![
         ("os", Box::new(|to, value| to.config["os"] = value)),
         (
             "variant",
@@ -159,7 +162,7 @@ fn null_and_absent_and_empty_give_the_same_image() {
             Box::new(|to, value| to.config["config"]["Volumes"]["/d"] = value),
         ),
         (
-            "config.size",
+            "config's annotations",
             Box::new(|to, value| to.manifest["config"]["annotations"] = value),
         ),
         (
@@ -191,6 +194,23 @@ fn null_and_absent_and_empty_give_the_same_image() {
         let archive = changed(|documents| change(documents, Value::Null));
         assert_eq!(load(&archive, "x"), plain, "{name}");
     }
+}
+
+#[test]
+fn odd_json_that_go_reads_gives_the_same_image() {
+    if !is_root("unpacking images") {
+        return;
+    }
+    let plain = load(&changed(|_| ()), "x");
+    let deep = format!("{}{}", "[".repeat(9_000), "]".repeat(9_000));
+    for odd in ["1e999", r#""\ud800""#, &deep, r#"{"a":1,"a":2}"#] {
+        let field = format!(r#"{{"zzz":{odd},"#);
+        let archive = changed_text(|_| (), |config| config.replacen('{', &field, 1));
+        assert_eq!(load(&archive, "x"), plain);
+    }
+    let lone = changed_text(|_| (), |config| config.replace(r#""A=1""#, r#""A=\ud800""#));
+    let replaced = changed(|to| to.config["config"]["Env"] = json!(["A=\u{fffd}"]));
+    assert_eq!(load(&lone, "x"), load(&replaced, "x"));
 }
 
 #[test]
