@@ -29,6 +29,7 @@ mod layers;
 mod limits;
 mod list;
 mod load;
+mod marks;
 mod media_type;
 mod meter;
 mod pax;

@@ -17,6 +17,7 @@ use crate::program::folders::{FolderEnd, Implied, PathMap, join, take_tree};
 use crate::program::hollow::Hollow;
 use crate::program::layer_path::{inner_path, shown, split};
 use crate::program::limits::FOLDER_NAME_BYTES_MAX;
+use crate::program::marks::{AUFS_LINKS, Marks, OPAQUE_NAME, WHITEOUT_PREFIX, marks};
 use crate::program::meter::Meter;
 use crate::program::sparse::Placement;
 use crate::program::tarball::{Entry, Kind, TarReader};
@@ -29,13 +30,6 @@ use std::io::{self, BufRead, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-const WHITEOUT_PREFIX: &[u8] = b".wh.";
-const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
-/// Other marks of aufs, which mean nothing elsewhere.
-const AUFS_PREFIX: &[u8] = b".wh..wh.";
-/// Aufs' folder of files of many names: hard links lead to it.
-const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
 
 /// What is below a layer while it is unpacked.
 pub(crate) enum Ground {
@@ -490,33 +484,6 @@ impl Unpacker<'_> {
         self.unpacked.whiteouts = self.whiteouts.into_keys().collect();
         self.unpacked.implied = self.root.into_implied();
         Ok(self.unpacked)
-    }
-}
-
-/// What an entry's name says of it.
-enum Marks {
-    None,
-    Whiteout,
-    /// Of aufs, to be left out.
-    Aufs,
-    /// In aufs' folder of files of many names.
-    Link,
-}
-
-fn marks(path: &[u8]) -> Marks {
-    let (folder, name) = split(path).unwrap_or_default();
-    let mut folders = folder.split(|byte| *byte == b'/');
-    if folders.clone().next() == Some(AUFS_LINKS) {
-        return Marks::Link;
-    }
-    if folders.any(|name| name.starts_with(AUFS_PREFIX)) {
-        return Marks::Aufs;
-    }
-    match name {
-        OPAQUE_NAME => Marks::Whiteout,
-        name if name.starts_with(AUFS_PREFIX) => Marks::Aufs,
-        name if name.starts_with(WHITEOUT_PREFIX) => Marks::Whiteout,
-        _ => Marks::None,
     }
 }
 

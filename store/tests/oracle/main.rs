@@ -15,10 +15,12 @@
 mod cases;
 #[path = "../common/mod.rs"]
 mod common;
+mod odd_cases;
 mod view;
 
 use cases::{Shorthand, cases};
 use common::{Layer, TestFolder, TestImage, gzip, is_root, zstd};
+use odd_cases::odd_cases;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
@@ -116,7 +118,7 @@ fn a_container_sees_what_the_layers_say_one_after_the_other() {
     if !ready() {
         return;
     }
-    for (index, (name, layers)) in cases().into_iter().enumerate() {
+    for (index, (name, layers)) in cases().into_iter().chain(odd_cases()).enumerate() {
         let folder = TestFolder::new();
         let (image, other) = images_of("case", layers);
         // What is here already isn't unpacked again: each case has its turn with one of them.
