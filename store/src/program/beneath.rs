@@ -10,6 +10,7 @@ use crate::mark::OPAQUE;
 use crate::program::below::Below;
 use crate::program::folders::{Implied, join};
 use crate::program::layer_path::prefixes;
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
@@ -245,6 +246,43 @@ impl Beneath {
             }
         }
         Ok(false)
+    }
+
+    /// A folder that this layer had only for whiteouts in it has been removed by one: what comes into it now is in a new one,
+    /// which has nothing of what was there below.
+    pub(crate) fn make_anew(&mut self, path: &[u8]) -> io::Result<()> {
+        if !self.implied.contains(path) || !self.holds_nothing(path)? {
+            return Ok(());
+        }
+        self.implied.remove_tree(path);
+        if self.below.is_none() {
+            // It may be a link there, and the whiteouts belong where that leads.
+            self.implied.unsure();
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing in it but folders of the same kind.
+    fn holds_nothing(&self, path: &[u8]) -> io::Result<bool> {
+        let mut left = vec![path.to_vec()];
+        while let Some(folder) = left.pop() {
+            if !self.implied.contains(&folder) {
+                return Ok(false);
+            }
+            let mut opened = Dir::from_fd(self.existing_folder(&folder)?)?;
+            for entry in opened.iter() {
+                let name = entry?.file_name().to_bytes().to_vec();
+                if name == b"." || name == b".." {
+                    continue;
+                }
+                let path = join(&folder, &name);
+                if self.own(&path)? != Occupant::Folder {
+                    return Ok(false);
+                }
+                left.push(path);
+            }
+        }
+        Ok(true)
     }
 
     /// What was a file before becomes a folder: the later entry wins.

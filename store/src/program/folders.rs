@@ -43,6 +43,10 @@ impl Implied {
         self.paths.insert(path.to_vec());
     }
 
+    pub(crate) fn contains(&self, path: &[u8]) -> bool {
+        self.paths.contains(path)
+    }
+
     /// It has been described.
     pub(crate) fn remove(&mut self, path: &[u8]) {
         self.paths.remove(path);

@@ -352,6 +352,7 @@ impl Unpacker<'_> {
                 let made = beneath::open_folder(place.folder, hidden)
                     .and_then(|folder| beneath::make_opaque(folder.as_fd()));
                 made.and_then(|()| self.drop_whiteouts(&path))
+                    .and_then(|()| self.root.make_anew(&path))
                     .map_err(failed)
             }
             Occupant::Nothing => {

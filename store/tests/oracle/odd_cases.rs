@@ -120,6 +120,36 @@ pub(crate) fn odd_cases() -> Vec<Case> {
             ],
         ),
         (
+            "whiteouts in a folder, then one of it, then the folder anew",
+            vec![
+                new()
+                    .dir("a/", 0o711, 3)
+                    .dir("a/c/", 0o700, 5)
+                    .file("a/c/x", b"1")
+                    .dir("b/", 0o711, 3)
+                    .dir("b/c/", 0o700, 5)
+                    .dir("b/c/d/", 0o750, 6)
+                    .file("b/c/d/x", b"1")
+                    .dir("e/", 0o700, 5)
+                    .file("e/x", b"1")
+                    .symlink("l", "a"),
+                new()
+                    .file("a/c/.wh..wh..opq", b"")
+                    .file("a/.wh.c", b"")
+                    .file("a/c/y", b"2")
+                    .file("b/c/d/.wh.x", b"")
+                    .file("b/.wh.c", b"")
+                    .file("b/c/d/y", b"2")
+                    .file("e/y", b"2")
+                    .file("e/.wh.x", b"")
+                    .file(".wh.e", b"")
+                    .file("e/z", b"2")
+                    .file("l/.wh.none", b"")
+                    .file(".wh.l", b"")
+                    .file("l/x", b"2"),
+            ],
+        ),
+        (
             "whiteouts in what is a file below",
             vec![
                 new()
