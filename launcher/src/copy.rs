@@ -88,8 +88,8 @@ fn copy_entry(
             let mut source = File::from(source);
             let mut target = File::from(folder::replace_file(to, name)?);
             io::copy(&mut source, &mut target)?;
-            copy_attributes(source.as_fd(), target.as_fd())?;
-            status.apply(target.as_fd())
+            status.apply(target.as_fd())?;
+            copy_attributes(source.as_fd(), target.as_fd())
         }
         Kind::Link | Kind::Device | Kind::Pipe | Kind::Other => {
             folder::copy_special(from, to, entry)
@@ -98,21 +98,18 @@ fn copy_entry(
 }
 
 fn copy_status(folder: &Folder) -> io::Result<()> {
-    copy_attributes(folder.from.as_fd(), folder.to.as_fd())?;
-    Status::of(folder.from.as_fd())?.apply(folder.to.as_fd())
+    copy_folder(folder.from.as_fd(), folder.to.as_fd())
 }
 
 /// A folder's owner, mode, times and attributes, without what is in it.
 pub(crate) fn copy_folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
-    match copy_attributes(from, to) {
-        // A tmpfs of an older kernel has no user attributes, and an image that has some on its root runs all the same.
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-        copied => copied?,
-    }
-    Status::of(from)?.apply(to)
+    Status::of(from)?.apply(to)?;
+    copy_attributes(from, to)
 }
 
-/// All but those of overlayfs and of the store, which say how a layer is to be read and mean nothing elsewhere.
+/// All but those of overlayfs and of the store, which say how a layer is to be read and mean nothing elsewhere, and those that
+/// the file system doesn't have there (a tmpfs of an older kernel has none of users). After owner and mode: the kernel takes a
+/// file's capabilities away when its owner changes.
 fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     for name in sys::xattr::names(from)? {
         if [&b"trusted.overlay."[..], b"trusted.keelson."]
@@ -122,7 +119,10 @@ fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
             continue;
         }
         if let Some(value) = sys::xattr::get(from, &name, ATTRIBUTE_BYTES_MAX)? {
-            sys::xattr::set(to, &name, &value)?;
+            match sys::xattr::set(to, &name, &value) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                set => set?,
+            }
         }
     }
     Ok(())
@@ -145,6 +145,16 @@ mod tests {
         fs::set_permissions(from.join("a"), fs::Permissions::from_mode(0o1770)).unwrap();
         fs::hard_link(from.join("a/b/file"), from.join("second")).unwrap();
         symlink("/nowhere", from.join("link")).unwrap();
+        // `cap_ipc_lock=ep` (linux/capability.h, `struct vfs_cap_data`), of a file that is not root's.
+        let capability = [
+            1, 0, 0, 2, 0, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let key = c"security.capability";
+        let able = File::create(from.join("able")).unwrap();
+        let is_root = std::os::unix::fs::fchown(&able, Some(1000), Some(1000)).is_ok();
+        if is_root {
+            sys::xattr::set(able.as_fd(), key, &capability).unwrap();
+        }
         let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
         File::open(from.join("a"))
             .unwrap()
@@ -156,6 +166,12 @@ mod tests {
             copy_content(open(&from).as_fd(), open(&to).as_fd(), Path::new("/data")).unwrap();
         }
         assert_eq!(fs::read_to_string(to.join("second")).unwrap(), "text");
+        if is_root {
+            let able = File::open(to.join("able")).unwrap();
+            assert_eq!(able.metadata().unwrap().uid(), 1000);
+            let copied = sys::xattr::get(able.as_fd(), key, 64).unwrap();
+            assert_eq!(copied.as_deref(), Some(&capability[..]));
+        }
         let status = |name: &str| fs::symlink_metadata(to.join(name)).unwrap();
         assert_eq!(status("second").ino(), status("a/b/file").ino());
         assert_eq!(status("second").mode() & 0o7777, 0o4711);
