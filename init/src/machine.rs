@@ -341,6 +341,7 @@ impl Machine {
             Action::Kill { unit, run } => self.kill(unit, run),
             Action::Release { unit, run } => self.release(unit, run),
             Action::Changed { unit } => self.changed(unit),
+            Action::RestartsAtOnce { unit, run } => self.restarts_at_once(unit, run),
             Action::Reply { ticket, outcome } => self.outcome(ticket, outcome),
             Action::Settled { ready, failed } => self.settled(ready, failed),
             Action::ShutdownComplete => self.containers_are_down(),

@@ -4,7 +4,7 @@ use crate::explain::kind_name;
 use crate::listing::configured;
 use crate::machine::Machine;
 use control::reply::{Denial, UnitHealth, UnitStatus};
-use supervisor::{Goal, HealthStatus, HealthView, State, UnitId};
+use supervisor::{Goal, HealthStatus, HealthView, RunId, State, UnitId};
 use sys::clock::since_boot_ms;
 use unit::{BadUnit, Port, Probe, UnitKind, UnitSet};
 
@@ -138,6 +138,16 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Told as [`State::Backoff`] is, which came and went unseen.
+    pub(crate) fn restarts_at_once(&mut self, id: UnitId, run: RunId) {
+        let Some(name) = self.units.get(id).map(|unit| unit.name.clone()) else {
+            return;
+        };
+        let message = self.supervisor.restart_reason(id);
+        crate::console::say(format_args!("unit {name}: {message}"));
+        self.note(&name, run.0, message);
     }
 
     /// A unit has entered another state: for the chart, its log, and, when it is trouble, the console.

@@ -214,7 +214,9 @@ mod tests {
                     units.remove(unit);
                     vec![]
                 }
-                Action::Changed { .. } | Action::Settled { .. } => vec![],
+                Action::Changed { .. } | Action::RestartsAtOnce { .. } | Action::Settled { .. } => {
+                    vec![]
+                }
                 other => panic!("{other:?}"),
             };
             for event in events {

@@ -108,6 +108,13 @@ pub enum Action {
     Changed {
         unit: UnitId,
     },
+    /// A run has ended, and the unit's delay was over when all of it was given back: the unit was in `Backoff` in between, which
+    /// nobody can have seen. For the log and the console.
+    RestartsAtOnce {
+        unit: UnitId,
+        /// The one that has ended.
+        run: RunId,
+    },
     Reply {
         ticket: Ticket,
         outcome: Outcome,

@@ -87,6 +87,9 @@ impl Supervisor {
             State::Backoff { until } if now >= *until => {
                 if let Some(life) = self.life_mut(unit) {
                     life.restarts = life.restarts.saturating_add(1);
+                    if let (true, Some(run)) = (life.changed, life.run) {
+                        self.actions.push(Action::RestartsAtOnce { unit, run });
+                    }
                 }
                 self.go(unit, State::Waiting)
             }

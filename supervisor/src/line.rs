@@ -143,6 +143,7 @@ fn action_text(action: &Action, names: &dyn Fn(UnitId) -> String) -> String {
         Action::Kill { unit, run } => of_run("kill", &names(*unit), *run),
         Action::Release { unit, run } => of_run("release", &names(*unit), *run),
         Action::Changed { unit } => format!("changed {}", names(*unit)),
+        Action::RestartsAtOnce { unit, .. } => format!("restarts at once {}", names(*unit)),
         Action::Reply { ticket, outcome } => {
             let outcome = match outcome {
                 Outcome::Done => "done",

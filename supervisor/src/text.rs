@@ -75,6 +75,14 @@ impl Supervisor {
         }
     }
 
+    /// Of the last failure, or empty: what [`crate::Action::RestartsAtOnce`] is told with.
+    #[must_use]
+    pub fn restart_reason(&self, unit: UnitId) -> String {
+        let failure = self.life(unit).and_then(|life| life.last_failure.as_ref());
+        let failure = failure.map(|failure| self.describe(failure));
+        format!("{}; starts again at once", failure.unwrap_or_default())
+    }
+
     /// Why the unit is in its state; empty when there is nothing to say.
     #[must_use]
     pub fn reason(&self, unit: UnitId) -> String {

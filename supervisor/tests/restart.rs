@@ -136,6 +136,27 @@ fn the_clock_of_a_back_off_starts_when_the_run_ends() {
 }
 
 #[test]
+fn a_back_off_that_nobody_could_see_is_told_of_all_the_same() {
+    let mut machine = running(Restart::Always);
+    machine.exited("web", 1);
+    machine.wait_ms(99);
+    machine.done();
+    machine.released("web");
+    assert_eq!(machine.done(), Vec::<String>::new());
+    machine.wait_ms(1);
+    assert_eq!(machine.done(), ["prepare web"]);
+    machine.comes_up("web");
+    machine.exited("web", 1);
+    // Giving back its network takes longer than the delay.
+    machine.wait_ms(5_000);
+    machine.done();
+    machine.released("web");
+    assert_eq!(machine.done(), ["restarts at once web", "prepare web"]);
+    let reason = machine.supervisor.restart_reason(machine.id("web"));
+    assert_eq!(reason, "exited with code 1; starts again at once");
+}
+
+#[test]
 fn no_delay_is_shorter_than_the_least() {
     let web = simple("web").with(|it| (it.restart_delay_ms, it.restart_delay_max_ms) = (3, 0));
     let mut machine = Machine::new(&[web]);

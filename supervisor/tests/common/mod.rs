@@ -329,6 +329,7 @@ impl Machine {
                 Action::Kill { unit, .. } => format!("kill {}", name(unit)),
                 Action::Release { unit, .. } => format!("release {}", name(unit)),
                 Action::Changed { .. } => continue,
+                Action::RestartsAtOnce { unit, .. } => format!("restarts at once {}", name(unit)),
                 Action::RunHook { unit, hook, .. } => format!("run {hook} {}", name(unit)),
                 Action::KillHook { unit, hook, .. } => format!("kill {hook} {}", name(unit)),
                 Action::WatchReadiness { unit, .. } => format!("watch {}", name(unit)),

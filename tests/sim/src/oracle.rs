@@ -278,6 +278,7 @@ impl Oracle {
             | Action::Pause { .. }
             | Action::Unpause { .. }
             | Action::FlipPorts { .. }
+            | Action::RestartsAtOnce { .. }
             | Action::ArmTimer { .. }
             | Action::DisarmTimer { .. } => Ok(()),
         }

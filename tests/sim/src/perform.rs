@@ -46,6 +46,7 @@ impl Kernel {
                 None => Err("a timer that is not armed is disarmed".to_owned()),
             },
             Action::Changed { .. }
+            | Action::RestartsAtOnce { .. }
             | Action::Reply { .. }
             | Action::Settled { .. }
             | Action::ShutdownComplete => Ok(()),

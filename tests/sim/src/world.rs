@@ -729,6 +729,7 @@ fn subject(action: &Action) -> Option<UnitId> {
         | Action::RemoveUnit { unit }
         | Action::ArmTimer { unit }
         | Action::DisarmTimer { unit }
+        | Action::RestartsAtOnce { unit, .. }
         | Action::Changed { unit } => Some(*unit),
         Action::Reply { .. } | Action::Settled { .. } | Action::ShutdownComplete => None,
     }

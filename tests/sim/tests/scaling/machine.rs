@@ -132,6 +132,7 @@ impl Machine {
                     | Action::ArmTimer { .. }
                     | Action::DisarmTimer { .. }
                     | Action::Changed { .. }
+                    | Action::RestartsAtOnce { .. }
                     | Action::Reply { .. }
                     | Action::Settled { .. }
                     | Action::ShutdownComplete => {}
