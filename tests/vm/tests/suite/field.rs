@@ -228,7 +228,7 @@ fn stop_rules(checks: &mut Checks, guest: &Guest) {
         || {
             guest.told(&["start", "orphans"]);
             until("the orphans are reaped", TIMEOUT, || {
-                let ps = guest.shell("orphans", "ps -o stat,comm | grep -E 'Z|sleep'");
+                let ps = guest.shell("orphans", "ps -o stat,comm | grep -E 'Z|sleep' || true");
                 if ps.lines().count() == 1 {
                     Ok(())
                 } else {

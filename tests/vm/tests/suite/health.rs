@@ -423,28 +423,22 @@ fn prober_rules(checks: &mut Checks, guest: &Guest) {
         guest.told(&stop);
         let deaf = health(guest, "deaf@1");
         assert!(deaf.reason.contains("closed the connection"), "{deaf:?}");
-        let mut seen = Vec::new();
-        let (counted, _) = until("a count without other news", TIMEOUT, || {
-            let exec = forks(guest);
-            let before = forks(guest);
-            let exec = before - exec;
-            let (first, start) = (probes(guest, "deaf@"), Instant::now());
-            while probes(guest, "deaf@") < first + PROBES {
-                assert!(start.elapsed() < TIMEOUT, "no probes");
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            let made_probes = probes(guest, "deaf@") - first;
-            let made = forks(guest).saturating_sub(before + exec);
-            seen.push(made);
-            // The kernel makes threads of its own now and then.
-            if made == 0 {
-                Ok(made_probes)
-            } else {
-                Err(format!(
-                    "{made} processes while {made_probes} probes were made"
-                ))
-            }
-        });
+        let exec = forks(guest);
+        let before = forks(guest);
+        let exec = before - exec;
+        let (first, start) = (probes(guest, "deaf@"), Instant::now());
+        while probes(guest, "deaf@") < first + PROBES {
+            assert!(start.elapsed() < TIMEOUT, "no probes");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let made_probes = u64::from(probes(guest, "deaf@") - first);
+        let made = forks(guest).saturating_sub(before + exec);
+        // The kernel makes threads of its own now and then, the more the busier the host is; what made a process for each probe,
+        // or for each ten, would be far above.
+        assert!(
+            made * 20 < made_probes,
+            "{made} processes while {made_probes} probes were made"
+        );
         let top = guest.told(&["top", "--json"]);
         let top: control::reply::Top = serde_json::from_str(&top).unwrap();
         for program in &top.programs {
@@ -458,7 +452,7 @@ fn prober_rules(checks: &mut Checks, guest: &Guest) {
         }
         progress(
             SCENARIO,
-            &format!("processes made by {counted} HTTP probes: 0 (all counts: {seen:?})"),
+            &format!("processes while {made_probes} HTTP probes were made: {made}"),
         );
     });
 }
