@@ -10,7 +10,8 @@
 //! A file in a later directory stands in for one of the same name in an earlier one, drop-ins too; the drop-ins of all
 //! directories change the unit, in the order of their names.
 
-use crate::neighbours::{self, Verdict};
+use crate::neighbours::{self, Stray, Verdict};
+use crate::spoken_of::{Place, SpokenOf};
 use crate::{Diagnostic, Severity, Source};
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,13 +33,23 @@ pub(crate) struct Files {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Folders of drop-ins, by the file that they change, and one of their paths.
     pub(crate) folders: BTreeMap<String, String>,
-    /// What is no unit. With a name: unless some unit speaks of it by that.
-    strays: Vec<(Option<String>, Diagnostic)>,
+    /// What is no unit. With a place: unless some unit speaks of that.
+    strays: Vec<(Option<Place>, Diagnostic)>,
 }
 
-/// Of folders in a folder of units, to look for units that somebody put there: so deep, and so many entries in all.
-const BURIED_DEPTH_MAX: u32 = 3;
+/// Of a folder in a folder of units, to look for units that somebody put there: so deep, and so many entries in all.
+const BURIED_DEPTH_MAX: u32 = 8;
 const BURIED_ENTRIES_MAX: usize = 1000;
+
+/// Whose units lie in a folder by mistake, and how much of it is still looked at.
+struct Dig<'d> {
+    /// The folder of units around it.
+    home: &'d Path,
+    texts: bool,
+    left: usize,
+    /// Not all of it was seen.
+    cut: bool,
+}
 
 impl Files {
     pub(crate) fn add(&mut self, source: Source) {
@@ -50,7 +61,8 @@ impl Files {
         };
         if verdict != Verdict::Read {
             let name = source.file_name().to_owned();
-            return self.judge(&source.file, &name, verdict);
+            let place = Place::new(Path::new(""), Path::new(&name));
+            return self.judge(&source.file, place, verdict);
         }
         if source.text.len() > FILE_BYTES_MAX {
             return self.unreadable(Path::new(&source.file), &too_large());
@@ -92,15 +104,16 @@ impl Files {
                 Verdict::Read if name.ends_with(".toml.d") => self.read_drop_ins(path, &mut seen),
                 Verdict::Read => self.read_file(path),
                 Verdict::Unknown(stray) if is_folder && !path.is_symlink() => {
-                    let mut left = BURIED_ENTRIES_MAX;
-                    let before = self.strays.len();
-                    self.dig(path, BURIED_DEPTH_MAX, &mut left, &mut seen);
-                    if self.strays.len() == before {
-                        self.judge(&shown, name, Verdict::Unknown(stray));
-                    }
+                    self.look_below(directory, path, false, stray, &mut seen);
                 }
-                verdict @ (Verdict::Neutral | Verdict::Stray(_) | Verdict::Unknown(_)) => {
-                    self.judge(&shown, name, verdict);
+                Verdict::Texts(stray) if !path.is_symlink() => {
+                    self.look_below(directory, path, true, stray, &mut seen);
+                }
+                verdict @ (Verdict::Neutral
+                | Verdict::Stray(_)
+                | Verdict::Unknown(_)
+                | Verdict::Texts(_)) => {
+                    self.judge(&shown, Place::new(directory, path), verdict);
                 }
             }
             seen.push(shown);
@@ -122,77 +135,122 @@ impl Files {
             };
             match verdict {
                 Verdict::Read => self.read_file(&path),
-                verdict @ (Verdict::Neutral | Verdict::Stray(_) | Verdict::Unknown(_)) => {
-                    self.judge(&path.display().to_string(), &name, verdict);
+                verdict @ (Verdict::Neutral
+                | Verdict::Stray(_)
+                | Verdict::Unknown(_)
+                | Verdict::Texts(_)) => {
+                    let place = Place::new(folder, &path);
+                    self.judge(&path.display().to_string(), place, verdict);
                 }
             }
             seen.push(path.display().to_string());
         }
     }
 
-    /// Units in a folder that is not looked into.
-    fn dig(&mut self, folder: &Path, depth: u32, left: &mut usize, seen: &mut Vec<String>) {
-        for path in self.entries(folder) {
-            let Some(rest) = left.checked_sub(1) else {
+    /// Names what is in a folder and looks like a unit; if there is none, the folder itself, unless it has `texts`.
+    fn look_below(
+        &mut self,
+        home: &Path,
+        folder: &Path,
+        texts: bool,
+        stray: Stray,
+        seen: &mut Vec<String>,
+    ) {
+        let mut dig = Dig {
+            home,
+            texts,
+            left: BURIED_ENTRIES_MAX,
+            cut: false,
+        };
+        let before = self.strays.len();
+        self.dig(folder, BURIED_DEPTH_MAX, &mut dig, seen);
+        if self.strays.len() == before && (!texts || dig.cut) {
+            let place = Place::new(home, folder);
+            self.judge(
+                &folder.display().to_string(),
+                place,
+                Verdict::Unknown(stray),
+            );
+        }
+    }
+
+    fn dig(&mut self, folder: &Path, depth: u32, dig: &mut Dig<'_>, seen: &mut Vec<String>) {
+        // What cannot be read is as good as empty: nothing of it is read anyway.
+        for path in sorted_entries(folder).unwrap_or_default() {
+            let Some(left) = dig.left.checked_sub(1) else {
+                dig.cut = true;
                 return;
             };
-            *left = rest;
+            dig.left = left;
             let name = file_name_of(&path);
             // A link could lead round in a circle, or anywhere.
             let is_folder = !path.is_symlink() && path.is_dir();
-            if is_folder && !name.starts_with('.') {
-                if let Some(depth) = depth.checked_sub(1) {
-                    self.dig(&path, depth, left, seen);
+            let verdict = match (is_folder, neighbours::buried_folder(&name)) {
+                (true, Some(stray)) => Verdict::Stray(stray),
+                (true, None) => {
+                    if !name.starts_with('.') {
+                        match depth.checked_sub(1) {
+                            Some(depth) => self.dig(&path, depth, dig, seen),
+                            None => dig.cut = true,
+                        }
+                    }
+                    continue;
                 }
-            } else if let Some(stray) = neighbours::buried(&name) {
-                let shown = path.display().to_string();
-                self.judge(&shown, &name, Verdict::Stray(stray));
-                seen.push(shown);
+                (false, _) => neighbours::buried(&name),
+            };
+            // Among texts, YAML that declares nothing is an example or a page's settings.
+            let example = || !read(&path).is_ok_and(|text| neighbours::is_manifest(&text));
+            match verdict {
+                Verdict::Unknown(_) if dig.texts && example() => {}
+                verdict @ (Verdict::Stray(_) | Verdict::Unknown(_)) => {
+                    let shown = path.display().to_string();
+                    self.judge(&shown, Place::new(dig.home, &path), verdict);
+                    seen.push(shown);
+                }
+                Verdict::Read | Verdict::Neutral | Verdict::Texts(_) => {}
             }
         }
     }
 
     /// Keeps what is to be said.
-    fn judge(&mut self, path: &str, name: &str, verdict: Verdict) {
-        let (name, stray) = match verdict {
-            Verdict::Read | Verdict::Neutral => return,
+    fn judge(&mut self, path: &str, place: Place, verdict: Verdict) {
+        let (place, stray) = match verdict {
+            Verdict::Read | Verdict::Neutral | Verdict::Texts(_) => return,
             Verdict::Stray(stray) => (None, stray),
-            Verdict::Unknown(stray) => (Some(name.to_owned()), stray),
+            Verdict::Unknown(stray) => (Some(place), stray),
         };
         let message = format!("{}, and is not read", stray.is);
         let warning = Diagnostic::warning(path, None, message).hint(stray.hint);
-        self.strays.push((name, warning));
+        self.strays.push((place, warning));
     }
 
-    /// Warnings of what is no unit. A file that a unit names is that unit's own matter.
+    /// Warnings of what is no unit. A file that a unit speaks of is that unit's own matter.
     pub(crate) fn take_strays(&mut self) -> Vec<Diagnostic> {
         let strays = std::mem::take(&mut self.strays);
+        if strays.iter().all(|(place, _)| place.is_none()) {
+            return strays.into_iter().map(|(_, warning)| warning).collect();
+        }
         let drop_ins = self.drop_ins.values().flat_map(BTreeMap::values);
-        let sources: Vec<&Source> = self.units.values().chain(drop_ins).flatten().collect();
-        let named = |name: &String| sources.iter().any(|source| source.text.contains(name));
+        let sources = self.units.values().chain(drop_ins).flatten();
+        let spoken = SpokenOf::by(sources);
         let strays = strays.into_iter();
-        let left = strays.filter(|(name, _)| !name.as_ref().is_some_and(named));
+        let left = strays.filter(|(place, _)| !place.as_ref().is_some_and(|it| spoken.has(it)));
         left.map(|(_, warning)| warning).collect()
     }
 
-    /// Sorted.
+    /// Sorted; none, and an error to report, if it cannot be read.
     fn entries(&mut self, directory: &Path) -> Vec<PathBuf> {
-        let entries = match fs::read_dir(directory) {
+        match sorted_entries(directory) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
                 let directory = directory.display().to_string();
                 let message = format!("cannot be read: {error}");
                 self.diagnostics
                     .push(Diagnostic::error(&directory, None, message));
-                return Vec::new();
+                Vec::new()
             }
-        };
-        let mut paths: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        paths.sort();
-        paths
+        }
     }
 
     /// A file that was asked about by its name: when it is no unit, that is an error.
@@ -221,6 +279,15 @@ impl Files {
         let diagnostic = Diagnostic::error(&file, None, format!("cannot be read: {error}"));
         self.keep(&file, Err(diagnostic));
     }
+}
+
+fn sorted_entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory)?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    paths.sort();
+    Ok(paths)
 }
 
 fn file_name_of(path: &Path) -> String {

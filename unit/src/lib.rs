@@ -70,6 +70,7 @@ mod service;
 mod set;
 pub mod signal;
 mod source;
+mod spoken_of;
 mod timer;
 pub mod unit;
 mod update;
