@@ -63,12 +63,23 @@ fn program(check: &mut Check<'_>, key: &str, text: &Text, count: usize, before: 
     if !spaced || word.starts_with('-') || !count_is_odd_path(word, count) {
         return;
     }
-    let message = format!("`{key}`: the program's name has a space in it");
     let name = key.rsplit('.').next().unwrap_or(key);
-    let hint = format!(
-        "one string for each word: `{name} = {}`",
-        words::array(word)
-    );
+    let array = words::array(word);
+    let (message, hint) = match before {
+        // An image such as `ENTRYPOINT ["sh", "-c"]` wants one word.
+        Before::Image => (
+            format!(
+                "`{key}` may be meant as several words: it is one, which is the program's name unless the image has an ENTRYPOINT"
+            ),
+            format!(
+                "one string for each word: `{name} = {array}`; for a script that the image's ENTRYPOINT reads, say so: `entrypoint = [\"/bin/sh\", \"-c\"]`"
+            ),
+        ),
+        Before::Nothing | Before::Words(_) => (
+            format!("`{key}`: the program's name has a space in it"),
+            format!("one string for each word: `{name} = {array}`"),
+        ),
+    };
     let warning = check.document.warning(&text.span(), message);
     check.report(warning.hint(hint));
 }
