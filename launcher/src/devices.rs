@@ -61,6 +61,8 @@ struct SystemMount {
     options: &'static [(&'static CStr, &'static CStr)],
     flags: &'static [&'static CStr],
     attributes: u64,
+    /// Left out where the unit mounts something itself.
+    yields: bool,
 }
 
 const PROC: SystemMount = SystemMount {
@@ -69,6 +71,7 @@ const PROC: SystemMount = SystemMount {
     options: &[],
     flags: &[],
     attributes: attribute::DATA_ONLY,
+    yields: false,
 };
 
 /// Group 5 is `tty` on every distribution; grantpt(3) expects it.
@@ -78,6 +81,7 @@ const PTS: SystemMount = SystemMount {
     options: &[(c"mode", c"0620"), (c"ptmxmode", c"0666"), (c"gid", c"5")],
     flags: &[c"newinstance"],
     attributes: attribute::NOSUID | attribute::NOEXEC,
+    yields: false,
 };
 
 /// 64 MiB: Docker's default of `shm_size`.
@@ -87,6 +91,7 @@ const SHM: SystemMount = SystemMount {
     options: &[(c"mode", c"1777"), (c"size", c"65536k")],
     flags: &[],
     attributes: attribute::DATA_ONLY,
+    yields: true,
 };
 
 const MQUEUE: SystemMount = SystemMount {
@@ -95,6 +100,7 @@ const MQUEUE: SystemMount = SystemMount {
     options: &[],
     flags: &[],
     attributes: attribute::DATA_ONLY,
+    yields: true,
 };
 
 const SYS: SystemMount = SystemMount {
@@ -103,6 +109,7 @@ const SYS: SystemMount = SystemMount {
     options: &[],
     flags: &[],
     attributes: attribute::DATA_ONLY | attribute::READ_ONLY,
+    yields: false,
 };
 
 /// In a cgroup namespace of its own its root is the container's group.
@@ -112,9 +119,20 @@ const CGROUP: SystemMount = SystemMount {
     options: &[],
     flags: &[],
     attributes: attribute::DATA_ONLY | attribute::READ_ONLY,
+    yields: true,
 };
 
+const IN_DEV: [SystemMount; 3] = [PTS, SHM, MQUEUE];
+const IN_SYS: [SystemMount; 2] = [SYS, CGROUP];
+
 impl SystemMount {
+    fn mount_unless(&self, root: &Root, has_own: &impl Fn(&str) -> bool) -> Result<(), Fault> {
+        if self.yields && has_own(self.target) {
+            return Ok(());
+        }
+        self.mount(root)
+    }
+
     fn mount(&self, root: &Root) -> Result<(), Fault> {
         let target = root.system_folder(self.target)?;
         let system = FileSystem::open(self.kind).at("mount", self.target)?;
@@ -150,20 +168,43 @@ pub(crate) fn mount_dev(root: &Root, has_own: impl Fn(&str) -> bool) -> Result<(
     root.copy_of_stage(c"dev")?
         .attach(target.as_fd())
         .at("mount on", "/dev")?;
-    PTS.mount(root)?;
-    for system in [SHM, MQUEUE] {
-        if !has_own(system.target) {
-            system.mount(root)?;
-        }
-    }
-    Ok(())
+    let mut mounts = IN_DEV.iter();
+    mounts.try_for_each(|system| system.mount_unless(root, &has_own))
 }
 
 /// As [`mount_dev`].
 pub(crate) fn mount_sys(root: &Root, has_own: impl Fn(&str) -> bool) -> Result<(), Fault> {
-    SYS.mount(root)?;
-    if has_own(CGROUP.target) {
-        return Ok(());
+    let mut mounts = IN_SYS.iter();
+    mounts.try_for_each(|system| system.mount_unless(root, &has_own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unit::mount_target::{self, closed, normalise};
+
+    #[test]
+    fn a_unit_mounts_where_the_systems_mount_yields_and_nowhere_else() {
+        for system in [&PROC].into_iter().chain(&IN_DEV).chain(&IN_SYS) {
+            let target = system.target;
+            assert_eq!(normalise(target).is_ok(), system.yields, "{target}");
+            let takes_folders = system.kind == c"tmpfs";
+            let below = format!("{target}/below");
+            let refused = normalise(&below).is_err() || closed(&below).is_some();
+            assert_eq!(refused, !takes_folders, "{below}");
+        }
     }
-    CGROUP.mount(root)
+
+    #[test]
+    fn what_is_made_in_dev_is_known_to_the_check() {
+        for (name, _) in LINKS {
+            assert!(normalise(&format!("/dev/{name}")).is_err(), "{name}");
+        }
+        let mut names: Vec<String> = DEVICES
+            .iter()
+            .map(|(name, _)| format!("/dev/{name}"))
+            .collect();
+        names.sort();
+        assert_eq!(names, mount_target::DEVICES);
+    }
 }

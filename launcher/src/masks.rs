@@ -6,30 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::mount::{Depth, Tree, attribute};
 use sys::path::{Kind, Links};
-
-/// Docker's (moby, daemon/pkg/oci/defaults.go), sorted.
-const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
+use unit::mount_target::{MASKED, READ_ONLY};
 
 pub(crate) fn apply(root: &Root) -> Result<(), Fault> {
     for path in MASKED {
@@ -70,4 +47,18 @@ fn hide(root: &Root, path: &str, target: &OwnedFd) -> Result<(), Fault> {
         root.copy_of_stage(c"dev/null")?
     };
     cover.attach(target.as_fd()).at("mount on", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unit::mount_target::normalise;
+
+    #[test]
+    fn what_is_covered_last_is_refused_as_the_target_of_a_mount() {
+        for path in MASKED.iter().chain(&READ_ONLY) {
+            assert!(normalise(path).is_err(), "{path}");
+            assert!(normalise(&format!("{path}/below")).is_err(), "{path}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::volume::{Volume, anonymous_name};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use sys::mount::{Depth, FileSystem, Tree, attribute};
 use sys::path::{self, Kind, Links};
 use unit::mount_target::{self, TargetError};
@@ -155,7 +155,7 @@ fn add_unless_covered(planned: &mut Vec<Planned>, new: Planned) {
 fn normalise(target: &str) -> Result<String, Fault> {
     mount_target::normalise(target).map_err(|error| match error {
         TargetError::Relative | TargetError::Parent => Fault::invalid(target, error.reason()),
-        TargetError::Reserved(it) => reserved(target, it.reason),
+        TargetError::Reserved(_) | TargetError::NotInSys => reserved(target, error.reason()),
     })
 }
 
@@ -164,8 +164,17 @@ fn reserved(target: &str, reason: &'static str) -> Fault {
 }
 
 impl Planned {
-    /// Attributes to set, and those to clear before.
-    fn attributes(&self) -> (u64, u64) {
+    /// Of a tmpfs where links of the image lead: /var/run is a link to /run in most.
+    fn place(&self, root: &Root) -> Result<PathBuf, Fault> {
+        let target = Path::new(&self.target);
+        match self.what {
+            What::Tmpfs { .. } => path::real(root.as_fd(), target).at("look up", &self.target),
+            What::Volume { .. } | What::Bind { .. } => Ok(target.to_owned()),
+        }
+    }
+
+    /// Attributes to set, and those to clear before. `place` is where the target really is.
+    fn attributes(&self, place: &Path) -> (u64, u64) {
         let MountOptions {
             exec,
             nosuid,
@@ -178,7 +187,8 @@ impl Planned {
             set = attribute::NOSUID | attribute::NODEV;
         }
         let exec = if is_tmpfs {
-            Some(self.options.executes(&self.target))
+            let executes = |place: &str| self.options.executes(place);
+            Some(executes(&self.target) || executes(&place.to_string_lossy()))
         } else {
             exec
         };
@@ -270,7 +280,7 @@ pub(crate) fn mount_all(
                 (tree, target)
             }
         };
-        let (set, clear) = mount.attributes();
+        let (set, clear) = mount.attributes(&mount.place(root)?);
         if (set, clear) != (0, 0) {
             tree.change_attributes(set, clear, Depth::Recursive)
                 .at("change the options of", &mount.target)?;
@@ -403,7 +413,17 @@ mod tests {
     #[test]
     fn targets_of_the_system_are_refused() {
         for target in [
-            "/", "//", "/proc", "/proc/", "/dev", "/dev/pts", "/sys", "relative", "/a/../b",
+            "/",
+            "//",
+            "/proc",
+            "/proc/",
+            "/dev",
+            "/dev/pts",
+            "/sys",
+            "/sys/x",
+            "relative",
+            "/a/../b",
+            "/sys/firmware/x",
         ] {
             assert!(targets(&[target], &[], false).is_err(), "{target}");
         }

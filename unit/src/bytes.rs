@@ -21,6 +21,9 @@ pub fn parse(text: &str) -> Result<u64, Fault> {
         None if UNLIMITED.contains(&text.to_ascii_lowercase().as_str()) => {
             fault.hint("for no limit of your own leave the key out")
         }
+        None if text.ends_with('%') => {
+            fault.hint("give an amount, such as 64M: a share of it differs from machine to machine")
+        }
         None => fault,
     })
 }
@@ -184,7 +187,7 @@ mod tests {
             assert_eq!(fault.hint, Some(format!("write \"{good}\"")), "{text}");
             assert!(parse(good).is_ok(), "{good}");
         }
-        for (text, hinted) in [("50%", false), ("max", true), ("-1", true), ("M", false)] {
+        for (text, hinted) in [("50%", true), ("max", true), ("-1", true), ("M", false)] {
             assert_eq!(parse(text).unwrap_err().hint.is_some(), hinted, "{text}");
         }
     }

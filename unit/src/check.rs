@@ -93,17 +93,29 @@ impl<'s> Check<'s> {
         parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Option<T> {
         let text = text?;
-        let expanded = self
-            .expand(key, text)
-            .filter(|expanded| !expanded.is_empty())?;
-        match parse(&expanded) {
-            Ok(value) => {
+        let (expanded, unknown) = match read(text.get_ref(), self.instance) {
+            Ok(read) => read,
+            Err(fault) => {
+                self.fault(key, &text.span(), fault);
+                return None;
+            }
+        };
+        if expanded.is_empty() {
+            return None;
+        }
+        match (parse(&expanded), unknown) {
+            // Doubled it would be right; else what follows is told: `size=50%%` is no better than `size=50%`.
+            (Ok(_), Some(fault)) => {
+                self.fault(key, &text.span(), fault);
+                None
+            }
+            (Ok(value), None) => {
                 if !TEXTS_WITH_DOLLARS.contains(&key) {
                     self.warn_of_variable(key, text);
                 }
                 Some(value)
             }
-            Err(mut fault) => {
+            (Err(mut fault), _) => {
                 if let Some(found) = variable::find(&expanded) {
                     fault.hint = Some(variable::advice(key, found.kind, found.written));
                 }
@@ -224,17 +236,31 @@ impl<'s> Check<'s> {
     }
 }
 
-/// `%i` is the instance, `%%` a percent sign; nothing else may follow a percent sign, so that a later release can give
-/// it a meaning. NUL is refused: the kernel ends strings there.
 fn expand(text: &str, instance: Option<&str>) -> Result<String, Fault> {
+    match read(text, instance)? {
+        (expanded, None) => Ok(expanded),
+        (_, Some(fault)) => Err(fault),
+    }
+}
+
+/// `%i` is the instance, `%%` a percent sign; nothing else may follow a percent sign, so that a later release can give
+/// it a meaning: the text with those left as they are, and the first of them. NUL is refused: the kernel ends strings there.
+fn read(text: &str, instance: Option<&str>) -> Result<(String, Option<Fault>), Fault> {
     let mut out = String::with_capacity(text.len());
+    let mut unknown = None;
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             '\0' => return Err(Fault::new("contains NUL", "text without \\u0000")),
-            '%' => match (chars.next(), instance) {
-                (Some('%'), _) => out.push('%'),
-                (Some('i'), Some(instance)) => out.push_str(instance),
+            '%' => match (chars.clone().next(), instance) {
+                (Some('%'), _) => {
+                    chars.next();
+                    out.push('%');
+                }
+                (Some('i'), Some(instance)) => {
+                    chars.next();
+                    out.push_str(instance);
+                }
                 (Some('i'), None) => {
                     let fault = Fault::new(
                         "has `%i`, which only an instance of a template has",
@@ -243,18 +269,19 @@ fn expand(text: &str, instance: Option<&str>) -> Result<String, Fault> {
                     return Err(fault.hint("name the file `NAME@.container.toml`, or write `%%i` for the two characters"));
                 }
                 (other, _) => {
+                    out.push('%');
                     let written = other.map_or_else(|| "%".to_owned(), |other| format!("%{other}"));
                     let fault = Fault::new(
                         format!("has `{written}`, which means nothing"),
                         "`%i` for the instance, `%%` for a percent sign",
                     );
-                    return Err(fault.hint(format!("write `%{written}`")));
+                    unknown.get_or_insert(fault.hint(format!("write `%{written}`")));
                 }
             },
             _ => out.push(c),
         }
     }
-    Ok(out)
+    Ok((out, unknown))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub struct MountOptions {
 }
 
 /// All that there are: of `[[mounts]]`, and of the short form of a tmpfs.
-pub(crate) const OF_A_MOUNT: &str = "exec, noexec, nosuid, nodev, noatime";
+pub(crate) const OF_A_MOUNT: &str = "ro, rw, exec, noexec, nosuid, nodev, noatime";
 pub(crate) const OF_A_TMPFS: &str = "size=, mode=, ro, rw, exec, noexec, nosuid, nodev, noatime";
 
 /// Where a tmpfs is executable without a word: s6-overlay, and with it the images of linuxserver.io, copies its services

@@ -69,6 +69,7 @@ const CASES: &[Case] = cases![
     volumes::a_bind_shows_the_machines_folder_and_can_be_read_only,
     volumes::a_tmpfs_has_its_size_and_mode,
     volumes::programs_in_a_tmpfs_run_where_the_unit_says_so,
+    volumes::programs_run_in_a_tmpfs_that_a_link_leads_to_run,
     volumes::programs_run_where_a_read_only_root_is_writable,
     volumes::options_of_a_mount_are_the_units,
     volumes::a_volume_of_the_image_in_a_mount_of_the_units_is_not_made,

@@ -149,6 +149,28 @@ pub(crate) fn programs_in_a_tmpfs_run_where_the_unit_says_so(machine: &mut Machi
     }
 }
 
+pub(crate) fn programs_run_in_a_tmpfs_that_a_link_leads_to_run(machine: &mut Machine) {
+    let image = machine.image();
+    image.link("var/run", "../run");
+    image.commit();
+    for (target, read_only, runs) in [
+        ("/var/run", true, true),
+        ("/var/run/service", false, true),
+        ("/var/lib", true, false),
+    ] {
+        let tmpfs = MountKind::Tmpfs {
+            size: 64 << 20,
+            mode: 0o1777,
+        };
+        let launch = machine
+            .launch(&format!("run {target}"))
+            .mount(mount(tmpfs, target))
+            .change(|container| container.read_only = read_only);
+        let expected = if runs { "ran" } else { "errno 13" };
+        assert_eq!(launch.run().answers()[0], expected, "{target}");
+    }
+}
+
 pub(crate) fn programs_run_where_a_read_only_root_is_writable(machine: &mut Machine) {
     machine.image().commit();
     let launch = machine

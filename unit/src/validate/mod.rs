@@ -9,6 +9,7 @@ mod container;
 mod dependencies;
 mod health;
 mod hooks;
+mod mount_options;
 mod mounts;
 mod ports;
 mod readiness;

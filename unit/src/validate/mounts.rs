@@ -1,22 +1,16 @@
 //! `[[mounts]]`, and their short forms `volumes` and `tmpfs` of `[container]`.
 
 use super::container::absolute;
+use super::mount_options::{Form, Of, Options, mode, tmpfs_size};
 use crate::check::Check;
 use crate::fault::Fault;
 use crate::file::{MountTable, UnitFile};
-use crate::mount_options;
 use crate::mount_target::{self, TargetError};
-use crate::{Mount, MountKind, MountOptions, bytes};
+use crate::{Mount, MountKind};
 use std::ops::Range;
 
-const TMPFS_SIZE: u64 = 64 << 20;
-/// One page: tmpfs(5) rounds up to it.
-const TMPFS_SIZE_MIN: u64 = 4096;
-const TMPFS_MODE: u32 = 0o1777;
-const MODE_MAX: u32 = 0o7777;
-
 pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = Vec::new();
+    let mut mounts: Vec<(Mount, Range<usize>)> = Vec::new();
     let container = &file.container;
     for text in container.volumes.iter().flat_map(|texts| texts.get_ref()) {
         let mount = check.value("container.volumes", Some(text), volume);
@@ -34,12 +28,48 @@ pub(crate) fn validate(check: &mut Check<'_>, file: &UnitFile) -> Vec<Mount> {
         let mount = mount(check, table);
         add(check, &mut mounts, mount, &span);
     }
-    mounts
+    for (mount, span) in &mounts {
+        cannot_be_made(check, mount, &mounts, span);
+    }
+    mounts.into_iter().map(|(mount, _)| mount).collect()
 }
 
-fn add(check: &mut Check<'_>, mounts: &mut Vec<Mount>, mount: Option<Mount>, span: &Range<usize>) {
+/// What the launcher would find out at each start.
+fn cannot_be_made(
+    check: &mut Check<'_>,
+    mount: &Mount,
+    all: &[(Mount, Range<usize>)],
+    span: &Range<usize>,
+) {
+    let target = &mount.target;
+    let is_bind = matches!(mount.kind, MountKind::Bind { .. });
+    if mount_target::DEVICES.contains(&target.as_str()) && !is_bind {
+        let message = format!("`{target}` is a device file, and no folder can be mounted on it");
+        check.refuse(span, message, "mount elsewhere");
+    }
+    let Some(closed) = mount_target::closed(target) else {
+        return;
+    };
+    let replaced = all.iter().any(|(other, _)| other.target == closed.path);
+    // A file of a group can be covered by another, and has a dot in its name: `memory.max`.
+    let name = target.rsplit('/').next().unwrap_or(target);
+    let depth = |path: &str| path.matches('/').count();
+    let file =
+        is_bind && name.contains('.') && depth(target) == depth(closed.path).saturating_add(1);
+    if !replaced && !file {
+        let message = format!("`{target}` cannot be made in the container");
+        check.refuse(span, message, closed.reason);
+    }
+}
+
+fn add(
+    check: &mut Check<'_>,
+    mounts: &mut Vec<(Mount, Range<usize>)>,
+    mount: Option<Mount>,
+    span: &Range<usize>,
+) {
     let Some(mount) = mount else { return };
-    if mounts.iter().any(|other| other.target == mount.target) {
+    if mounts.iter().any(|(other, _)| other.target == mount.target) {
         let error = check.document.error(
             span,
             format!("`{}` is the target of two mounts", mount.target),
@@ -47,7 +77,7 @@ fn add(check: &mut Check<'_>, mounts: &mut Vec<Mount>, mount: Option<Mount>, spa
         check.report(error.hint("take one of them out"));
         return;
     }
-    mounts.push(mount);
+    mounts.push((mount, span.clone()));
 }
 
 fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
@@ -129,55 +159,33 @@ fn mount(check: &mut Check<'_>, table: &MountTable) -> Option<Mount> {
                 tmpfs.and_then(|tmpfs| tmpfs.mode.as_ref()),
                 mode,
             );
+            let defaults = Options::new(Of::Tmpfs, Form::Table, None);
             MountKind::Tmpfs {
-                size: size.unwrap_or(TMPFS_SIZE),
-                mode: mode.unwrap_or(TMPFS_MODE),
+                size: size.unwrap_or(defaults.size),
+                mode: mode.unwrap_or(defaults.mode),
             }
         }
     };
-    let mut read_only = table
-        .read_only
-        .as_ref()
-        .is_some_and(|read_only| *read_only.get_ref());
-    let mut options = MountOptions::default();
+    let of = match &kind {
+        MountKind::Volume { .. } => Of::Volume,
+        MountKind::Bind { .. } => Of::Bind,
+        MountKind::Tmpfs { .. } => Of::Tmpfs,
+    };
+    let read_only = table.read_only.as_ref().map(|said| *said.get_ref());
+    let mut options = Options::new(of, Form::Table, read_only);
     for text in table.options.iter().flat_map(|texts| texts.get_ref()) {
         // What is wrong is reported, and the unit refused.
-        let _ = check.value("mounts.options", Some(text), |text| match text {
-            "ro" => {
-                read_only = true;
-                Ok(())
-            }
-            _ => option(&mut options, text, mount_options::OF_A_MOUNT),
-        });
+        let _ = check.value("mounts.options", Some(text), |text| options.add(text));
     }
     Some(Mount {
         kind,
         target: target?,
-        read_only,
-        options,
+        read_only: options.read_only(),
+        options: options.others,
     })
 }
 
-/// One of the options that every mount has. `known`: all that there are here.
-fn option(options: &mut MountOptions, text: &str, known: &'static str) -> Result<(), Fault> {
-    if options.add(text)? {
-        return Ok(());
-    }
-    let fault = Fault::new(
-        format!("has the option `{text}`, which is unknown or not supported yet"),
-        known,
-    );
-    let name = text.split('=').next().unwrap_or(text);
-    Err(match name {
-        "suid" | "dev" => fault.hint("no mount of a container brings privileges or devices along"),
-        "size" | "mode" => fault.hint(format!(
-            "it is a key of its own: `tmpfs = {{ {name} = \"…\" }}`"
-        )),
-        _ => fault,
-    })
-}
-
-/// `SOURCE:TARGET[:ro|rw]`: an absolute source is a path of the machine, any other the name of a volume.
+/// `SOURCE:TARGET[:OPTION,…]`: an absolute source is a path of the machine, any other the name of a volume.
 fn volume(text: &str) -> Result<Mount, Fault> {
     let expected = "VOLUME:TARGET[:ro] or /PATH:TARGET[:ro]";
     let fault = || Fault::new("is not a volume", expected);
@@ -196,25 +204,13 @@ fn volume(text: &str) -> Result<Mount, Fault> {
     if parts.next().is_some() {
         return Err(fault());
     }
-    let mut read_only = false;
+    let of = match source.starts_with('/') {
+        true => Of::Bind,
+        false => Of::Volume,
+    };
+    let mut all = Options::new(of, Form::Short, None);
     for option in options.iter().flat_map(|options| options.split(',')) {
-        match option {
-            "ro" => read_only = true,
-            "rw" => read_only = false,
-            "z" | "Z" | "nocopy" | "private" | "rprivate" | "shared" | "rshared" | "slave"
-            | "rslave" => {
-                return Err(Fault::new(
-                    format!("has the option `{option}`, which is not supported yet"),
-                    "ro or rw",
-                ));
-            }
-            _ => {
-                return Err(Fault::new(
-                    format!("has the unknown option `{option}`"),
-                    "ro or rw",
-                ));
-            }
-        }
+        all.add(option)?;
     }
     let kind = if source.starts_with('/') {
         MountKind::Bind {
@@ -231,8 +227,8 @@ fn volume(text: &str) -> Result<Mount, Fault> {
     Ok(Mount {
         kind,
         target,
-        read_only,
-        options: MountOptions::default(),
+        read_only: all.read_only(),
+        options: all.others,
     })
 }
 
@@ -241,40 +237,19 @@ fn tmpfs(text: &str) -> Result<Mount, Fault> {
     let (to, options) = text
         .split_once(':')
         .map_or((text, None), |(to, options)| (to, Some(options)));
-    let (mut size, mut permissions, mut read_only) = (TMPFS_SIZE, TMPFS_MODE, false);
-    let mut others = MountOptions::default();
+    let mut all = Options::new(Of::Tmpfs, Form::Short, None);
     for option in options.iter().flat_map(|options| options.split(',')) {
-        match option.split_once('=') {
-            Some(("size", value)) => size = tmpfs_size(value)?,
-            Some(("mode", value)) => permissions = mode(value)?,
-            None if option == "ro" => read_only = true,
-            None if option == "rw" => read_only = false,
-            Some(_) | None => self::option(&mut others, option, mount_options::OF_A_TMPFS)?,
-        }
+        all.add(option)?;
     }
     Ok(Mount {
         kind: MountKind::Tmpfs {
-            size,
-            mode: permissions,
+            size: all.size,
+            mode: all.mode,
         },
         target: target(to)?,
-        read_only,
-        options: others,
+        read_only: all.read_only(),
+        options: all.others,
     })
-}
-
-fn tmpfs_size(text: &str) -> Result<u64, Fault> {
-    let size = bytes::parse(text)?;
-    (size >= TMPFS_SIZE_MIN)
-        .then_some(size)
-        .ok_or_else(|| Fault::new("is too little", "at least 4K"))
-}
-
-fn mode(text: &str) -> Result<u32, Fault> {
-    let mode = u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= MODE_MAX && !text.starts_with('+'));
-    mode.ok_or_else(|| Fault::new("is not a file mode", "octal digits: \"1777\", \"0700\""))
 }
 
 /// A folder of `/var/volumes`, named as Docker names volumes.
@@ -307,13 +282,25 @@ fn target(text: &str) -> Result<String, Fault> {
             );
             Fault::new(problem, "another path of the container").hint(reserved.reason)
         }
+        TargetError::NotInSys => Fault::new(
+            "has a target in /sys that cannot be made",
+            "another path of the container",
+        )
+        .hint(error.reason()),
     })
 }
 
 /// What to write instead of `/sys:/sys`: the machine's own is seen at another place.
 fn elsewhere(fault: Fault, source: &str, to: &str) -> Fault {
-    let Err(TargetError::Reserved(reserved)) = mount_target::normalise(to) else {
-        return fault;
+    let place = match mount_target::normalise(to) {
+        Err(TargetError::Reserved(reserved)) if mount_target::MASKED.contains(&reserved.path) => {
+            format!("{} is hidden from every container", reserved.path)
+        }
+        Err(TargetError::Reserved(reserved)) => {
+            format!("every container has its own {}", reserved.path)
+        }
+        Err(TargetError::NotInSys) => "nothing can be made in a container's /sys".to_owned(),
+        Err(TargetError::Relative | TargetError::Parent) | Ok(_) => return fault,
     };
     let Ok(source) = absolute(source) else {
         return fault;
@@ -332,8 +319,7 @@ fn elsewhere(fault: Fault, source: &str, to: &str) -> Fault {
         ""
     };
     let hint = format!(
-        "every container has its own {}; to show it the machine's, mount that elsewhere: \"{source}:/host{source}:ro\"{devices}",
-        reserved.path
+        "{place}; to show it the machine's, mount that elsewhere: \"{source}:/host{source}:ro\"{devices}"
     );
     fault.hint(hint)
 }
