@@ -21,7 +21,7 @@ use unit::{OnUnhealthy, Restart, Service};
 
 /// No restart comes sooner after the end of a run, whatever the unit says, but the first one of a unit that wants no delay:
 /// with none at all, a command that ends at once would keep PID 1 busy for ever.
-pub const RESTART_DELAY_MS_MIN: u64 = 10;
+pub const RESTART_DELAY_MS_MIN: u64 = Service::RESTART_DELAY_MS_MIN;
 
 /// The second delay of a unit that wants no first one: that of a unit that says nothing.
 pub const RESTART_DELAY_MS_AFTER_NONE: u64 = Service::RESTART_DELAY_MS;
@@ -185,7 +185,7 @@ impl Supervisor {
         };
         life.next = match verdict {
             Verdict::Restart => {
-                let delay_ms = next_delay_ms(service, if grows { life.delay_ms } else { None });
+                let delay_ms = service.next_delay_ms(if grows { life.delay_ms } else { None });
                 life.delay_ms = Some(delay_ms);
                 let until = if none { now } else { now.plus(delay_ms) };
                 Next::Backoff { until }
@@ -297,20 +297,4 @@ fn prevents(service: &Service, exit: Option<Exit>) -> bool {
         Some(Exit::Code(code)) => service.restart_prevent_exit_codes.contains(&code),
         Some(Exit::Signal { .. }) | None => false,
     }
-}
-
-/// The delay after one of `previous` milliseconds, or the first one.
-fn next_delay_ms(service: &Service, previous: Option<u64>) -> u64 {
-    let wanted = match previous {
-        None if service.restart_delay_ms == 0 => return 0,
-        None => service.restart_delay_ms,
-        Some(0) => RESTART_DELAY_MS_AFTER_NONE,
-        Some(ms) => ms
-            .saturating_mul(service.restart_backoff_milli)
-            .checked_div(1000)
-            .unwrap_or(ms),
-    };
-    wanted
-        .min(service.restart_delay_max_ms)
-        .max(RESTART_DELAY_MS_MIN)
 }

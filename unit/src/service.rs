@@ -74,10 +74,31 @@ impl Service {
     pub const RESTART_DELAY_MAX_MS: u64 = 60_000;
     pub const RESTART_BACKOFF_MILLI: u64 = 2000;
     pub const RESTART_RESET_AFTER_MS: u64 = 10_000;
+    /// No restart comes sooner after the end of a run, whatever the unit says, but the first one of a unit that wants no
+    /// delay: with none at all, a command that ends at once would keep PID 1 busy for ever.
+    pub const RESTART_DELAY_MS_MIN: u64 = 10;
     /// systemd's DefaultTimeoutStartSec.
     pub const START_TIMEOUT_MS: u64 = 90_000;
     /// Docker's time from SIGTERM to SIGKILL.
     pub const STOP_TIMEOUT_MS: u64 = 10_000;
+
+    /// Milliseconds from the end of a run to the next start. `previous`: the delay before that run, `None` if it has served
+    /// long enough or was the first.
+    #[must_use]
+    pub fn next_delay_ms(&self, previous: Option<u64>) -> u64 {
+        let wanted = match previous {
+            None if self.restart_delay_ms == 0 => return 0,
+            None => self.restart_delay_ms,
+            Some(0) => Self::RESTART_DELAY_MS,
+            Some(ms) => ms
+                .saturating_mul(self.restart_backoff_milli)
+                .checked_div(1000)
+                .unwrap_or(ms),
+        };
+        wanted
+            .min(self.restart_delay_max_ms)
+            .max(Self::RESTART_DELAY_MS_MIN)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 /// A unit that ends at once and is started without pause would keep the machine busy with nothing else. No delay at all is
 /// a wish for the first restart only, so it may be written.
-const RESTART_DELAY_MS_MIN: u64 = 10;
+const RESTART_DELAY_MS_MIN: u64 = Service::RESTART_DELAY_MS_MIN;
 /// With no delay at all, what begins anew after shorter runs would spin.
 const RESET_AFTER_MS_MIN_WITHOUT_DELAY: u64 = 1_000;
 const BACKOFF_MIN: f64 = 1.0;
