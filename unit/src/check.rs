@@ -12,6 +12,22 @@ use std::ops::Range;
 /// Keys whose text is for people, or a language of its own.
 const TEXTS_WITH_DOLLARS: &[&str] = &["unit.description", "readiness.log"];
 
+/// Keys whose texts are names of units, and times.
+const NAMES: &[&str] = &[
+    "unit.after",
+    "unit.before",
+    "unit.requires",
+    "unit.requisite",
+    "unit.wants",
+    "unit.binds_to",
+    "unit.part_of",
+    "unit.conflicts",
+    "unit.on_failure",
+    "unit.on_success",
+    "unit.wanted_by",
+    "timer.on_calendar",
+];
+
 pub(crate) struct Check<'s> {
     pub(crate) document: &'s Document<'s>,
     /// `1` of `redis@1`.
@@ -78,7 +94,11 @@ impl<'s> Check<'s> {
     pub(crate) fn expand(&mut self, key: &str, text: &Text) -> Option<String> {
         match expand(text.get_ref(), self.instance) {
             Ok(expanded) => Some(expanded),
-            Err(fault) => {
+            Err(mut fault) => {
+                // Nothing there has a percent sign in it, doubled or not.
+                if NAMES.contains(&key) {
+                    fault.hint = fault.hint.filter(|hint| !hint.starts_with("write"));
+                }
                 self.fault(key, &text.span(), fault);
                 None
             }

@@ -2,7 +2,7 @@
 //!
 //! A hint is what somebody writes next, so it must be accepted: `tests/hints.rs` writes what is told and checks again.
 
-use crate::{bytes, keys, signal, words};
+use crate::{bytes, duration, ids, keys, signal, words};
 
 /// Keys whose text is a duration.
 const DURATIONS: &[&str] = &[
@@ -27,6 +27,15 @@ const DURATIONS: &[&str] = &[
     "timer.on_unit_active",
     "timer.randomized_delay",
     "update.health_wait",
+];
+/// Those of which there may be none.
+const DURATIONS_OF_NONE: &[&str] = &[
+    "service.restart_delay",
+    "service.restart_reset_after",
+    "service.stop_timeout",
+    "health.start_period",
+    "timer.on_boot",
+    "timer.randomized_delay",
 ];
 /// Keys whose text is an amount of bytes.
 const BYTES: &[&str] = &[
@@ -87,14 +96,37 @@ pub(crate) fn text(path: &str, written: &str) -> Option<String> {
                 "write `restart = \"on-failure\"` and `restart_max = {max}`"
             ));
         }
-        "readiness.port" => return write(&format!("tcp:{}", number?)),
-        "mounts.tmpfs.mode" => return write(written.trim_start_matches("0o")),
-        "container.user" if number.is_some_and(|id| id < 0) => return None,
+        "readiness.port" => {
+            let port = number.filter(|port| (1..=65_535).contains(port))?;
+            return write(&format!("tcp:{port}"));
+        }
+        "mounts.tmpfs.mode" => {
+            let digits = written.trim_start_matches("0o");
+            let good = u32::from_str_radix(digits, 8).is_ok_and(|mode| mode <= 0o7777);
+            return (good && digits.chars().all(|c| c.is_ascii_digit()))
+                .then(|| format!("write `{key} = \"{digits}\"`"));
+        }
+        "container.user" if written.starts_with('-') => {
+            return Some(
+                "ids are 0 and above; for the image's own user leave the key out".to_owned(),
+            );
+        }
+        "container.user" if ids::check(written).is_err() => {
+            return Some(format!(
+                "ids are 0 to {}; `nobody` is 65534 in most images",
+                ids::ID_MAX
+            ));
+        }
         _ => {}
     }
     if DURATIONS.contains(&path) {
         return write(&match number {
-            Some(seconds) => format!("{}s", u64::try_from(seconds).ok()?),
+            Some(0) if !DURATIONS_OF_NONE.contains(&path) => return None,
+            Some(seconds) => {
+                let text = format!("{}s", u64::try_from(seconds).ok()?);
+                duration::parse(&text).ok()?;
+                text
+            }
             None => format!("{}ms", milliseconds(written)?),
         });
     }
@@ -102,7 +134,9 @@ pub(crate) fn text(path: &str, written: &str) -> Option<String> {
         if number == Some(0) {
             return Some(format!("for no limit leave `{key}` out"));
         }
-        let number = number.filter(|bytes| *bytes > 0)?;
+        // So many MiB are less than a container needs.
+        let least = if path == "resources.memory" { 6 } else { 1 };
+        let number = number.filter(|bytes| *bytes >= least)?;
         return write(&if number < BYTES_MEANT_MIN {
             format!("{number}M")
         } else {
@@ -123,7 +157,32 @@ pub(crate) fn text(path: &str, written: &str) -> Option<String> {
         "unit.description",
     ];
     let free = free.iter().any(|start| path.starts_with(start));
-    (!choice && (free || !bool)).then(|| format!("put it in quotes: \"{written}\""))
+    (!choice && (free || (!bool && takes(path, written))))
+        .then(|| format!("put it in quotes: \"{written}\""))
+}
+
+/// Whether the text of a number can be right for a key.
+fn takes(path: &str, written: &str) -> bool {
+    let digits = written.chars().all(|c| c.is_ascii_digit());
+    match path {
+        "container.stop_signal" | "service.reload.signal" => signal::parse(written).is_ok(),
+        "ports.publish" => written.parse::<u16>().is_ok_and(|port| port > 0) && digits,
+        "container.working_dir"
+        | "container.volumes"
+        | "container.tmpfs"
+        | "unit.condition.path_exists"
+        | "mounts.target"
+        | "mounts.options"
+        | "ports.host_ip"
+        | "ports.protocol"
+        | "health.http.path"
+        | "health.http.scheme"
+        | "timer.timezone"
+        | "timer.on_calendar" => false,
+        "health.http.status" => digits && written.len() == 3 && written < "600" && written > "099",
+        // Of names, one that begins with a sign is none.
+        _ => !written.starts_with(['-', '+']),
+    }
 }
 
 /// `0.5` seconds → 500
@@ -148,10 +207,16 @@ pub(crate) fn boolean(path: &str, written: &str) -> Option<String> {
     }
 }
 
-/// A text where a whole number belongs.
+/// No key that counts something takes more: ports and processes are the largest numbers.
+const INTEGER_MAX: i64 = 65_535;
+
+/// A text where a whole number belongs. For 0 and for more than any key takes there is nothing to tell: the range is said.
 pub(crate) fn integer(path: &str, written: &str) -> Option<String> {
     match written.parse::<i64>() {
-        Ok(number) if number >= 0 => Some(format!("write {written} without quotes")),
+        Ok(number) if (1..=INTEGER_MAX).contains(&number) => {
+            Some(format!("write {number} without quotes"))
+        }
+        Ok(number) if number > 0 => None,
         Ok(_) => unlimited(path),
         Err(_) if matches!(written, "max" | "unlimited" | "infinity") => unlimited(path),
         Err(_) => None,
@@ -176,7 +241,8 @@ pub(crate) fn number(path: &str, written: &str) -> Option<String> {
     if let Some(milli) = written.strip_suffix('m') {
         return cpus(milli, 1000.0);
     }
-    let good = written.parse::<f64>().is_ok_and(|number| number >= 0.0);
+    let good = written.parse::<f64>();
+    let good = good.is_ok_and(|number| (0.01..=1000.0).contains(&number));
     good.then(|| format!("write {written} without quotes"))
 }
 
@@ -201,7 +267,14 @@ pub(crate) fn array(key: &str, text: &str, literal: &str) -> String {
 
 /// Something else where a table belongs.
 pub(crate) fn table(name: &str, text: Option<&str>, number: Option<&str>) -> Option<String> {
+    let is_count = |number: &str| number.parse::<u8>().is_ok_and(|n| (1..=100).contains(&n));
+    // With the delays of a unit that says nothing, so many restarts come within the minute.
+    let is_reached = |burst: &str| burst.parse::<u8>().is_ok_and(|n| (1..=9).contains(&n));
+    let is_port = |number: &str| number.parse::<u16>().is_ok_and(|port| port > 0);
     match (name, text, number) {
+        ("health.tcp", _, Some(port)) if !is_port(port) => None,
+        ("timer.history", _, Some(number)) if !is_count(number) => None,
+        ("service.start_limit", _, Some(burst)) if !is_reached(burst) => None,
         ("service.reload", Some(text), _) if signal::parse(text).is_ok() => Some(format!(
             "write `reload = {{ signal = {} }}`",
             keys::quoted(text)
@@ -232,7 +305,8 @@ fn http(url: &str) -> Option<String> {
     let port = place.rsplit_once(':').map_or("80", |(_, port)| port);
     let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
     let path = keys::quoted(path);
-    (!rest.contains("://")).then(|| format!("write `http = {{ port = {port}, path = {path} }}`"))
+    let plain = !rest.contains("://") && !rest.contains(char::is_whitespace);
+    plain.then(|| format!("write `http = {{ port = {port}, path = {path} }}`"))
 }
 
 /// The command of a step that is written as a text.

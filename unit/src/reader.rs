@@ -210,6 +210,7 @@ impl<'s> Reader<'s> {
                 ))
             } else {
                 let number = value.get_ref().as_integer();
+                let number = number.filter(|number| number.radix() == 10);
                 let number = number.map(toml::de::DeInteger::as_str);
                 habits::table(name, value.get_ref().as_str(), number)
             };

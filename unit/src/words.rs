@@ -69,10 +69,33 @@ pub(crate) fn array(text: &str) -> String {
     let shell = text.strip_prefix("CMD-SHELL ");
     let bare = shell.or_else(|| text.strip_prefix("CMD ")).unwrap_or(text);
     let bare = bare.strip_prefix("exec ").unwrap_or(bare).trim();
+    let bare = percent_doubled(bare);
+    let bare = bare.as_str();
     match split(bare) {
         Some(words) if shell.is_none() => keys::texts(&words),
         _ => in_shell(bare),
     }
+}
+
+/// `%` stands for itself only when it is doubled, and `%i` for the instance.
+fn percent_doubled(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('%') {
+        out.push_str(before);
+        rest = match behind.strip_prefix('%') {
+            Some(after) => {
+                out.push_str("%%");
+                after
+            }
+            None => {
+                out.push_str(if behind.starts_with('i') { "%" } else { "%%" });
+                behind
+            }
+        };
+    }
+    out.push_str(rest);
+    out
 }
 
 /// `["/bin/sh", "-c", "…"]`
