@@ -55,6 +55,7 @@ impl Machine {
     /// In a container of its own.
     fn run_beside(&mut self, asked: &Asked, hook: Hook, step: unit::Hook) -> Result<(), String> {
         let id = self.id();
+        self.filter_devices()?;
         let Some((found, container)) = self.container(asked.unit) else {
             return Err("not a container".into());
         };

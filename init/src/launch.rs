@@ -49,6 +49,7 @@ impl Machine {
     /// Start the launcher of a run. It does what it can without a network, and waits.
     pub(crate) fn stand_by(&mut self, unit: UnitId, run: RunId) -> Result<(), String> {
         let step = |step: &'static str| move |error: io::Error| format!("{step}: {error}");
+        self.filter_devices()?;
         let Some((found, container)) = self.container(unit) else {
             return Err("not a container".into());
         };

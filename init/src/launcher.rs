@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use supervisor::RunId;
 use sys::cgroup::{Cgroup, CgroupError};
 use sys::clone::{CONTAINER_NAMESPACES, Child, Spawn, spawn};
+use sys::device_filter;
 use unit::{
     ContainerUnit, LaunchGo, LaunchNetwork, LaunchRoot, LaunchSpec, NetworkMode, Resources, Unit,
 };
@@ -124,6 +125,23 @@ fn start_in(
 }
 
 impl Machine {
+    /// Keep the machine's devices from all containers: their groups lie below this one. At the first of them; each one's own
+    /// program in the kernel cost it up to 1.4 ms.
+    ///
+    /// # Errors
+    /// In words. No container may start then.
+    pub(crate) fn filter_devices(&mut self) -> Result<(), String> {
+        if self.devices_filtered {
+            return Ok(());
+        }
+        let group = Cgroup::at(sys::paths::CGROUP_CONTAINERS);
+        let folder = group.descriptor().map_err(|error| error.to_string())?;
+        device_filter::attach(folder.as_fd(), &device_filter::OF_CONTAINERS)
+            .map_err(|error| format!("devices: {}: {error}", sys::paths::CGROUP_CONTAINERS))?;
+        self.devices_filtered = true;
+        Ok(())
+    }
+
     /// Let a launcher go on, in the network that the run has got.
     ///
     /// # Errors

@@ -100,6 +100,9 @@ pub(crate) struct Machine {
     /// By unit: what its last run could not have.
     #[serde(default)]
     pub(crate) shortages: BTreeMap<String, String>,
+    /// The group of all containers keeps the machine's devices from them.
+    #[serde(default)]
+    pub(crate) devices_filtered: bool,
     pub(crate) chart: Chart,
     /// Images of the release are being loaded: containers are prepared when that has ended.
     pub(crate) preload: Option<u64>,
@@ -172,6 +175,7 @@ impl Machine {
             give_up_at: BTreeMap::new(),
             ended_with_containers: Vec::new(),
             shortages: BTreeMap::new(),
+            devices_filtered: false,
             chart: Chart::default(),
             preload: None,
             waiting_for_images: Vec::new(),

@@ -1,11 +1,11 @@
-//! The mounts that every container has: /proc, /dev and what lies below, /sys; and the devices it may use.
+//! The mounts that every container has: /proc, /dev and what lies below, /sys. Which devices it may use is a
+//! matter of its cgroup (init/src/launcher.rs).
 
 use crate::failure::{At, Fault};
 use crate::root::Root;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::path::Path;
-use sys::device_filter::{self, CharacterDevices};
 use sys::mount::{FileSystem, attribute};
 use sys::path::{self, Links};
 
@@ -28,31 +28,6 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
-
-/// What may be read and written (moby, oci/devices): the files above, /dev/console, this and every ptmx, and the terminals
-/// that they make.
-const USABLE: [(u8, Option<u8>); 9] = [
-    (1, Some(3)),
-    (1, Some(5)),
-    (1, Some(7)),
-    (1, Some(8)),
-    (1, Some(9)),
-    (5, Some(0)),
-    (5, Some(1)),
-    (5, Some(2)),
-    (136, None),
-];
-
-/// Keep every other device of the machine from the container's group.
-pub(crate) fn filter(cgroups: Option<&Path>, group: &str) -> Result<(), Fault> {
-    let Some(cgroups) = cgroups else {
-        return Ok(());
-    };
-    let path = cgroups.join(group);
-    let group = std::fs::File::open(&path).at("open", &path)?;
-    let usable = USABLE.map(|(major, minor)| CharacterDevices { major, minor });
-    device_filter::attach(group.as_fd(), &usable).at("filter the devices of", &path)
-}
 
 /// A file system of its own for a container.
 struct SystemMount {

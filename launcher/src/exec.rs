@@ -118,10 +118,10 @@ fn join(options: &Options, spec: &ExecSpec) -> Result<Joined, Fault> {
     } else {
         None
     };
-    // Without cgroups the command stays in ours.
-    let group = match &options.cgroups {
-        Some(_) => Some(sys::descriptor::inherited(GROUP).at("take over", "descriptor 7")?),
-        None => None,
+    let group = if options.has_group {
+        Some(sys::descriptor::inherited(GROUP).at("take over", "descriptor 7")?)
+    } else {
+        None
     };
     let proc = path::host_handle(Path::new("/proc")).at("open", "/proc")?;
     let record = Writable::record(&options.containers(), &spec.unit, spec.root)?;

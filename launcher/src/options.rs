@@ -34,7 +34,7 @@ pub(crate) enum Limits {
     Inherited,
 }
 
-/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none]`,
+/// `launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups own|none]`,
 /// `launcher discard FOLDER…`, `launcher init PATH ARGV…`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -42,8 +42,8 @@ pub(crate) struct Options {
     pub(crate) state: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) overlay: OverlayOptions,
-    /// In place of /sys/fs/cgroup/containers; None: no cgroup v2, and no device is kept from the container.
-    pub(crate) cgroups: Option<PathBuf>,
+    /// A command has a group of its own (descriptor 7), or stays in the launcher's.
+    pub(crate) has_group: bool,
 }
 
 /// The first kernel whose overlayfs has `lowerdir+`.
@@ -53,7 +53,7 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<(Mode, Self), String> {
-        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups DIR|none], or launcher discard FOLDER…";
+        let usage = "use: launcher run|exec [--state DIR] [--limits default|inherited] [--overlay one-by-one|page] [--cgroups own|none], or launcher discard FOLDER…";
         let mode = match arguments.next().as_deref() {
             Some("run") => Mode::Run,
             Some("exec") => Mode::Exec,
@@ -75,7 +75,7 @@ impl Options {
             } else {
                 OverlayOptions::Page
             },
-            cgroups: Some(PathBuf::from(sys::paths::CGROUP_CONTAINERS)),
+            has_group: true,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next();
@@ -85,8 +85,8 @@ impl Options {
                 ("--limits", Some("inherited")) => options.limits = Limits::Inherited,
                 ("--overlay", Some("one-by-one")) => options.overlay = OverlayOptions::OneByOne,
                 ("--overlay", Some("page")) => options.overlay = OverlayOptions::Page,
-                ("--cgroups", Some("none")) => options.cgroups = None,
-                ("--cgroups", Some(folder)) => options.cgroups = Some(PathBuf::from(folder)),
+                ("--cgroups", Some("none")) => options.has_group = false,
+                ("--cgroups", Some("own")) => options.has_group = true,
                 _ => return Err(format!("{name}: {usage}")),
             }
         }

@@ -111,10 +111,6 @@ pub(crate) fn at_step<T>(name: &str, result: Result<T, Fault>) -> Result<T, Fail
 fn launch(options: &Options, report: &mut Report) -> Result<Infallible, Failed> {
     sys::rlimit::set_umask(confine::UMASK);
     let spec: LaunchSpec = at_step("spec", read_spec())?;
-    at_step(
-        "devices",
-        devices::filter(options.cgroups.as_deref(), &spec.group),
-    )?;
     let go = at_step(
         "network",
         sys::descriptor::inherited(GO).at("take over", SOCKET),

@@ -18,6 +18,30 @@ pub struct CharacterDevices {
     pub minor: Option<u8>,
 }
 
+/// What containers may read and write, as Docker's and podman's may (moby, oci/devices): null, zero, full, random, urandom, tty,
+/// /dev/console, every ptmx, and the terminals that they make.
+pub const OF_CONTAINERS: [CharacterDevices; 9] = [
+    one(1, 3),
+    one(1, 5),
+    one(1, 7),
+    one(1, 8),
+    one(1, 9),
+    one(5, 0),
+    one(5, 1),
+    one(5, 2),
+    CharacterDevices {
+        major: 136,
+        minor: None,
+    },
+];
+
+const fn one(major: u8, minor: u8) -> CharacterDevices {
+    CharacterDevices {
+        major,
+        minor: Some(minor),
+    }
+}
+
 /// Let the processes of this group and below use these character devices and no other device. The program stays until
 /// the group is removed; programs of groups further down can only take more away.
 ///

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use sys::clone::{CONTAINER_NAMESPACES, Child, Spawn, spawn};
+use sys::device_filter;
 use sys::mount::{FileSystem, attribute};
 use sys::pidfd::{self, Ended};
 use unit::{
@@ -56,6 +57,9 @@ impl Group {
         fs::create_dir_all(&run).ok()?;
         let step = ours.join("step-0");
         fs::create_dir_all(&step).ok()?;
+        // As PID 1 does for all containers.
+        let folder = File::open(&ours).ok()?;
+        device_filter::attach(folder.as_fd(), &device_filter::OF_CONTAINERS).ok()?;
         Some(Self { ours, run, step })
     }
 
@@ -211,10 +215,9 @@ impl Launch {
         self
     }
 
-    /// Born in that group, and its devices filtered.
+    /// Born in that group, whose devices are filtered.
     pub(crate) fn in_group(mut self, group: &Group) -> Self {
-        let ours = group.ours.to_str().unwrap().to_owned();
-        self.options.extend(["--cgroups".to_owned(), ours]);
+        self.options.extend(["--cgroups".into(), "own".into()]);
         self.cgroup = Some(File::open(&group.run).unwrap());
         self.step = Some(File::open(&group.step).unwrap());
         self
