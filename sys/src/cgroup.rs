@@ -74,12 +74,19 @@ impl Cgroup {
     /// # Errors
     /// Names the file; `EBUSY` when there are processes in the group itself.
     pub fn enable_controllers(&self, names: &[&str]) -> Result<(), CgroupError> {
+        let plus = |name: &str| format!("+{name}");
+        let all: Vec<String> = names.iter().copied().map(plus).collect();
+        // All of them are there on nearly every machine, and who lacks one gets none: then it is looked which there are.
+        if self.set("cgroup.subtree_control", &all.join(" ")).is_ok() {
+            return Ok(());
+        }
         let available = self.read("cgroup.controllers")?;
-        let known = available
-            .split_whitespace()
-            .filter(|name| names.contains(name));
-        let words: Vec<String> = known.map(|name| format!("+{name}")).collect();
-        self.set("cgroup.subtree_control", &words.join(" "))
+        let known = available.split_whitespace();
+        let known: Vec<String> = known
+            .filter(|name| names.contains(name))
+            .map(plus)
+            .collect();
+        self.set("cgroup.subtree_control", &known.join(" "))
     }
 
     /// Hand all controllers that this group has to its children.
