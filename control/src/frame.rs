@@ -13,8 +13,15 @@ const LENGTH_BYTES: usize = 4;
 /// Why a frame could not be read or written.
 #[derive(Debug)]
 pub enum FrameError {
-    TooLong { bytes: usize, limit: usize },
+    TooLong {
+        bytes: usize,
+        limit: usize,
+    },
     Json(serde_json::Error),
+    /// What stands at this byte of a list of rows does not belong there.
+    Rows {
+        at: usize,
+    },
 }
 
 impl fmt::Display for FrameError {
@@ -24,6 +31,9 @@ impl fmt::Display for FrameError {
                 write!(f, "frame of {bytes} bytes, the limit is {limit}")
             }
             Self::Json(error) => write!(f, "not a control message: {error}"),
+            Self::Rows { at } => {
+                write!(f, "not a control message: no row at byte {at} of its rows")
+            }
         }
     }
 }
@@ -37,6 +47,22 @@ impl std::error::Error for FrameError {}
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     let mut bytes = vec![0; LENGTH_BYTES];
     serde_json::to_writer(&mut bytes, message).map_err(FrameError::Json)?;
+    with_length(bytes)
+}
+
+/// A message that is text already, in so many pieces.
+pub(crate) fn encode_text(pieces: &[&str]) -> Result<Vec<u8>, FrameError> {
+    let body: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut bytes = Vec::with_capacity(body.saturating_add(LENGTH_BYTES));
+    bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+    for piece in pieces {
+        bytes.extend_from_slice(piece.as_bytes());
+    }
+    with_length(bytes)
+}
+
+/// Put the length of the rest into the first bytes.
+fn with_length(mut bytes: Vec<u8>) -> Result<Vec<u8>, FrameError> {
     let body = bytes.len().saturating_sub(LENGTH_BYTES);
     let length = u32::try_from(body).ok().filter(|_| body <= FRAME_BYTES_MAX);
     let Some(length) = length else {
@@ -59,6 +85,15 @@ pub fn decode<T: DeserializeOwned>(
     buffer: &[u8],
     limit: usize,
 ) -> Result<Option<(T, usize)>, FrameError> {
+    let Some((body, bytes)) = body(buffer, limit)? else {
+        return Ok(None);
+    };
+    let message = serde_json::from_slice(body).map_err(FrameError::Json)?;
+    Ok(Some((message, bytes)))
+}
+
+/// The same as bytes.
+pub(crate) fn body(buffer: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, FrameError> {
     let Some((head, rest)) = buffer.split_first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
     };
@@ -66,9 +101,6 @@ pub fn decode<T: DeserializeOwned>(
     if bytes > limit {
         return Err(FrameError::TooLong { bytes, limit });
     }
-    let Some(body) = rest.get(..bytes) else {
-        return Ok(None);
-    };
-    let message = serde_json::from_slice(body).map_err(FrameError::Json)?;
-    Ok(Some((message, LENGTH_BYTES.saturating_add(bytes))))
+    let body = rest.get(..bytes);
+    Ok(body.map(|body| (body, LENGTH_BYTES.saturating_add(bytes))))
 }

@@ -2,7 +2,8 @@
 
 use crate::change::Changes;
 use crate::explain::{PastRun, TimerStatus, UnitGraph, WhyStep};
-use crate::row::UnitRow;
+use crate::frame::{self, FRAME_BYTES_MAX, FrameError};
+use crate::row::Rows;
 use serde::{Deserialize, Serialize};
 use unit::Diagnostic;
 
@@ -29,7 +30,7 @@ pub enum Reply {
         diagnostics: Vec<Diagnostic>,
     },
     Units(Vec<UnitStatus>),
-    Rows(Vec<UnitRow>),
+    Rows(Rows),
     Unit(Box<UnitStatus>),
     Images(Vec<ImageSummary>),
     BootChart(BootChart),
@@ -91,7 +92,40 @@ pub enum Denial {
     NotPermitted,
 }
 
+/// What is around the rows of an answer.
+const ROWS_HEAD: &str = "{\"rows\":";
+const ROWS_TAIL: &str = "}";
+
 impl Reply {
+    /// As [`frame::encode`] makes it, without a look at each of many rows.
+    ///
+    /// # Errors
+    /// When it would be longer than [`FRAME_BYTES_MAX`].
+    pub fn frame(&self) -> Result<Vec<u8>, FrameError> {
+        match self {
+            Self::Rows(rows) => frame::encode_text(&[ROWS_HEAD, rows.as_text(), ROWS_TAIL]),
+            other => frame::encode(other),
+        }
+    }
+
+    /// As [`frame::decode`] reads it, but for rows, which are read when they are looked at.
+    ///
+    /// # Errors
+    /// When it is no reply.
+    pub fn of_frame(buffer: &[u8]) -> Result<Option<(Self, usize)>, FrameError> {
+        let Some((body, bytes)) = frame::body(buffer, FRAME_BYTES_MAX)? else {
+            return Ok(None);
+        };
+        let rows = body
+            .strip_prefix(ROWS_HEAD.as_bytes())
+            .and_then(|rest| str::from_utf8(rest.strip_suffix(ROWS_TAIL.as_bytes())?).ok());
+        let reply = match rows {
+            Some(rows) => Self::Rows(Rows::from_text(rows.to_owned())),
+            None => serde_json::from_slice(body).map_err(FrameError::Json)?,
+        };
+        Ok(Some((reply, bytes)))
+    }
+
     /// Whether nothing follows it but the ends of the streams.
     #[must_use]
     pub fn is_final(&self) -> bool {

@@ -1,16 +1,24 @@
 //! Amounts, times and names as people read them, and text of others made safe for a terminal.
 
-use control::row::command_line;
+use control::row::{command_line, push_number};
 use std::borrow::Cow;
 
 /// `0B`, `999B`, `1.2K`, `64M`, `1.0G`: powers of 1024, two digits where there is one before the point.
 pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
+    let mut text = String::new();
+    push_size(&mut text, bytes);
+    text
+}
+
+/// The same, at the end of a text.
+pub(crate) fn push_size(text: &mut String, bytes: u64) {
+    const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
     if bytes < 1024 {
-        return format!("{bytes}B");
+        push_number(text, bytes);
+        return text.push('B');
     }
     let mut tenths = u128::from(bytes) * 10;
-    let mut unit = "";
+    let mut unit = 'B';
     for next in UNITS {
         tenths = tenths.div_ceil(1024);
         unit = next;
@@ -18,23 +26,39 @@ pub(crate) fn size(bytes: u64) -> String {
             break;
         }
     }
+    let tenths = u64::try_from(tenths).unwrap_or(u64::MAX);
+    push_number(text, tenths / 10);
     if tenths < 100 {
-        format!("{}.{}{unit}", tenths / 10, tenths % 10)
-    } else {
-        format!("{}{unit}", tenths / 10)
+        text.push('.');
+        push_number(text, tenths % 10);
     }
+    text.push(unit);
 }
 
 /// `0s`, `59s`, `2m 13s`, `3h 5m`, `12d 4h`: the two largest parts.
 pub(crate) fn age(milliseconds: u64) -> String {
+    let mut text = String::new();
+    push_age(&mut text, milliseconds);
+    text
+}
+
+/// The same, at the end of a text.
+pub(crate) fn push_age(text: &mut String, milliseconds: u64) {
     let seconds = milliseconds / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, ..) => format!("{hours}h {}m", minutes % 60),
-        _ => format!("{days}d {}h", hours % 24),
+    let (large, small) = match (days, hours, minutes) {
+        (0, 0, 0) => (None, (seconds, 's')),
+        (0, 0, _) => (Some((minutes, 'm')), (seconds % 60, 's')),
+        (0, ..) => (Some((hours, 'h')), (minutes % 60, 'm')),
+        _ => (Some((days, 'd')), (hours % 24, 'h')),
+    };
+    if let Some((count, unit)) = large {
+        push_number(text, count);
+        text.push(unit);
+        text.push(' ');
     }
+    push_number(text, small.0);
+    text.push(small.1);
 }
 
 /// How much of an image's id is shown: `sha256:` and 12 digits.
@@ -56,12 +80,37 @@ pub(crate) fn command(arguments: &[String]) -> String {
 
 /// At most so many characters.
 pub(crate) fn cut(text: &str, characters: usize) -> Cow<'_, str> {
-    if text.len() <= characters || text.chars().count() <= characters {
-        return text.into();
+    match kept(text, characters) {
+        None => text.into(),
+        Some(kept) => Cow::Owned(format!("{kept}…")),
     }
-    let end = text.char_indices().nth(characters.saturating_sub(1));
-    let kept = end.map_or(text, |(end, _)| text.get(..end).unwrap_or(text));
-    Cow::Owned(format!("{kept}…"))
+}
+
+/// The same, at the end of a text.
+pub(crate) fn push_cut(line: &mut String, text: &str, characters: usize) {
+    match kept(text, characters) {
+        None => line.push_str(text),
+        Some(kept) => {
+            line.push_str(kept);
+            line.push('…');
+        }
+    }
+}
+
+/// What is left of a text that is too long.
+fn kept(text: &str, characters: usize) -> Option<&str> {
+    if text.len() <= characters {
+        return None;
+    }
+    let before = characters.saturating_sub(1);
+    if text.is_ascii() {
+        return text.get(..before);
+    }
+    if text.chars().count() <= characters {
+        return None;
+    }
+    let end = text.char_indices().nth(before);
+    Some(end.map_or(text, |(end, _)| text.get(..end).unwrap_or(text)))
 }
 
 /// Without control characters: text of units and programs must not drive the operator's terminal.
@@ -71,7 +120,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// The same, of what is hardly ever other than it is shown.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_shown_as_it_is(text) {
         return text.into();
     }
     let mut printable = String::with_capacity(text.len());
@@ -83,6 +132,15 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
         }
     }
     printable.into()
+}
+
+/// The same, at the end of a text.
+pub(crate) fn push_shown(line: &mut String, text: &str) {
+    line.push_str(&shown(text));
+}
+
+fn is_shown_as_it_is(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]

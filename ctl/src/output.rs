@@ -1,6 +1,7 @@
 //! stdout and stderr. Writing waits for a slow reader even where someone has made the file non-blocking.
 
 use crate::failure::Failure;
+use control::row::push_number;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -87,11 +88,25 @@ pub(crate) fn coloured() -> bool {
 }
 
 pub(crate) fn paint(text: &str, colour: Colour, coloured: bool) -> String {
-    if coloured {
-        format!("\x1b[{}m{text}\x1b[0m", colour as u8)
-    } else {
-        text.to_owned()
+    if !coloured {
+        return text.to_owned();
     }
+    let mut painted = String::new();
+    push_colour(&mut painted, colour);
+    painted.push_str(text);
+    push_colour_end(&mut painted);
+    painted
+}
+
+/// What follows is of this colour.
+pub(crate) fn push_colour(text: &mut String, colour: Colour) {
+    text.push_str("\x1b[");
+    push_number(text, colour as u64);
+    text.push('m');
+}
+
+pub(crate) fn push_colour_end(text: &mut String) {
+    text.push_str("\x1b[0m");
 }
 
 /// Of the state of a unit.

@@ -3,13 +3,13 @@
 use crate::failure::Failure;
 use crate::options::Invocation;
 use crate::output::Colour;
-use crate::table::{Cell, table};
+use crate::table::Table;
 use crate::{human, output};
-use control::machine::{Machine, Patience};
+use control::frame::FrameError;
+use control::machine::{CallError, Machine, Patience};
 use control::reply::{Reply, UnitStatus};
 use control::request::Request;
-use control::row::{ROW_COMMAND_CHARACTERS, UnitRow};
-use std::borrow::Cow;
+use control::row::{ROW_COMMAND_CHARACTERS, Rows, UnitRow, push_number};
 
 /// Characters of a command in the table; `status` and `--json` have all of it. A row has one more, by which it is seen that
 /// something was cut off.
@@ -23,13 +23,14 @@ pub(crate) fn ps(invocation: &Invocation, machine: &Machine, quiet: bool) -> Res
     }
     let units = ask(invocation, machine, !quiet)?;
     if quiet {
-        let names: String = units
-            .iter()
-            .map(|unit| human::printable(&unit.name) + "\n")
-            .collect();
+        let mut names = String::new();
+        for unit in &units {
+            human::push_shown(&mut names, &unit.map_err(not_a_row)?.name);
+            names.push('\n');
+        }
         return output::print(&names);
     }
-    output::print(&render(&units, output::coloured()))
+    output::print(&render(&units, output::coloured())?)
 }
 
 /// A row of each, with its memory or without.
@@ -37,7 +38,7 @@ pub(crate) fn ask(
     invocation: &Invocation,
     machine: &Machine,
     memory: bool,
-) -> Result<Vec<UnitRow>, Failure> {
+) -> Result<Rows, Failure> {
     let request = Request::List { memory };
     match machine.ask(&request, invocation.patience(Patience::USUAL), |_| {})? {
         Reply::Rows(units) => Ok(units),
@@ -56,74 +57,76 @@ pub(crate) fn ask_all(
     }
 }
 
-fn render(units: &[UnitRow], coloured: bool) -> String {
-    let rows: Vec<_> = units.iter().map(row).collect();
-    table(
-        ["NAME", "IMAGE", "COMMAND", "STATE", "AGE", "MEM", "PORTS"],
-        &rows,
-        coloured,
-    )
+pub(crate) fn not_a_row(error: FrameError) -> Failure {
+    CallError::Frame(error).into()
 }
 
-fn row(unit: &UnitRow) -> [Cell<'_>; 7] {
-    [
-        human::shown(&unit.name).into(),
-        or_dash(human::shown(human::image(&unit.image))),
-        or_dash(match human::shown(&unit.command) {
-            Cow::Borrowed(command) => human::cut(command, COMMAND_CHARACTERS),
-            Cow::Owned(command) => human::cut(&command, COMMAND_CHARACTERS).into_owned().into(),
-        }),
-        Cell::coloured(state(unit), colour(unit)),
-        human::age(unit.age_ms).into(),
-        unit.memory
-            .map_or_else(|| "-".into(), |memory| human::size(memory).into()),
-        or_dash(ports(unit)),
-    ]
-}
+/// Rows for which there is room from the beginning.
+const ROWS: usize = 64;
 
-fn or_dash(text: Cow<'_, str>) -> Cell<'_> {
-    if text.is_empty() {
-        "-".into()
-    } else {
-        text.into()
+fn render(units: &Rows, coloured: bool) -> Result<String, Failure> {
+    let head = ["NAME", "IMAGE", "COMMAND", "STATE", "AGE", "MEM", "PORTS"];
+    let mut table = Table::new(head, ROWS);
+    for unit in units {
+        put(&mut table, &unit.map_err(not_a_row)?);
     }
+    Ok(table.render(coloured))
 }
 
-fn ports(unit: &UnitRow) -> Cow<'_, str> {
-    if let ([port], 0) = (&unit.ports[..], unit.more_ports) {
-        return human::shown(port);
+fn put(table: &mut Table<7>, unit: &UnitRow<'_>) {
+    human::push_shown(table.text(), &unit.name);
+    table.end(None);
+    human::push_shown(table.text(), human::image(&unit.image));
+    table.end_or_dash();
+    let command = human::shown(&unit.command);
+    human::push_cut(table.text(), &command, COMMAND_CHARACTERS);
+    table.end_or_dash();
+    push_state(table.text(), unit);
+    table.end(Some(colour(unit)));
+    human::push_age(table.text(), unit.age_ms);
+    table.end(None);
+    if let Some(memory) = unit.memory {
+        human::push_size(table.text(), memory);
     }
-    let mut text = human::printable(&unit.ports.join(", "));
+    table.end_or_dash();
+    push_ports(table.text(), unit);
+    table.end_or_dash();
+}
+
+fn push_ports(text: &mut String, unit: &UnitRow<'_>) {
+    human::push_shown(text, &unit.ports);
     if unit.more_ports > 0 {
-        text.push_str(&format!(" and {} more", unit.more_ports));
+        text.push_str(" and ");
+        push_number(text, unit.more_ports);
+        text.push_str(" more");
     }
-    text.into()
 }
 
 /// With the one thing about it that an operator has to know: `running (healthy)`.
-fn state(unit: &UnitRow) -> Cow<'_, str> {
-    let state = human::shown(&unit.state);
-    let more: Cow<'_, str> = match (
-        unit.state.as_str(),
-        unit.next_start_ms,
-        unit.health.as_str(),
-    ) {
-        ("backoff", Some(next), _) => format!("{} to go", human::age(next)).into(),
-        _ if unit.paused => "paused".into(),
-        ("started", _, _) if !unit.reason.is_empty() => {
-            let reason = human::printable(&unit.reason);
-            human::cut(&reason, REASON_CHARACTERS).into_owned().into()
+fn push_state(text: &mut String, unit: &UnitRow<'_>) {
+    human::push_shown(text, &unit.state);
+    let begin = text.len();
+    text.push_str(" (");
+    match (&*unit.state, unit.next_start_ms, &*unit.health) {
+        ("backoff", Some(next), _) => {
+            human::push_age(text, next);
+            text.push_str(" to go");
         }
-        ("running", _, "") => return state,
-        ("running", _, "starting") => "health starting".into(),
-        ("running", _, health) => human::shown(health),
-        (_, _, _) => return state,
-    };
-    format!("{state} ({more})").into()
+        _ if unit.paused => text.push_str("paused"),
+        ("started", _, _) if !unit.reason.is_empty() => {
+            let reason = human::shown(&unit.reason);
+            human::push_cut(text, &reason, REASON_CHARACTERS);
+        }
+        ("running", _, "") => return text.truncate(begin),
+        ("running", _, "starting") => text.push_str("health starting"),
+        ("running", _, health) => human::push_shown(text, health),
+        (_, _, _) => return text.truncate(begin),
+    }
+    text.push(')');
 }
 
-fn colour(unit: &UnitRow) -> Colour {
-    match unit.health.as_str() {
+fn colour(unit: &UnitRow<'_>) -> Colour {
+    match &*unit.health {
         "unhealthy" if unit.state == "running" => Colour::Red,
         "starting" if unit.state == "running" => Colour::Yellow,
         _ if unit.paused => Colour::Yellow,
@@ -135,6 +138,16 @@ fn colour(unit: &UnitRow) -> Colour {
 mod tests {
     use super::*;
 
+    fn shown<const N: usize>(units: [UnitRow<'_>; N]) -> String {
+        render(&units.into_iter().collect(), false).unwrap()
+    }
+
+    fn state(unit: &UnitRow<'_>) -> String {
+        let mut text = String::new();
+        push_state(&mut text, unit);
+        text
+    }
+
     #[test]
     fn a_unit_is_one_row() {
         let redis = UnitRow {
@@ -144,7 +157,7 @@ mod tests {
             state: "running".into(),
             age_ms: 133_000,
             memory: Some(3 << 20),
-            ports: vec!["0.0.0.0:7001->6379/tcp".into()],
+            ports: "0.0.0.0:7001->6379/tcp".into(),
             ..UnitRow::default()
         };
         let target = UnitRow {
@@ -158,18 +171,18 @@ NAME            IMAGE    COMMAND                         STATE               AGE
 redis@1         redis:7  redis-server --maxmemory 900mb  running             2m 13s  3.0M  0.0.0.0:7001->6379/tcp
 default.target  -        -                               backoff (3s to go)  0s      -     -
 ";
-        assert_eq!(render(&[redis, target], false), text);
+        assert_eq!(shown([redis, target]), text);
     }
 
     #[test]
     fn what_a_row_does_not_have_is_told() {
         let long = UnitRow {
-            command: "x".repeat(ROW_COMMAND_CHARACTERS),
-            ports: vec!["0.0.0.0:1->1/tcp".into(), "0.0.0.0:2->2/tcp".into()],
+            command: "x".repeat(ROW_COMMAND_CHARACTERS).into(),
+            ports: "0.0.0.0:1->1/tcp, 0.0.0.0:2->2/tcp".into(),
             more_ports: 4094,
             ..UnitRow::default()
         };
-        let text = render(&[long], false);
+        let text = shown([long]);
         let cut = "x".repeat(COMMAND_CHARACTERS - 1) + "…  ";
         assert!(text.contains(&cut), "{text}");
         let ports = "  0.0.0.0:1->1/tcp, 0.0.0.0:2->2/tcp and 4094 more\n";
@@ -178,7 +191,7 @@ default.target  -        -                               backoff (3s to go)  0s 
 
     #[test]
     fn the_state_says_what_is_worth_knowing_about_it() {
-        let unit = |name: &str, reason: &str, health: &str| UnitRow {
+        let unit = |name: &'static str, reason: &'static str, health: &'static str| UnitRow {
             state: name.into(),
             reason: reason.into(),
             health: health.into(),

@@ -80,21 +80,23 @@ fn overview(invocation: &Invocation, machine: &Machine) -> Result<(), Failure> {
     if invocation.json {
         return output::json(&ps::ask_all(invocation, machine)?);
     }
-    let units = ps::ask(invocation, machine, false)?;
+    let rows = ps::ask(invocation, machine, false)?;
+    let units: Result<Vec<_>, _> = rows.iter().collect();
+    let units = units.map_err(ps::not_a_row)?;
     let warnings = top::ask(invocation, machine)?.warnings;
     output::print(&render_overview(&units, &warnings, output::coloured()))
 }
 
 /// Whether an operator has to look at it.
-fn needs_attention(unit: &UnitRow) -> bool {
-    matches!(unit.state.as_str(), "failed" | "backoff") || unit.bad || is_unhealthy(unit)
+fn needs_attention(unit: &UnitRow<'_>) -> bool {
+    matches!(&*unit.state, "failed" | "backoff") || unit.bad || is_unhealthy(unit)
 }
 
-fn is_unhealthy(unit: &UnitRow) -> bool {
+fn is_unhealthy(unit: &UnitRow<'_>) -> bool {
     unit.health == "unhealthy"
 }
 
-fn render_overview(units: &[UnitRow], warnings: &[String], coloured: bool) -> String {
+fn render_overview(units: &[UnitRow<'_>], warnings: &[String], coloured: bool) -> String {
     let mut states: Vec<(&str, usize)> = Vec::new();
     for unit in units {
         match states.iter_mut().find(|(state, _)| *state == unit.state) {
@@ -107,7 +109,7 @@ fn render_overview(units: &[UnitRow], warnings: &[String], coloured: bool) -> St
         .iter()
         .map(|(state, count)| format!("{count} {}", human::printable(state)))
         .collect();
-    let attention: Vec<&UnitRow> = units.iter().filter(|unit| needs_attention(unit)).collect();
+    let attention: Vec<&UnitRow<'_>> = units.iter().filter(|unit| needs_attention(unit)).collect();
     let (word, colour) = if attention.is_empty() && warnings.is_empty() {
         ("well", Colour::Green)
     } else {
@@ -127,13 +129,13 @@ fn render_overview(units: &[UnitRow], warnings: &[String], coloured: bool) -> St
         let state = paint(&unit.state, output::state_colour(&unit.state), coloured);
         let reason = if is_unhealthy(unit) {
             health_text(&UnitHealth {
-                status: unit.health.clone(),
+                status: unit.health.clone().into_owned(),
                 failures: unit.failures,
-                reason: unit.reason.clone(),
+                reason: unit.reason.clone().into_owned(),
                 ..UnitHealth::default()
             })
         } else {
-            unit.reason.clone()
+            unit.reason.clone().into_owned()
         };
         text.push_str(&format!(
             "  {} {state}: {}\n",

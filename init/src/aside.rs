@@ -13,7 +13,6 @@ use crate::change::{Checked, Chosen};
 use crate::limits;
 use crate::machine::Machine;
 use crate::source::ChildKind;
-use control::frame;
 use control::reply::Reply;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -97,7 +96,7 @@ impl Machine {
             return self.reply_last(connection, &reply);
         }
         self.aside(Purpose::Reply { connection }, |it| {
-            frame::encode(&reply(it)).map_err(io::Error::other)
+            reply(it).frame().map_err(io::Error::other)
         });
     }
 

@@ -139,7 +139,7 @@ impl Connection {
         if self.finished {
             return;
         }
-        match frame::encode(reply) {
+        match reply.frame() {
             Ok(bytes) => self.queue(bytes, last),
             Err(error) => log::error!("control: {error}"),
         }

@@ -2,63 +2,90 @@
 //! one file, and only of a unit that runs.
 
 use crate::machine::Machine;
-use crate::status::{health_name, port_text};
+use crate::status::{health_name, push_port};
 use control::row::{
-    ROW_COMMAND_CHARACTERS, ROW_PORTS_MAX, ROW_REASON_CHARACTERS, UnitRow, command_line, cut,
+    ROW_COMMAND_CHARACTERS, ROW_PORTS_MAX, ROW_REASON_CHARACTERS, Rows, UnitRow, cut,
+    push_command_line,
 };
 use supervisor::{HealthStatus, State, UnitId};
 use sys::clock::since_boot_ms;
-use unit::{ContainerUnit, UnitKind};
+use unit::{ContainerUnit, Port, UnitKind};
+
+/// What of a row is put together: its texts are written in the same place for each.
+#[derive(Default)]
+struct Made {
+    command: String,
+    ports: String,
+}
 
 impl Machine {
-    pub(crate) fn rows(&self, memory: bool) -> Vec<UnitRow> {
+    pub(crate) fn rows(&self, memory: bool) -> Rows {
         let now = since_boot_ms();
-        let good = self
-            .units
-            .all()
-            .filter_map(|unit| self.row(unit, now, memory));
-        let bad = self.units.bad().iter().map(|bad| UnitRow {
-            name: bad.name.to_string(),
-            state: "failed".into(),
-            reason: "the unit file has mistakes".into(),
-            bad: true,
-            ..UnitRow::default()
-        });
-        good.chain(bad).collect()
+        let mut made = Made::default();
+        let bad = self.units.bad();
+        let mut rows = Rows::with_room(self.units.set().len().saturating_add(bad.len()));
+        for unit in self.units.all() {
+            if let Some(row) = self.row(unit, now, memory, &mut made) {
+                rows.push(&row);
+            }
+        }
+        for bad in bad {
+            rows.push(&UnitRow {
+                name: bad.name.as_str().into(),
+                state: "failed".into(),
+                reason: "the unit file has mistakes".into(),
+                bad: true,
+                ..UnitRow::default()
+            });
+        }
+        rows
     }
 
-    fn row(&self, id: UnitId, now: u64, memory: bool) -> Option<UnitRow> {
+    fn row<'a>(
+        &'a self,
+        id: UnitId,
+        now: u64,
+        memory: bool,
+        made: &'a mut Made,
+    ) -> Option<UnitRow<'a>> {
         let unit = self.units.get(id)?;
         let state = self.supervisor.state(id);
         let next_start = self.supervisor.next_start(id);
         let mut row = UnitRow {
-            name: unit.name.to_string(),
+            name: unit.name.as_str().into(),
             state: state.name().into(),
             age_ms: now.saturating_sub(self.supervisor.since(id).0),
             next_start_ms: next_start.map(|at| at.0.saturating_sub(now)),
             ..UnitRow::default()
         };
         if says_why(state) {
-            row.reason = cut(self.reason(id), ROW_REASON_CHARACTERS);
+            let reason = self.reason(id);
+            row.reason = cut(&reason, ROW_REASON_CHARACTERS).to_owned().into();
         }
         let UnitKind::Container(container) = &unit.kind else {
             return Some(row);
         };
-        row.image.clone_from(&container.container.image);
+        row.image = container.container.image.as_str().into();
         let executed = self
             .prepared_of(id)
             .map(|prepared| prepared.argv.as_slice());
         let command = executed.or_else(|| configured(container));
-        row.command = command_line(command.unwrap_or_default(), ROW_COMMAND_CHARACTERS);
+        made.command.clear();
+        push_command_line(
+            &mut made.command,
+            command.unwrap_or_default(),
+            ROW_COMMAND_CHARACTERS,
+        );
+        row.command = made.command.as_str().into();
         let run = self.live_run(id);
         let attached = run.and_then(|run| self.network.attached(run.run));
         match attached {
             Some(attached) => row.set_ports(&attached.ports),
             None => {
-                let declared = &container.ports;
-                let first = declared.iter().take(ROW_PORTS_MAX);
-                row.ports = first.map(port_text).collect();
-                row.more_ports = declared.len().saturating_sub(ROW_PORTS_MAX);
+                made.ports.clear();
+                push_ports(&mut made.ports, &container.ports);
+                row.ports = made.ports.as_str().into();
+                row.more_ports = container.ports.len().saturating_sub(ROW_PORTS_MAX) as u64;
             }
         }
         let Some(run) = run else { return Some(row) };
@@ -70,7 +97,7 @@ impl Machine {
             row.health = health_name(health.status).into();
             if health.status == HealthStatus::Unhealthy {
                 row.failures = health.failures;
-                row.reason = cut(health.reason.into(), ROW_REASON_CHARACTERS);
+                row.reason = cut(health.reason, ROW_REASON_CHARACTERS).into();
             }
         }
         Some(row)
@@ -105,6 +132,16 @@ impl Machine {
         let bad = self.units.bad().iter();
         let bad = bad.map(|bad| format!("{} (the unit file has mistakes)", bad.name));
         good.chain(bad).collect()
+    }
+}
+
+/// The first of those that a unit file has.
+fn push_ports(text: &mut String, ports: &[Port]) {
+    for (place, port) in ports.iter().take(ROW_PORTS_MAX).enumerate() {
+        if place > 0 {
+            text.push_str(", ");
+        }
+        push_port(text, port);
     }
 }
 

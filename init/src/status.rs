@@ -4,6 +4,7 @@ use crate::explain::kind_name;
 use crate::listing::configured;
 use crate::machine::Machine;
 use control::reply::{Denial, UnitHealth, UnitStatus};
+use control::row::push_number;
 use supervisor::{Goal, HealthStatus, HealthView, RunId, State, UnitId};
 use sys::clock::since_boot_ms;
 use unit::{BadUnit, Port, Probe, UnitKind, UnitSet};
@@ -226,18 +227,35 @@ fn unit_health(view: &HealthView<'_>) -> UnitHealth {
 }
 
 /// As declared, while there is no run: `0.0.0.0:7001->6379/tcp`.
-pub(crate) fn port_text(port: &Port) -> String {
-    let protocol = match port.protocol {
-        unit::Protocol::Tcp => "tcp",
-        unit::Protocol::Udp => "udp",
-    };
-    let span = |first: u16| match port.count {
-        0 | 1 => first.to_string(),
-        count => format!("{first}-{}", first.saturating_add(count.saturating_sub(1))),
-    };
-    let host = port.host_port.map_or_else(|| "*".to_owned(), span);
-    let address = port
-        .host_ip
-        .map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string());
-    format!("{address}:{host}->{}/{protocol}", span(port.container_port))
+fn port_text(port: &Port) -> String {
+    let mut text = String::new();
+    push_port(&mut text, port);
+    text
+}
+
+/// `0.0.0.0:7001->6379/tcp`, at the end of a text.
+pub(crate) fn push_port(text: &mut String, port: &Port) {
+    match port.host_ip {
+        Some(address) => text.push_str(&address.to_string()),
+        None => text.push_str("0.0.0.0"),
+    }
+    text.push(':');
+    match port.host_port {
+        Some(host) => push_span(text, host, port.count),
+        None => text.push('*'),
+    }
+    text.push_str("->");
+    push_span(text, port.container_port, port.count);
+    text.push_str(match port.protocol {
+        unit::Protocol::Tcp => "/tcp",
+        unit::Protocol::Udp => "/udp",
+    });
+}
+
+fn push_span(text: &mut String, first: u16, count: u16) {
+    push_number(text, first.into());
+    if count > 1 {
+        text.push('-');
+        push_number(text, first.saturating_add(count.saturating_sub(1)).into());
+    }
 }

@@ -4,7 +4,6 @@ use super::error::{CallError, io_error};
 use super::happening::{Happening, Progress, READ_BYTES, passed, wait_for};
 use super::port::Port;
 use crate::client::{Client, Taken};
-use crate::frame::{self, FRAME_BYTES_MAX};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::serial::{Channel, Streams, WINDOW_BYTES};
@@ -136,9 +135,7 @@ impl Call {
     }
 
     fn take_replies(&mut self) -> Result<(), CallError> {
-        while let Some((reply, bytes)) =
-            frame::decode::<Reply>(&self.replies, FRAME_BYTES_MAX).map_err(CallError::Frame)?
-        {
+        while let Some((reply, bytes)) = Reply::of_frame(&self.replies).map_err(CallError::Frame)? {
             self.replies.drain(..bytes);
             if reply.is_final() && !self.answered {
                 self.answered = true;

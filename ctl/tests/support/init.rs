@@ -72,10 +72,8 @@ impl FakeInit {
         match request {
             Request::Ps => say(&Reply::Units(vec![unit("redis@1"), unit("web")])),
             Request::List { memory } => {
-                say(&Reply::Rows(vec![
-                    row("redis@1", memory),
-                    row("web", memory),
-                ]));
+                let rows = ["redis@1", "web"].map(|name| row(name, memory));
+                say(&Reply::Rows(rows.into_iter().collect()));
             }
             Request::Status { unit: name } if name == "redis@1" => {
                 say(&Reply::Unit(Box::new(unit(&name))))
@@ -373,7 +371,7 @@ fn unit(name: &str) -> UnitStatus {
     }
 }
 
-fn row(name: &str, memory: bool) -> UnitRow {
+fn row(name: &str, memory: bool) -> UnitRow<'_> {
     UnitRow {
         name: name.into(),
         state: "running".into(),
@@ -381,7 +379,7 @@ fn row(name: &str, memory: bool) -> UnitRow {
         image: "docker.io/library/redis:7".into(),
         command: "redis-server --port 6379".into(),
         memory: memory.then_some(3 << 20),
-        ports: vec!["0.0.0.0:7001->6379/tcp".into()],
+        ports: "0.0.0.0:7001->6379/tcp".into(),
         health: "healthy".into(),
         ..UnitRow::default()
     }
