@@ -20,6 +20,7 @@ pub mod frame;
 pub mod log;
 pub mod machine;
 pub mod net;
+pub mod plain;
 pub mod probe;
 pub mod reply;
 pub mod request;

@@ -6,6 +6,7 @@
 //! [`UnitRow`], `said`, `push` and `row`.
 
 use crate::frame::FrameError;
+use crate::plain::plain_bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 
@@ -191,8 +192,7 @@ impl<'de> Deserialize<'de> for Rows {
 const ROW_BYTES: usize = 160;
 
 fn push_text(line: &mut String, text: &str) {
-    let plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
+    if plain_bytes(text.as_bytes()) == text.len() {
         line.push('"');
         line.push_str(text);
         line.push('"');
@@ -293,13 +293,18 @@ impl<'a> RowsIter<'a> {
         Some(row)
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    /// What is not read yet.
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
     }
 
     fn byte(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at = self.at.saturating_add(1);
+        let byte = self.rest().first().copied()?;
+        self.skip(1);
         Some(byte)
     }
 
@@ -308,8 +313,8 @@ impl<'a> RowsIter<'a> {
     }
 
     fn word(&mut self, word: &str) -> Option<()> {
-        self.text.get(self.at..)?.strip_prefix(word)?;
-        self.at = self.at.saturating_add(word.len());
+        self.rest().strip_prefix(word.as_bytes())?;
+        self.skip(word.len());
         Some(())
     }
 
@@ -318,6 +323,7 @@ impl<'a> RowsIter<'a> {
         self.take(b'"')?;
         let mut is_plain = true;
         loop {
+            self.skip(plain_bytes(self.rest()));
             match self.byte()? {
                 b'"' => break,
                 b'\\' => {
@@ -336,25 +342,29 @@ impl<'a> RowsIter<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let begin = self.at;
         let mut number = 0_u64;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            let digit = u64::from(digit.wrapping_sub(b'0'));
-            number = number.checked_mul(10)?.checked_add(digit)?;
-            self.at = self.at.saturating_add(1);
+        let mut digits = 0;
+        for byte in self.rest() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            number = number.checked_mul(10)?.checked_add(digit.into())?;
+            digits += 1;
         }
-        (self.at > begin).then_some(number)
+        self.skip(digits);
+        (digits > 0).then_some(number)
     }
 
     fn known(&mut self) -> Option<Option<u64>> {
-        if self.peek() == Some(b'n') {
+        if self.rest().starts_with(b"n") {
             return self.word("null").map(|()| None);
         }
         self.number().map(Some)
     }
 
     fn flag(&mut self) -> Option<bool> {
-        if self.peek() == Some(b't') {
+        if self.rest().starts_with(b"t") {
             return self.word("true").map(|()| true);
         }
         self.word("false").map(|()| false)

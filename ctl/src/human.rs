@@ -1,5 +1,6 @@
 //! Amounts, times and names as people read them, and text of others made safe for a terminal.
 
+use control::plain::plain_bytes;
 use control::row::{command_line, push_number};
 use std::borrow::Cow;
 
@@ -120,7 +121,9 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// The same, of what is hardly ever other than it is shown.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    if is_shown_as_it_is(text) {
+    let plain = plain_bytes(text.as_bytes());
+    let rest = text.as_bytes().get(plain..).unwrap_or_default();
+    if rest.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.into();
     }
     let mut printable = String::with_capacity(text.len());
@@ -137,10 +140,6 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
 /// The same, at the end of a text.
 pub(crate) fn push_shown(line: &mut String, text: &str) {
     line.push_str(&shown(text));
-}
-
-fn is_shown_as_it_is(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(crate) fn table<const N: usize>(
 pub(crate) struct Table<const N: usize> {
     text: String,
     ends: Vec<End>,
+    /// Where the next cell begins.
+    begin: usize,
     /// In characters.
     widths: [usize; N],
 }
@@ -81,6 +83,7 @@ impl<const N: usize> Table<N> {
         let mut table = Self {
             text: String::with_capacity(ROW_BYTES * (rows + 1)),
             ends: Vec::with_capacity(N * (rows + 1)),
+            begin: 0,
             widths: [0; N],
         };
         for title in head {
@@ -96,8 +99,8 @@ impl<const N: usize> Table<N> {
     }
 
     /// What of the next cell is there.
-    pub(crate) fn so_far(&self) -> &str {
-        &self.text[self.ends.last().map_or(0, |end| end.at)..]
+    fn so_far(&self) -> &str {
+        &self.text[self.begin..]
     }
 
     /// The cell is complete.
@@ -108,10 +111,15 @@ impl<const N: usize> Table<N> {
         } else {
             cell.chars().count()
         };
-        let column = &mut self.widths[self.ends.len() % N];
-        *column = width.max(*column);
-        let at = self.text.len();
-        self.ends.push(End { at, width, colour });
+        if let Some(column) = self.widths.get_mut(self.ends.len() % N) {
+            *column = width.max(*column);
+        }
+        self.begin = self.text.len();
+        self.ends.push(End {
+            at: self.begin,
+            width,
+            colour,
+        });
     }
 
     /// The same of one that has a dash where it has no text.

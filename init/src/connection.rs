@@ -159,7 +159,11 @@ impl Connection {
     /// A client that does not read gets no more progress. What it has asked for it gets, or why not.
     fn queue(&mut self, frame: Vec<u8>, last: Last) {
         if self.output.len().saturating_add(frame.len()) <= limits::REPLY_BYTES_MAX {
-            self.output.extend(frame);
+            if self.output.is_empty() {
+                self.output = frame;
+            } else {
+                self.output.extend(frame);
+            }
         } else if last == Last::Yes {
             let message = format!(
                 "the answer has {} KiB, more than the {} that are kept for a client: ask for less",

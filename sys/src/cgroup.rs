@@ -1,6 +1,6 @@
 //! cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): a group is a folder, its knobs are files.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -106,10 +106,12 @@ impl Cgroup {
     /// # Errors
     /// Names the file.
     pub fn set(&self, knob: &str, value: &str) -> Result<(), CgroupError> {
-        let path = self.path.join(knob);
-        let written =
-            open(&path, libc::O_WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
-        written.map_err(|source| CgroupError { path, source })
+        let opened = self.open(knob, libc::O_WRONLY);
+        let written = opened.and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|source| CgroupError {
+            path: self.path.join(knob),
+            source,
+        })
     }
 
     /// Read one knob.
@@ -117,22 +119,24 @@ impl Cgroup {
     /// # Errors
     /// Names the file.
     pub fn read(&self, knob: &str) -> Result<String, CgroupError> {
-        let path = self.path.join(knob);
-        let text = with_text(&path, str::to_owned);
-        text.map_err(|source| CgroupError { path, source })
+        let text = self.with_text(knob, str::to_owned);
+        text.map_err(|source| CgroupError {
+            path: self.path.join(knob),
+            source,
+        })
     }
 
     /// A knob that holds one number; `None` for `max` or when it can't be read.
     #[must_use]
     pub fn number(&self, knob: &str) -> Option<u64> {
-        let number = with_text(&self.path.join(knob), |text| text.trim().parse().ok());
+        let number = self.with_text(knob, |text| text.trim().parse().ok());
         number.ok().flatten()
     }
 
     /// One number of a flat keyed file (`memory.events`: `oom_kill`).
     #[must_use]
     pub fn keyed(&self, knob: &str, key: &str) -> Option<u64> {
-        let found = with_text(&self.path.join(knob), |text| {
+        let found = self.with_text(knob, |text| {
             text.lines().find_map(|line| {
                 line.strip_prefix(key)?
                     .strip_prefix(' ')?
@@ -144,12 +148,42 @@ impl Cgroup {
         found.ok().flatten()
     }
 
+    /// Its path is put together in one piece: of many groups one after the other that is a good part of the work.
+    fn open(&self, knob: &str, flags: i32) -> io::Result<File> {
+        let group = self.path.as_os_str().as_bytes();
+        // With the slash, and the end of a C string.
+        let bytes = group.len().saturating_add(knob.len()).saturating_add(2);
+        let mut path = Vec::with_capacity(bytes);
+        path.extend_from_slice(group);
+        path.push(b'/');
+        path.extend_from_slice(knob.as_bytes());
+        open(&CString::new(path)?, flags)
+    }
+
+    /// See a whole knob. Of many groups one after the other, and before each command: so it takes no more than one open, one
+    /// read(2), of which the kernel gives all there is, and one close, where others ask how long it is and read until its end.
+    fn with_text<T>(&self, knob: &str, see: impl FnOnce(&str) -> T) -> io::Result<T> {
+        let mut file = self.open(knob, libc::O_RDONLY)?;
+        let mut buffer = [0; KNOB_BYTES];
+        let bytes = file.read(&mut buffer)?;
+        let start = str::from_utf8(buffer.get(..bytes).unwrap_or_default());
+        let invalid = |_| io::Error::from(io::ErrorKind::InvalidData);
+        if bytes < buffer.len() {
+            return Ok(see(start.map_err(invalid)?));
+        }
+        let mut text = start.map_err(invalid)?.to_owned();
+        file.read_to_string(&mut text)?;
+        Ok(see(&text))
+    }
+
     /// For `CLONE_INTO_CGROUP`.
     ///
     /// # Errors
     /// As open(2).
     pub fn descriptor(&self) -> Result<OwnedFd, CgroupError> {
-        let opened = open(&self.path, libc::O_RDONLY | libc::O_DIRECTORY).map(OwnedFd::from);
+        let path = CString::new(self.path.as_os_str().as_bytes()).map_err(io::Error::from);
+        let opened = path.and_then(|path| open(&path, libc::O_RDONLY | libc::O_DIRECTORY));
+        let opened = opened.map(OwnedFd::from);
         opened.map_err(|source| CgroupError {
             path: self.path.clone(),
             source,
@@ -219,8 +253,7 @@ impl Cgroup {
 }
 
 /// openat(2) itself: musl's open(2) sets `O_CLOEXEC` a second time.
-fn open(path: &Path, flags: i32) -> io::Result<File> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+fn open(path: &CStr, flags: i32) -> io::Result<File> {
     loop {
         // SAFETY: the path is a C string that outlives the call.
         let number = unsafe {
@@ -241,22 +274,6 @@ fn open(path: &Path, flags: i32) -> io::Result<File> {
             error => return Err(error),
         }
     }
-}
-
-/// See a whole knob. Of many groups one after the other, and before each command: so it takes no more than one open, one
-/// read(2), of which the kernel gives all there is, and one close, where others ask how long it is and read until its end.
-fn with_text<T>(path: &Path, see: impl FnOnce(&str) -> T) -> io::Result<T> {
-    let mut file = open(path, libc::O_RDONLY)?;
-    let mut buffer = [0; KNOB_BYTES];
-    let bytes = file.read(&mut buffer)?;
-    let start = str::from_utf8(buffer.get(..bytes).unwrap_or_default());
-    let invalid = |_| io::Error::from(io::ErrorKind::InvalidData);
-    if bytes < buffer.len() {
-        return Ok(see(start.map_err(invalid)?));
-    }
-    let mut text = start.map_err(invalid)?.to_owned();
-    file.read_to_string(&mut text)?;
-    Ok(see(&text))
 }
 
 fn remove(path: &Path) -> Result<(), CgroupError> {
