@@ -202,13 +202,23 @@ fn push_text(line: &mut String, text: &str) {
 }
 
 /// As `{number}`, without what formatting costs.
-pub fn push_number(line: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(line, number / 10);
+pub fn push_number(line: &mut String, mut number: u64) {
+    let mut digits = [b'0'; NUMBER_DIGITS];
+    let mut begin = NUMBER_DIGITS;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0'.saturating_add(u8::try_from(number % 10).unwrap_or_default());
+        number /= 10;
+        begin = begin.saturating_sub(1);
+        if number == 0 {
+            break;
+        }
     }
-    let digit = u32::try_from(number % 10).unwrap_or_default();
-    line.push(char::from_digit(digit, 10).unwrap_or_default());
+    let digits = digits.get(begin..).unwrap_or_default();
+    line.push_str(str::from_utf8(digits).unwrap_or_default());
 }
+
+/// Of the largest number.
+const NUMBER_DIGITS: usize = 20;
 
 fn push_known(line: &mut String, number: Option<u64>) {
     match number {
@@ -294,20 +304,24 @@ impl<'a> RowsIter<'a> {
     }
 
     /// What is not read yet.
+    #[inline]
     fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
+    #[inline]
     fn skip(&mut self, bytes: usize) {
         self.at = self.at.saturating_add(bytes);
     }
 
+    #[inline]
     fn byte(&mut self) -> Option<u8> {
         let byte = self.rest().first().copied()?;
         self.skip(1);
         Some(byte)
     }
 
+    #[inline]
     fn take(&mut self, wanted: u8) -> Option<()> {
         (self.byte()? == wanted).then_some(())
     }
@@ -579,6 +593,15 @@ mod tests {
         let ports = vec!["255.255.255.255:65000-65535->65000-65535/tcp".into(); 4096];
         most.set_ports(&ports);
         assert!(bytes(most.clone()) <= 2048, "{}", bytes(most));
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are_formatted() {
+        for number in [0, 7, 10, 99, 100, 65_535, 1 << 53, u64::MAX] {
+            let mut line = String::from("n");
+            push_number(&mut line, number);
+            assert_eq!(line, format!("n{number}"));
+        }
     }
 
     #[test]
