@@ -14,6 +14,7 @@ use crate::notify::{self, NotifySocket};
 use crate::place::{CleanPlaces, Places};
 use crate::run::{Prepared, Report, Run, failure_text};
 use crate::source::{ChildKind, Source};
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use supervisor::{Event, Exit, RunId, UnitId};
@@ -104,6 +105,7 @@ impl Machine {
             unit,
             run,
             cgroup: group,
+            memory: OnceCell::new(),
             main,
             places: Places::new(),
             clean_places: CleanPlaces::new(),

@@ -1,5 +1,5 @@
 //! What `ps` lists: a row for each unit, from what is known here. Only for its memory the kernel is asked, with one read of
-//! one file, and only of a unit that runs.
+//! one file that stays open from the first listing on ([`crate::run::Run::memory`]), and only of a unit that runs.
 
 use crate::machine::Machine;
 use crate::status::{health_name, push_port};
@@ -90,7 +90,7 @@ impl Machine {
         }
         let Some(run) = run else { return Some(row) };
         if memory {
-            row.memory = run.cgroup.number("memory.current");
+            row.memory = run.memory();
         }
         row.paused = self.supervisor.is_paused(id);
         if let Some(health) = self.supervisor.health_view(id) {

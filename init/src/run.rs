@@ -5,11 +5,12 @@ use crate::limits;
 use crate::notify::NotifySocket;
 use crate::place::{CleanPlaces, Places};
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use supervisor::{Exit, RunId, UnitId};
-use sys::cgroup::Cgroup;
+use sys::cgroup::{Cgroup, Counter};
 use sys::clone::Child;
 use unit::{ImageHealth, LaunchFailure, LaunchReport, LaunchRoot};
 
@@ -21,6 +22,9 @@ pub(crate) struct Run {
     /// With the unit's limits.
     #[serde(with = "carried")]
     pub cgroup: Cgroup,
+    /// `memory.current` of it, open since the first listing. A program that takes over opens it anew.
+    #[serde(skip)]
+    pub memory: OnceCell<Counter>,
     /// Below it, where its processes are. None: the program that has started it knew of none.
     #[serde(with = "carried", default)]
     pub main: Option<Cgroup>,
@@ -69,6 +73,17 @@ pub(crate) struct Prepared {
     /// What an operator should know of it.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+impl Run {
+    /// Bytes that its group has in memory.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        if let Some(counter) = self.memory.get() {
+            return counter.number();
+        }
+        let counter = self.cgroup.counter("memory.current").ok()?;
+        self.memory.get_or_init(|| counter).number()
+    }
 }
 
 impl Report {
