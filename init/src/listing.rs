@@ -171,3 +171,38 @@ fn says_why(state: &State) -> bool {
         | State::Skipped { .. } => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unit::Protocol;
+
+    #[test]
+    fn ports_are_told_as_docker_tells_them() {
+        let tcp = Port {
+            host_ip: None,
+            host_port: Some(8080),
+            container_port: 80,
+            count: 1,
+            protocol: Protocol::Tcp,
+        };
+        let span = Port {
+            host_ip: Some("127.0.0.1".parse().unwrap()),
+            host_port: Some(7000),
+            container_port: 65_530,
+            count: 6,
+            protocol: Protocol::Udp,
+        };
+        let any = Port {
+            host_port: None,
+            ..tcp.clone()
+        };
+        let mut text = String::new();
+        push_ports(&mut text, &[tcp.clone(), span, any]);
+        let all = "0.0.0.0:8080->80/tcp, 127.0.0.1:7000-7005->65530-65535/udp, 0.0.0.0:*->80/tcp";
+        assert_eq!(text, all);
+        text.clear();
+        push_ports(&mut text, &vec![tcp; ROW_PORTS_MAX + 3]);
+        assert_eq!(text.matches("->").count(), ROW_PORTS_MAX);
+    }
+}
