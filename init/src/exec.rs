@@ -77,7 +77,6 @@ impl Machine {
             });
         }
         let run = self.live_run(unit).ok_or_else(not_running)?;
-        let child = run.child.as_ref().ok_or_else(not_running)?;
         let (found, container) = self.container(unit).ok_or_else(not_running)?;
         if request.argv.is_empty() {
             return Err(Reply::Failed {
@@ -87,7 +86,6 @@ impl Machine {
         let spec = ExecSpec {
             unit: found.name.clone(),
             root: run.root,
-            pid: child.pid,
             container: container.container.clone(),
             argv: request.argv,
             tty: request.tty,

@@ -45,14 +45,13 @@ impl Machine {
     fn try_inside(&mut self, asked: &Asked, command: Command) -> Result<(), String> {
         let not_running = || "the container is not running".to_owned();
         let id = self.id();
-        let run = self.runs.get(&asked.run.0).filter(|run| run.started);
+        let run = self.runs.get(&asked.run.0);
+        let run = run.filter(|run| run.started && run.child.is_some());
         let run = run.ok_or_else(not_running)?;
-        let process = run.child.as_ref().ok_or_else(not_running)?;
         let (found, container) = self.container(asked.unit).ok_or_else(not_running)?;
         let spec = ExecSpec {
             unit: found.name.clone(),
             root: run.root,
-            pid: process.pid,
             container: container.container.clone(),
             argv: command.argv,
             tty: false,

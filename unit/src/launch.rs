@@ -110,16 +110,14 @@ pub struct LaunchFailure {
 /// 4 the report pipe, 5 the pidfd of the container's PID 1, 6 the console socket (with terminal), 7 the folder of the
 /// cgroup that the command is born in.
 ///
-/// It enters the container's namespaces, starts `argv` there, waits, and ends with its exit status (128 + signal) when
-/// nothing of what `argv` has started is left. `SIGTERM` ends all of it. PID 1 has cloned it into a cgroup of the machine's:
-/// what it needs itself is not the container's.
+/// PID 1 has cloned it into the container's PID and network namespaces, and into a cgroup of the machine's: what it needs itself is
+/// not the container's. It enters the other namespaces, starts `argv` there, waits, and ends with its exit status
+/// (128 + signal) when nothing of what `argv` has started is left. `SIGTERM` of PID 1 ends all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSpec {
     pub unit: UnitName,
     /// As the container was launched, but for a change of places since.
     pub root: LaunchRoot,
-    /// Of the container's PID 1, as PID 1 of the machine sees it.
-    pub pid: i32,
     pub container: Container,
     pub argv: Vec<String>,
     pub tty: bool,

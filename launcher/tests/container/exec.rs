@@ -23,9 +23,7 @@ fn container(machine: &mut Machine) -> (Launch, Running) {
 
 pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut spec = launch.exec_spec(
-        &running,
-        "cat /proc/self/status -- cat /proc/1/comm -- env A -- env B -- env HOME -- cwd -- fds -- write /dev/stdout again:",
+    let mut spec = launch.exec_spec("cat /proc/self/status -- cat /proc/1/comm -- env A -- env B -- env HOME -- cwd -- fds -- write /dev/stdout again:",
     );
     spec.user = "app".into();
     spec.env = vec!["B=more".into()];
@@ -61,7 +59,7 @@ pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) 
 pub(crate) fn its_exit_status_is_passed_on(machine: &mut Machine) {
     let (launch, running) = container(machine);
     let outcome = launch
-        .exec(&running, &launch.exec_spec(&running, "exit 42"), None)
+        .exec(&running, &launch.exec_spec("exit 42"), None)
         .finish();
     assert_eq!(outcome.ended, Ended::Code(42));
     running.kill();
@@ -69,7 +67,7 @@ pub(crate) fn its_exit_status_is_passed_on(machine: &mut Machine) {
 
 pub(crate) fn a_terminal_is_the_commands_own(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut spec = launch.exec_spec(&running, "tty -- env TERM -- write /dev/tty t -- line");
+    let mut spec = launch.exec_spec("tty -- env TERM -- write /dev/tty t -- line");
     spec.tty = true;
     spec.user = "app".into();
     let (ours, theirs) = sys::socket::stream_pair().unwrap();
@@ -98,7 +96,7 @@ pub(crate) fn a_terminal_is_the_commands_own(machine: &mut Machine) {
 
 pub(crate) fn a_missing_command_is_reported(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut spec = launch.exec_spec(&running, "");
+    let mut spec = launch.exec_spec("");
     spec.argv = vec!["bash".into()];
     let outcome = launch.exec(&running, &spec, None).finish();
     let failure = outcome.failure();
@@ -112,7 +110,7 @@ pub(crate) fn a_missing_command_is_reported(machine: &mut Machine) {
 
 pub(crate) fn a_killed_launcher_takes_its_command_along(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut exec = launch.exec(&running, &launch.exec_spec(&running, "sleep"), None);
+    let mut exec = launch.exec(&running, &launch.exec_spec("sleep"), None);
     assert!(matches!(
         exec.reports().as_slice(),
         [LaunchReport::Prepared { .. }]
@@ -126,7 +124,7 @@ pub(crate) fn a_killed_launcher_takes_its_command_along(machine: &mut Machine) {
 
 /// What is there beside the container's first process, the command that looks and its reaper.
 fn left(launch: &Launch, running: &Running) -> Vec<String> {
-    let spec = launch.exec_spec(running, "ps");
+    let spec = launch.exec_spec("ps");
     let all = launch.exec(running, &spec, None).finish().answers();
     let mut all: Vec<String> = all[0].split(' ').map(str::to_owned).collect();
     for own in ["probe:S", "probe:R", "launcher:S"] {
@@ -147,7 +145,7 @@ fn ends_clean(machine: &mut Machine, probe: &str, act: fn(&Running, Option<&Grou
             running = launch.start();
             running.reports();
         }
-        let spec = launch.exec_spec(&running, probe);
+        let spec = launch.exec_spec(probe);
         let mut exec = launch.exec(&running, &spec, None);
         exec.reports();
         exec.until("left");
@@ -186,7 +184,7 @@ pub(crate) fn a_killed_group_leaves_no_zombies(machine: &mut Machine) {
 pub(crate) fn a_command_is_killed_for_memory_before_the_container(machine: &mut Machine) {
     let (launch, running) = container(machine);
     let scores = "cat /proc/1/oom_score_adj -- cat /proc/self/oom_score_adj";
-    let spec = launch.exec_spec(&running, scores);
+    let spec = launch.exec_spec(scores);
     let answers = launch.exec(&running, &spec, None).finish().answers();
     assert_eq!(answers, ["0", "1000"]);
     running.kill();
@@ -194,12 +192,12 @@ pub(crate) fn a_command_is_killed_for_memory_before_the_container(machine: &mut 
 
 pub(crate) fn the_reaper_cannot_be_looked_into(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let ps = launch.exec_spec(&running, "sleep");
+    let ps = launch.exec_spec("sleep");
     let mut sleeps = launch.exec(&running, &ps, None);
     sleeps.reports();
     // The container's first process is 1; the reaper comes before its command.
     let looks = "cat /proc/2/comm -- cat /proc/2/exe -- cat /proc/2/environ -- cat /proc/2/mem -- cat /proc/2/status";
-    let spec = launch.exec_spec(&running, looks);
+    let spec = launch.exec_spec(looks);
     let answers = launch.exec(&running, &spec, None).finish().answers();
     assert_eq!(
         answers[..4],
@@ -214,7 +212,7 @@ pub(crate) fn the_reaper_cannot_be_looked_into(machine: &mut Machine) {
 
 pub(crate) fn nobody_but_the_reaper_is_between_its_starter_and_a_command(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut exec = launch.exec(&running, &launch.exec_spec(&running, "sleep"), None);
+    let mut exec = launch.exec(&running, &launch.exec_spec("sleep"), None);
     exec.reports();
     let launcher = exec.child.pid;
     let read = |path: String| std::fs::read_to_string(path).unwrap();
@@ -240,18 +238,18 @@ pub(crate) fn nobody_but_the_reaper_is_between_its_starter_and_a_command(machine
 
 pub(crate) fn only_its_starter_can_ask_a_command_to_end(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut exec = launch.exec(&running, &launch.exec_spec(&running, "sleep"), None);
+    let mut exec = launch.exec(&running, &launch.exec_spec("sleep"), None);
     exec.reports();
     // All that end a process by default, real-time signals included; the container's first process is 1, the reaper 2.
     let signals: Vec<String> = [1, 2, 3, 6, 10, 13, 14, 15, 17, 24, 32, 34, 64]
         .map(|signal| format!("signal 2 {signal}"))
         .into();
     let probe = format!("cat /proc/2/comm -- {}", signals.join(" -- "));
-    let spec = launch.exec_spec(&running, &probe);
+    let spec = launch.exec_spec(&probe);
     let answers = launch.exec(&running, &spec, None).finish().answers();
     assert_eq!(answers[0], "launcher");
     assert!(answers[1..].iter().all(|answer| answer == "sent"));
-    let spec = launch.exec_spec(&running, "cat /proc/2/comm -- cat /proc/3/comm");
+    let spec = launch.exec_spec("cat /proc/2/comm -- cat /proc/3/comm");
     let answers = launch.exec(&running, &spec, None).finish().answers();
     assert_eq!(answers, ["launcher", "probe"]);
     pidfd::signal(exec.child.pidfd.as_fd(), 15).unwrap();
@@ -261,11 +259,7 @@ pub(crate) fn only_its_starter_can_ask_a_command_to_end(machine: &mut Machine) {
 
 pub(crate) fn it_ends_with_its_container(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut exec = launch.exec(
-        &running,
-        &launch.exec_spec(&running, "leave -- sleep"),
-        None,
-    );
+    let mut exec = launch.exec(&running, &launch.exec_spec("leave -- sleep"), None);
     exec.reports();
     exec.until("left");
     pidfd::signal(running.child.pidfd.as_fd(), 9).unwrap();
@@ -276,7 +270,7 @@ pub(crate) fn it_ends_with_its_container(machine: &mut Machine) {
 
 pub(crate) fn nobody_joins_a_container_from_outside(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let spec = launch.exec_spec(&running, "exit 0");
+    let spec = launch.exec_spec("exit 0");
     let outcome = launch.exec_outside(&running, &spec).finish();
     let failure = outcome.failure();
     assert_eq!(failure.step, "join");

@@ -284,12 +284,11 @@ impl Launch {
         self.clone_launcher("exec", Birth::Outside, &text, &pidfd)
     }
 
-    pub(crate) fn exec_spec(&self, container: &Running, probe: &str) -> ExecSpec {
+    pub(crate) fn exec_spec(&self, probe: &str) -> ExecSpec {
         let argv = words(&format!("probe probe {probe}"));
         ExecSpec {
             unit: self.spec.unit.clone(),
             root: self.spec.root,
-            pid: container.child.pid,
             container: self.spec.container.clone(),
             argv,
             tty: false,

@@ -118,7 +118,7 @@ pub(crate) fn a_command_joins_it_as_any_other(machine: &mut Machine) {
     let launch = with_init(machine, "echo up -- sleep");
     let mut running = up(&launch);
     assert_eq!(line(&mut running), "up");
-    let spec = launch.exec_spec(&running, "cat /proc/1/comm -- orphans 3 -- zombies");
+    let spec = launch.exec_spec("cat /proc/1/comm -- orphans 3 -- zombies");
     let answers = launch.exec(&running, &spec, None).finish().answers();
     assert_eq!(answers, ["init", "left", "0"]);
     running.kill();

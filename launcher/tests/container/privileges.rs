@@ -102,7 +102,7 @@ pub(crate) fn who_was_root_may_open_standard_output_again(machine: &mut Machine)
     let launch = machine.launch("sleep");
     let mut running = launch.start();
     running.reports();
-    let spec = launch.exec_spec(&running, script);
+    let spec = launch.exec_spec(script);
     let command = launch.exec(&running, &spec, None).finish();
     assert_eq!(command.answers(), ["dropped", "out:ok", "ok", "errno 13"]);
     running.kill();
