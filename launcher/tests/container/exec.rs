@@ -23,7 +23,8 @@ fn container(machine: &mut Machine) -> (Launch, Running) {
 
 pub(crate) fn a_command_joins_with_the_same_restrictions(machine: &mut Machine) {
     let (launch, running) = container(machine);
-    let mut spec = launch.exec_spec("cat /proc/self/status -- cat /proc/1/comm -- env A -- env B -- env HOME -- cwd -- fds -- write /dev/stdout again:",
+    let mut spec = launch.exec_spec(
+        "cat /proc/self/status -- cat /proc/1/comm -- env A -- env B -- env HOME -- cwd -- fds -- write /dev/stdout again:",
     );
     spec.user = "app".into();
     spec.env = vec!["B=more".into()];
